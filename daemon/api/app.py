@@ -1,0 +1,200 @@
+"""The HTTP surface."""
+
+import hmac
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from daemon import __version__
+from daemon.api.board import Board
+from daemon.api.documents import (
+    ForecastDocument,
+    Page,
+    PushDocument,
+    ServerDocument,
+    StatusDocument,
+    forecast_document,
+    server_document,
+    source_documents,
+)
+from daemon.api.push import PushEndpoint
+from daemon.api.telemetry import PrometheusTelemetry
+from daemon.domain.errors import ForewarnError
+from daemon.domain.grid import as_text
+from daemon.pipeline.cycle import Snapshot
+
+_TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
+_OPEN_PATHS = ("/healthz", "/readyz")
+_Limit = Annotated[int, Query(ge=1, le=1000, description="Most items in the answer.")]
+_Offset = Annotated[int, Query(ge=0, description="Items to skip.")]
+
+
+def create_app(
+    board: Board, telemetry: PrometheusTelemetry, push: PushEndpoint | None, token_file: Path | None = None
+) -> FastAPI:
+    """Return the application.
+
+    Args:
+        board: where the newest tick's result is.
+        telemetry: the service's own metrics.
+        push: takes pushed metrics; None where no source of type push is configured.
+        token_file: file with the bearer token that every path but the health checks asks for; read at each request.
+    """
+    app = FastAPI(title="forewarn", version=__version__, redoc_url=None)
+    _add_errors(app)
+    _add_health(app, board)
+    _add_exposition(app, board, telemetry)
+    _add_documents(app, board)
+    _add_push(app, push)
+    if token_file is not None:
+        _add_authentication(app, token_file)
+    return app
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(StarletteHTTPException)
+    async def refused(request: Request, error: StarletteHTTPException) -> JSONResponse:
+        return _error(error.status_code, str(error.detail), request.url.path)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        details = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+        return _error(422, "the request is not valid", "; ".join(details))
+
+    @app.exception_handler(ForewarnError)
+    async def failed(_: Request, error: ForewarnError) -> JSONResponse:
+        return _error(503, "the request cannot be served now", str(error))
+
+
+def _error(status: int, error: str, detail: str) -> JSONResponse:
+    return JSONResponse({"error": error, "detail": detail}, status)
+
+
+def _add_authentication(app: FastAPI, token_file: Path) -> None:
+    @app.middleware("http")
+    async def authenticate(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
+        if request.url.path not in _OPEN_PATHS:
+            scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+            expected = (await run_in_threadpool(token_file.read_text, "utf-8")).strip()
+            if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode(), expected.encode()):
+                response = _error(401, "authentication needed", "send Authorization: Bearer with the configured token")
+                response.headers["WWW-Authenticate"] = "Bearer"
+                return response
+        return await proceed(request)
+
+
+def _add_health(app: FastAPI, board: Board) -> None:
+    @app.get("/", include_in_schema=False)
+    async def root() -> RedirectResponse:
+        return RedirectResponse("/docs")
+
+    @app.get("/healthz")
+    async def alive() -> dict[str, str]:
+        """Answer as long as the process serves requests."""
+        return {"status": "ok"}
+
+    @app.get("/readyz", responses={503: {"model": StatusDocument}})
+    async def ready() -> JSONResponse:
+        """Answer 200 if a forecast younger than two intervals exists, else 503; and how every source fared."""
+        document = _status(board)
+        return JSONResponse(document.model_dump(), 200 if document.ready else 503)
+
+    @app.get("/api/v1/status")
+    async def status() -> StatusDocument:
+        """Return the service's state as of its last tick."""
+        return _status(board)
+
+
+def _status(board: Board) -> StatusDocument:
+    problems, snapshot = board.problems(), board.snapshot
+    document = StatusDocument(version=__version__, ready=not problems, problems=list(problems))
+    if snapshot is None:
+        return document
+    return document.model_copy(
+        update={
+            "at": as_text(snapshot.at),
+            "model": snapshot.model,
+            "model_error": snapshot.model_error,
+            "forecast_source": {source.value: rows for source, rows in snapshot.rows_by_source.items()},
+            "servers": len(snapshot.servers),
+            "sources": source_documents(snapshot),
+        }
+    )
+
+
+def _add_exposition(app: FastAPI, board: Board, telemetry: PrometheusTelemetry) -> None:
+    @app.get("/metrics", response_class=Response)
+    def metrics(request: Request) -> Response:
+        """Return the forecasts and the service's own metrics in Prometheus' text format."""
+        own, forecasts = telemetry.render(), board.exposition
+        if "gzip" in request.headers.get("Accept-Encoding", ""):
+            body = forecasts.compressed_followed_by(own)
+            return Response(body, media_type=_TEXT_FORMAT, headers={"Content-Encoding": "gzip"})
+        return Response(forecasts.followed_by(own), media_type=_TEXT_FORMAT)
+
+
+def _add_documents(app: FastAPI, board: Board) -> None:
+    def newest() -> Snapshot:
+        if board.snapshot is None:
+            raise HTTPException(503, "no tick has ended yet")
+        return board.snapshot
+
+    @app.get("/api/v1/servers")
+    def servers(limit: _Limit = 100, offset: _Offset = 0) -> Page:
+        """Return the servers that delivered a sample within a day, by name."""
+        known = newest().servers
+        return Page(
+            total=len(known), offset=offset, items=[server_document(item) for item in known[offset : offset + limit]]
+        )
+
+    @app.get("/api/v1/servers/{server}")
+    def one_server(server: str) -> ServerDocument:
+        """Return one server."""
+        found = next((item for item in newest().servers if item.name == server), None)
+        if found is None:
+            raise HTTPException(404, f"no server {server!r} has delivered a sample within a day")
+        return server_document(found)
+
+    @app.get("/api/v1/forecasts")
+    def forecasts(
+        server: str | None = None, metric: str | None = None, limit: _Limit = 100, offset: _Offset = 0
+    ) -> Page:
+        """Return the quantile paths of all series, or of one server's, or of one metric's."""
+        snapshot = newest()
+        rows = [
+            row
+            for row, key in enumerate(snapshot.forecast.keys)
+            if server in (None, key.server) and metric in (None, key.metric)
+        ]
+        items: list[ForecastDocument] = [forecast_document(snapshot, row) for row in rows[offset : offset + limit]]
+        return Page(total=len(rows), offset=offset, items=items)
+
+
+def _add_push(app: FastAPI, push: PushEndpoint | None) -> None:
+    @app.post("/api/v1/metrics")
+    async def push_metrics(request: Request) -> PushDocument:
+        """Store pushed metrics: a JSON list of records, long or wide; answers once they are safely stored."""
+        if push is None:
+            raise HTTPException(404, "push is not configured; add a source of type push")
+        body = await _limited_body(request, push.max_body_bytes)
+        try:
+            document: Any = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise HTTPException(400, f"the body is not JSON: {error}") from error
+        return await run_in_threadpool(push.take, document)
+
+
+async def _limited_body(request: Request, most: int) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most:
+            raise HTTPException(413, f"the body has more than {most} bytes; send it in parts")
+    return bytes(body)

@@ -1,0 +1,48 @@
+"""The newest tick's result, where every request finds it."""
+
+from collections.abc import Mapping
+
+from daemon.api.exposition import EMPTY, Exposition, expose
+from daemon.domain.grid import STEP_SECONDS
+from daemon.domain.metric import Metric
+from daemon.domain.ports import Clock
+from daemon.pipeline.cycle import Snapshot
+
+_READY_SECONDS = 2 * STEP_SECONDS
+
+
+class Board:
+    """Holds one snapshot and its exposition; both are replaced as one."""
+
+    def __init__(self, clock: Clock, metrics: Mapping[str, Metric], series_budget: int) -> None:
+        self._clock = clock
+        self._directions = {name: metric.direction for name, metric in metrics.items()}
+        self._series_budget = series_budget
+        self._shown: tuple[Snapshot | None, Exposition] = (None, EMPTY)
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Replace what is shown."""
+        self._shown = (snapshot, expose(snapshot.forecast, self._directions, self._series_budget))
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The newest snapshot; None before the first tick."""
+        return self._shown[0]
+
+    @property
+    def exposition(self) -> Exposition:
+        """The forecasts of the newest snapshot."""
+        return self._shown[1]
+
+    def problems(self) -> tuple[str, ...]:
+        """Return why the service is not ready; nothing if it is: it has a forecast younger than two intervals."""
+        snapshot = self.snapshot
+        if snapshot is None:
+            return ("no tick has ended yet",)
+        if not snapshot.forecast.keys:
+            return ("the last tick had no series to forecast: no source has delivered a sample of the last day",)
+        age = self._clock.now() - snapshot.at
+        # a tick comes after its grid time and takes a while, so the forecast before it may be two intervals old
+        if age > _READY_SECONDS + STEP_SECONDS:
+            return (f"the newest forecast is {age:.0f} s old",)
+        return ()

@@ -1,0 +1,128 @@
+"""Forecasts in Prometheus' text format: built once per tick, copied by every scrape."""
+
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import structlog
+
+from daemon.domain.forecast import Forecast
+from daemon.domain.grid import STEPS_PER_HOUR
+from daemon.domain.metric import Direction
+from daemon.domain.quantiles import QUANTILES
+from daemon.domain.series import SeriesKey
+
+_log = structlog.get_logger()
+
+_HORIZONS = {"30m": 6, "1h": STEPS_PER_HOUR, "2h": 2 * STEPS_PER_HOUR, "4h": 4 * STEPS_PER_HOUR, "8h": 96}
+_QUANTILES = (0.1, 0.5, 0.9)
+_LEAN_HORIZONS = ("1h", "8h")
+_LEAN_QUANTILES = (0.5, 0.9)
+
+
+@dataclass(frozen=True)
+class Exposition:
+    """The forecast part of /metrics, plain and as the beginning of a gzip file."""
+
+    text: bytes
+    _deflated: bytes
+    _checksum: int
+
+    @classmethod
+    def of(cls, text: bytes) -> "Exposition":
+        """Compress ``text`` once, to a byte boundary that more can follow."""
+        compressor = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
+        deflated = compressor.compress(text) + compressor.flush(zlib.Z_FULL_FLUSH)
+        return cls(text, deflated, zlib.crc32(text))
+
+    def followed_by(self, rest: bytes) -> bytes:
+        """Return the text and ``rest``, plain."""
+        return self.text + rest
+
+    def compressed_followed_by(self, rest: bytes) -> bytes:
+        """Return the text and ``rest`` as one gzip member (RFC 1952); only ``rest`` is compressed now."""
+        # not a member each: Python's HTTP clients read no further than the first
+        compressor = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
+        ending = compressor.compress(rest) + compressor.flush()
+        length = (len(self.text) + len(rest)) & 0xFFFFFFFF
+        trailer = struct.pack("<II", zlib.crc32(rest, self._checksum), length)
+        return _GZIP_HEADER + self._deflated + ending + trailer
+
+
+_GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
+EMPTY = Exposition.of(b"")
+
+
+def expose(forecast: Forecast, directions: dict[str, Direction], series_budget: int) -> Exposition:
+    """Return ``forecast`` as text, narrowed to the lean profile if it has more than ``series_budget`` series.
+
+    Args:
+        forecast: what to show.
+        directions: the bad side of each metric; the peak is the highest value, or the lowest where below is bad.
+        series_budget: most series to show in full.
+    """
+    full = len(forecast.keys) * (len(_HORIZONS) + 1) * len(_QUANTILES)
+    lean = full > series_budget
+    horizons = _LEAN_HORIZONS if lean else tuple(_HORIZONS)
+    quantiles = _LEAN_QUANTILES if lean else _QUANTILES
+    shown = len(forecast.keys) * (len(horizons) + 1) * len(quantiles)
+    if lean:
+        _log.warning("exposition_narrowed", series=full, series_budget=series_budget, dropped=full - shown)
+    text = _render(forecast, directions, horizons, quantiles, full - shown).encode()
+    return Exposition.of(text)
+
+
+def _render(
+    forecast: Forecast,
+    directions: dict[str, Direction],
+    horizons: Sequence[str],
+    quantiles: Sequence[float],
+    dropped: int,
+) -> str:
+    # untyped: promtool allows the label quantile on no gauge, and a summary's would have to be over observations
+    columns = [QUANTILES.index(quantile) for quantile in quantiles]
+    labels = [_labels(key) for key in forecast.keys]
+    lines = [
+        "# HELP forewarn_forecast Forecast of a metric at a horizon, in the metric's unit.",
+        "# TYPE forewarn_forecast untyped",
+    ]
+    if labels:
+        steps = [_HORIZONS[horizon] - 1 for horizon in horizons]
+        at_horizons = forecast.paths[:, steps][:, :, columns].reshape(len(labels), -1)
+        endings = [f',horizon="{horizon}",quantile="{quantile:g}"}} ' for horizon in horizons for quantile in quantiles]
+        lines += _lines("forewarn_forecast{", labels, endings, at_horizons.tolist())
+    lines += [
+        "# HELP forewarn_forecast_peak Worst value of a quantile's path within 8 hours, in the metric's unit.",
+        "# TYPE forewarn_forecast_peak untyped",
+    ]
+    if labels:
+        below = np.array([directions.get(key.metric) is Direction.BELOW for key in forecast.keys])[:, None]
+        paths = forecast.paths[:, :, columns]
+        peaks = np.where(below, paths.min(axis=1), paths.max(axis=1))
+        endings = [f',quantile="{quantile:g}"}} ' for quantile in quantiles]
+        lines += _lines("forewarn_forecast_peak{", labels, endings, peaks.tolist())
+    lines += [
+        "# HELP forewarn_exposition_series_dropped Forecast series left out to keep to the series budget.",
+        "# TYPE forewarn_exposition_series_dropped gauge",
+        f"forewarn_exposition_series_dropped {dropped}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _lines(name: str, labels: list[str], endings: list[str], values: list[list[float]]) -> list[str]:
+    return [
+        f"{name}{label}{ending}{value:.6g}"
+        for label, row in zip(labels, values, strict=True)
+        for ending, value in zip(endings, row, strict=True)
+    ]
+
+
+def _labels(key: SeriesKey) -> str:
+    return f'server="{_escaped(key.server)}",metric="{_escaped(key.metric)}"'
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

@@ -1,0 +1,58 @@
+"""The listener."""
+
+import socket
+import threading
+
+import uvicorn
+from fastapi import FastAPI
+
+from daemon.domain.errors import ForewarnError
+
+_BACKLOG = 128
+_GRACE_SECONDS = 1
+
+
+class AddressUnavailable(ForewarnError):
+    """The configured address cannot be listened on."""
+
+
+class HttpServer:
+    """Serves an application from a thread of its own."""
+
+    def __init__(self, app: FastAPI, host: str, port: int) -> None:
+        """Bind ``host`` and ``port`` at once, so that a taken port is an error before anything else starts.
+
+        Raises:
+            AddressUnavailable: it cannot be bound.
+        """
+        try:
+            family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            self._socket = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+        except OSError as error:
+            raise AddressUnavailable(
+                f"http.listen: {host}:{port} cannot be bound: {error.strerror}; "
+                "stop what listens there or choose another port"
+            ) from error
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_GRACE_SECONDS
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [self._socket]}, name="http", daemon=True
+        )
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return int(self._socket.getsockname()[1])
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Serve no more; requests under way get a second."""
+        self._server.should_exit = True
+        if self._thread.is_alive():
+            self._thread.join(_GRACE_SECONDS + 1)
+        self._socket.close()

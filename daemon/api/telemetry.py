@@ -1,0 +1,113 @@
+"""The service's own metrics."""
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+
+from daemon import __version__
+from daemon.api.model_metrics import ModelMetrics
+from daemon.domain.forecast import ForecastSource
+from daemon.domain.ports import Clock
+from daemon.pipeline.cycle import Snapshot
+
+_STAGE_BUCKETS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
+
+
+class PrometheusTelemetry:
+    """Implements the ``Telemetry`` port on a registry of its own, and renders it."""
+
+    def __init__(self, clock: Clock) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._clock = clock
+        self._registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        self._stage_seconds = Histogram(
+            "forewarn_stage_duration_seconds",
+            "Duration of each stage of the pipeline.",
+            ["stage"],
+            buckets=_STAGE_BUCKETS,
+            registry=registry,
+        )
+        self._stage_runs = Counter(
+            "forewarn_stage_runs", "Runs of each stage of the pipeline.", ["stage", "result"], registry=registry
+        )
+        self._ingested = Counter(
+            "forewarn_ingest_samples", "Samples that were new or changed a value.", ["source"], registry=registry
+        )
+        self._rejected = Counter(
+            "forewarn_ingest_rejected_samples", "Samples that were refused.", ["source", "reason"], registry=registry
+        )
+        self._failures = Counter(
+            "forewarn_source_failures",
+            "Fetches that failed; the stream is empty when the whole source failed.",
+            ["source", "stream"],
+            registry=registry,
+        )
+        self._empty = Counter(
+            "forewarn_source_empty_fetches", "Fetches that gave no sample.", ["source", "stream"], registry=registry
+        )
+        self._skipped = Counter(
+            "forewarn_ticks_skipped",
+            "Grid times without a tick of their own, as one before took too long.",
+            registry=registry,
+        )
+        self._source_up = Gauge(
+            "forewarn_source_up", "1 if the source could be fetched in the last tick.", ["source"], registry=registry
+        )
+        self._lag = Gauge("forewarn_ingest_lag_seconds", "Age of the newest sample.", registry=registry)
+        self._age = Gauge("forewarn_forecast_age_seconds", "Age of the forecast's origin.", registry=registry)
+        self._rows = Gauge("forewarn_forecast_source", "Series forecast by each source.", ["source"], registry=registry)
+        self._servers = Gauge("forewarn_servers", "Servers by state.", ["state"], registry=registry)
+        self._model = ModelMetrics(clock, registry)
+        build = Gauge("forewarn_build_info", "The running version.", ["version"], registry=registry)
+        build.labels(__version__).set(1)
+
+    def stage(self, name: str, seconds: float, succeeded: bool) -> None:
+        """Note that a stage of the pipeline ran."""
+        self._stage_seconds.labels(name).observe(seconds)
+        self._stage_runs.labels(name, "success" if succeeded else "failure").inc()
+
+    def ingested(self, source: str, samples: int) -> None:
+        """Note samples that were new or changed."""
+        self._ingested.labels(source).inc(samples)
+
+    def rejected(self, source: str, reason: str, samples: int) -> None:
+        """Note samples that were refused, and why."""
+        self._rejected.labels(source, reason).inc(samples)
+
+    def source_failed(self, source: str, stream: str) -> None:
+        """Note that a stream, or the whole source, could not be fetched."""
+        self._failures.labels(source, stream).inc()
+
+    def source_empty(self, source: str, stream: str) -> None:
+        """Note that a stream answered without a sample."""
+        self._empty.labels(source, stream).inc()
+
+    def ticks_skipped(self, ticks: int) -> None:
+        """Note grid times that had no tick of their own."""
+        self._skipped.inc(ticks)
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Show the state as of a tick."""
+        newest = max((server.newest for server in snapshot.servers), default=0)
+        self._lag.set_function(lambda: max(0.0, self._clock.now() - newest))
+        self._age.set_function(lambda: max(0.0, self._clock.now() - snapshot.at))
+        for source in ForecastSource:
+            self._rows.labels(source.value).set(snapshot.rows_by_source.get(source, 0))
+        for state in ("known", "cold", "stale"):
+            self._servers.labels(state).set(sum(server.state == state for server in snapshot.servers))
+        for fetched in snapshot.sources:
+            self._source_up.labels(fetched.name).set(fetched.healthy)
+        self._model.publish(snapshot.model, snapshot.record)
+
+    def render(self) -> bytes:
+        """Return the metrics in the text format."""
+        return generate_latest(self._registry)

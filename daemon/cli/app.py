@@ -1,0 +1,97 @@
+"""``forewarn``: the commands, and how errors become exit codes."""
+
+import os
+import signal
+import sys
+from importlib import import_module
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from daemon import __version__
+from daemon.domain.errors import ConfigError, ForewarnError, NotEnoughHistory
+
+_FAILED, _WRONG_USE, _REFUSED, _SIGNALLED = 1, 2, 3, 128
+_HELP = {"help_option_names": ["-h", "--help"]}
+_COMMANDS = ("run", "demo", "init", "check-config", "simulate", "train", "forecast", "backtest", "export", "import")
+
+
+class _LazyGroup(TyperGroup):
+    """Imports a command's module when the command runs, and all of them only for help on the whole."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in _COMMANDS:
+            return None
+        module_name = {"import": "import_", "export": "export"}.get(cmd_name, cmd_name.replace("-", "_"))
+        module: Any = import_module(f"daemon.cli.{module_name}")
+        single = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings=_HELP)
+        single.command(cmd_name)(getattr(module, module_name))
+        return typer.main.get_command(single)
+
+
+app = typer.Typer(
+    cls=_LazyGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings=_HELP,
+    help="Forecasts every metric of every server eight hours ahead, and warns before things break.",
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"forewarn {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def forewarn(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options that come before a command."""
+
+
+def main() -> None:
+    """Run the command line; exit 0 done, 1 failed, 2 wrong use or config, 3 refused by a gate, 130 by Ctrl-C."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupted)
+    try:
+        app()
+    except ConfigError as error:
+        _fail(error.problems, _WRONG_USE)
+    except NotEnoughHistory as error:
+        _fail([str(error)], _REFUSED)
+    except ForewarnError as error:
+        _fail([str(error)], _FAILED)
+    except OSError as error:
+        # whatever file it was: without a name there is nothing that its user could put right
+        if error.filename is None:
+            raise
+        _fail([f"{error.filename}: {error.strerror}; check the path, what you may do there, and its space"], _FAILED)
+
+
+def _fail(problems: list[str], code: int) -> None:
+    for problem in problems:
+        typer.echo(f"forewarn: {problem}", err=True)
+    sys.exit(code)
+
+
+def _interrupted(number: int, frame: FrameType | None) -> None:
+    """End with the status that a shell gives a signal, taking away what is half written.
+
+    SystemExit, as Lightning makes a failure of KeyboardInterrupt; and in the middle of an import at once, as some
+    packages catch everything there and go on.
+    """
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            os._exit(_SIGNALLED + number)
+        frame = frame.f_back
+    sys.exit(_SIGNALLED + number)

@@ -1,0 +1,58 @@
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from daemon.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
+
+_EVERYTHING_HOURS = 24 * 9600
+
+
+def backtest(
+    data: Annotated[Path, typer.Option(help="Metrics file.")],
+    origins: Annotated[Path | None, typer.Option(help="JSON file with a list `origins`.")] = None,
+    from_: Annotated[str | None, typer.Option("--from", help="First origin (ISO 8601, with zone).")] = None,
+    every: Annotated[str, typer.Option(help="Distance of the origins after --from, as in 4h or 30m.")] = "4h",
+    metrics: Annotated[list[str] | None, typer.Option(help="Only this metric; may be given again.")] = None,
+    model: Annotated[str | None, typer.Option(help="Id of a model; default is the one that serves.")] = None,
+    models: Annotated[Path | None, typer.Option(help="Folder of model directories.")] = None,
+    no_peers: Annotated[bool, typer.Option("--no-peers", help="Leave out all peers but seasonal naive.")] = False,
+    out: Annotated[Path | None, typer.Option(help="File for the forecasts, .parquet.")] = None,
+    json: JsonOption = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Forecast the past from rolling origins and score it beside what else could be run."""
+    from contextlib import nullcontext
+
+    from daemon.cli.backtest_table import print_json, print_table
+    from daemon.cli.data import read_input
+    from daemon.cli.origins import read_origins
+    from daemon.cli.progress import progress_bar
+    from daemon.domain.errors import ConfigError
+    from daemon.files.forecast_file import forecast_file
+    from daemon.learning.artifact import load_forecaster
+    from daemon.learning.climatology import Climatology
+    from daemon.pipeline.backtest import ServedForecaster, peers
+    from daemon.pipeline.backtest import backtest as run
+    from daemon.registry.models import ModelRegistry
+
+    given = read_input(config, data, models, _EVERYTHING_HOURS)
+    panel = given.panel
+    if metrics:
+        strange = sorted(set(metrics) - {key.metric for key in panel.keys})
+        if strange:
+            known = ", ".join(sorted({key.metric for key in panel.keys}))
+            raise ConfigError([f"--metrics: {', '.join(strange)}: not in {data}; there are: {known}"])
+        panel = panel.select([row for row, key in enumerate(panel.keys) if key.metric in metrics])
+    times = read_origins(origins, from_, every, panel)
+    registry = ModelRegistry(given.models)
+    chosen = model or registry.current()
+    forecaster = load_forecaster(registry.path(chosen), given.metrics) if chosen else None
+    others = {}
+    if not no_peers:
+        with progress_bar("training LightGBM") as report:
+            others = peers(panel, min(times), given.zone, report)
+    served = ServedForecaster(forecaster, Climatology(given.metrics))
+    with progress_bar("forecasting") as report, forecast_file(out) if out else nullcontext() as writer:
+        result = run(panel, times, served, others, writer.add if writer else lambda forecast: None, report)
+    (print_json if json else print_table)(result, chosen or "", times)

@@ -1,0 +1,263 @@
+"""The configuration file's schema: every key, its meaning, its default and its bounds.
+
+``docs/configuration.md`` is rendered from this module and ``default.yaml`` shows every key;
+a test fails when the three drift apart.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from daemon.config.sources import SourceConfig
+from daemon.domain.levels import LevelName
+from daemon.domain.metric import Direction, Metric, Thresholds
+
+
+class Section(BaseModel):
+    """A part of the file; a key that it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ThresholdsConfig(Section):
+    """Where a metric becomes bad."""
+
+    warning: float | None = Field(None, description="Value from which on a warning is due.")
+    critical: float | None = Field(None, description="Value from which on it is critical.")
+
+    def to_domain(self) -> Thresholds:
+        """Return the record that the code works with."""
+        return Thresholds(self.warning, self.critical)
+
+
+class MetricConfig(ThresholdsConfig):
+    """One metric, under its name."""
+
+    unit: str = Field("", description="Unit, for people.")
+    minimum: float | None = Field(None, description="Lowest value that is physically possible.")
+    maximum: float | None = Field(None, description="Highest value that is physically possible.")
+    direction: Direction = Field(Direction.ABOVE, description="The bad side of a threshold: `above` or `below`.")
+    profiles: dict[str, ThresholdsConfig] = Field(
+        default_factory=dict, description="Other thresholds for servers of a profile."
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.minimum is not None and self.maximum is not None and self.minimum >= self.maximum:
+            raise ValueError(f"minimum {self.minimum:g} is not below maximum {self.maximum:g}")
+        levels: list[ThresholdsConfig] = [self, *self.profiles.values()]
+        for where in levels:
+            if where.warning is None or where.critical is None or where.warning == where.critical:
+                continue
+            if (where.warning < where.critical) != (self.direction is Direction.ABOVE):
+                raise ValueError(
+                    f"with direction {self.direction}, a warning at {where.warning:g} would come after "
+                    f"critical at {where.critical:g}; swap them"
+                )
+        return self
+
+    def to_metric(self, name: str) -> Metric:
+        """Return the record that the code works with."""
+        return Metric(
+            name,
+            self.unit,
+            self.minimum,
+            self.maximum,
+            self.direction,
+            self.to_domain(),
+            {profile: thresholds.to_domain() for profile, thresholds in self.profiles.items()},
+        )
+
+
+class ProfileRule(Section):
+    """Gives a profile to the servers whose name matches, where the source gives none."""
+
+    pattern: str = Field(description="Regular expression, searched in the server's name; the first rule wins.")
+    profile: str = Field(description="The profile that it gives.")
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        return value
+
+
+class StoreConfig(Section):
+    """Where the history is kept."""
+
+    url: str | None = Field(
+        None,
+        description="SQLAlchemy URL (`sqlite:///…`, `postgresql+psycopg://…`); "
+        "default is SQLite in `forewarn.sqlite` under `data_dir`.",
+    )
+    retention_days: int = Field(
+        35, ge=8, le=400, description="Older samples are deleted; the forecaster looks back 28 days."
+    )
+
+
+class ClockConfig(Section):
+    """The service's clock; for demos and replays only."""
+
+    start: str | None = Field(
+        None,
+        description="Time (ISO 8601, with zone) that the clock starts at; default is now. A restart goes on "
+        "where the store ends.",
+    )
+    speed: float = Field(1.0, gt=0, le=10_000, description="Seconds of this clock per second of the wall clock.")
+
+
+class ScheduleConfig(Section):
+    """When a tick runs."""
+
+    delay_seconds: float = Field(
+        15.0, ge=0, lt=300, description="Wait after each five-minute mark, so that the sources have the newest samples."
+    )
+
+
+class TrainingConfig(Section):
+    """How models are trained."""
+
+    level: LevelName = Field(LevelName.PRODUCTION, description="`demo`, `validation`, `production` or `large`.")
+    seed: int = Field(0, ge=0, description="Seed of all randomness in training.")
+
+
+class ExpositionConfig(Section):
+    """What stands on /metrics."""
+
+    series_budget: int = Field(
+        100_000,
+        ge=100,
+        description="Over this many forecast series, only the horizons 1h and 8h and the quantiles "
+        "0.5 and 0.9 are exported.",
+    )
+
+
+class HttpConfig(Section):
+    """The HTTP listener."""
+
+    listen: str = Field("127.0.0.1:9855", description="Address and port; `[::1]:9855` for IPv6.")
+    max_body_bytes: int = Field(8_388_608, ge=1_024, description="Larger request bodies are refused.")
+    bearer_token_file: Path | None = Field(
+        None, description="File with the token that every request but /healthz and /readyz must bear."
+    )
+    allow_unauthenticated: bool = Field(False, description="Serve without a token on an address that is not loopback.")
+
+    @property
+    def host(self) -> str:
+        """The address part of ``listen``, without brackets."""
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The port part of ``listen``; 0 lets the system choose."""
+        return int(self.listen.rpartition(":")[2])
+
+    @field_validator("listen")
+    @classmethod
+    def _address_and_port(cls, value: str) -> str:
+        host, separator, port = value.rpartition(":")
+        if not separator or not host or not port.isdigit() or int(port) > 65_535:
+            raise ValueError("write it as address:port, as in 127.0.0.1:9855")
+        return value
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        host = self.host
+        try:
+            loopback = host == "localhost" or ip_address(host).is_loopback
+        except ValueError:
+            loopback = False
+        if not (loopback or self.bearer_token_file or self.allow_unauthenticated):
+            raise ValueError(
+                f"listen {self.listen} is not loopback: set bearer_token_file, or allow_unauthenticated: true "
+                "if something in front of it authenticates"
+            )
+        return self
+
+
+class LoggingConfig(Section):
+    """What is logged, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
+    format: Literal["auto", "json", "console"] = Field(
+        "auto", description="`json`, `console`, or `auto`: console on a terminal, else JSON."
+    )
+
+
+class Config(Section):
+    """The whole file."""
+
+    timezone: str = Field(
+        "UTC",
+        description="IANA zone whose civil time the daily and weekly rhythms follow; all storage is UTC.",
+    )
+    data_dir: Path = Field(
+        Path("data"), description="Folder for the store and the models; relative to the configuration file."
+    )
+    store: StoreConfig = Field(default_factory=StoreConfig, description="Where the history is kept.")
+    sources: list[Annotated[SourceConfig, Field(discriminator="type")]] = Field(
+        min_length=1, description="Where metrics come from; any number, each failing on its own."
+    )
+    metrics: dict[str, MetricConfig] = Field(
+        min_length=1,
+        description="The metrics to watch, by name; a metric that is not listed is not taken in.",
+    )
+    profiles: list[ProfileRule] = Field(
+        default_factory=list, description="Profiles by the server's name; `generic` where no rule matches."
+    )
+    schedule: ScheduleConfig = Field(default_factory=ScheduleConfig, description="When a tick runs.")
+    clock: ClockConfig = Field(default_factory=ClockConfig, description="For demos and replays only.")
+    training: TrainingConfig = Field(default_factory=TrainingConfig, description="How models are trained.")
+    exposition: ExpositionConfig = Field(default_factory=ExpositionConfig, description="What stands on /metrics.")
+    http: HttpConfig = Field(default_factory=HttpConfig, description="The HTTP listener.")
+    logging: LoggingConfig = Field(default_factory=LoggingConfig, description="What is logged, and how.")
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError("not an IANA time zone, such as Europe/Berlin or UTC")
+        return value
+
+    @field_validator("metrics")
+    @classmethod
+    def _metric_names(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name in value:
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_:.\-]*", name):
+                raise ValueError(f"{name!r} is no metric name: letters, digits and _ : . - only, a letter first")
+        return value
+
+    @model_validator(mode="after")
+    def _distinct_sources(self) -> Self:
+        twice = [name for name, count in Counter(source.name for source in self.sources).items() if count > 1]
+        if twice:
+            raise ValueError(f"sources: the name {twice[0]!r} is used twice; give each source its own")
+        return self
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The configured civil time zone."""
+        return ZoneInfo(self.timezone)
+
+    @property
+    def store_url(self) -> str:
+        """The store's URL, with the default filled in."""
+        return self.store.url or f"sqlite:///{self.data_dir / 'forewarn.sqlite'}"
+
+    @property
+    def models_dir(self) -> Path:
+        """The folder of model directories."""
+        return self.data_dir / "models"
+
+    def domain_metrics(self) -> Mapping[str, Metric]:
+        """Return the configured metrics as the records that the code works with."""
+        return {name: metric.to_metric(name) for name, metric in self.metrics.items()}

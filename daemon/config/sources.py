@@ -1,0 +1,157 @@
+"""The part of the schema that says where metrics come from."""
+
+import re
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, field_validator, model_validator
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Named(_Section):
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9_\-]+$",
+        description="Name in logs and metrics; unique, letters, digits, _ and -.",
+    )
+
+
+class _Fetched(_Named):
+    backfill_hours: float = Field(
+        720, gt=0, le=9_600, description="How far back a gap, or the time before the first start, is fetched."
+    )
+
+    @property
+    def backfill_seconds(self) -> int:
+        """How far back a gap is fetched."""
+        return int(self.backfill_hours * 3600)
+
+
+class FleetConfig(_Section):
+    """Number of simulated servers of each profile."""
+
+    ml_compute: int = Field(4, ge=0, description="GPU servers that train and infer.")
+    database: int = Field(3, ge=0, description="Database servers.")
+    web_api: int = Field(4, ge=0, description="Web and API servers.")
+    conductor_mgmt: int = Field(1, ge=0, description="Orchestration servers.")
+    data_ingest: int = Field(3, ge=0, description="Stream and batch ingestion servers.")
+    risk_analytics: int = Field(3, ge=0, description="Analytics servers.")
+    generic: int = Field(2, ge=0, description="Everything else.")
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not sum(self.model_dump().values()):
+            raise ValueError("the fleet has no server; give at least one profile a count above 0")
+        return self
+
+
+class SimulatorConfig(_Fetched):
+    """A simulated fleet on the service's clock."""
+
+    type: Literal["simulator"] = Field(description="`simulator`.")
+    servers: FleetConfig = Field(default_factory=FleetConfig, description="Servers per profile.")
+    seed: int = Field(0, ge=0, description="The same seed gives the same fleet and history.")
+
+
+class TlsConfig(_Section):
+    """TLS towards a server."""
+
+    ca_file: Path | None = Field(None, description="Certificates to trust instead of the system's.")
+    cert_file: Path | None = Field(None, description="Client certificate.")
+    key_file: Path | None = Field(None, description="Key of the client certificate.")
+    insecure_skip_verify: bool = Field(False, description="Do not verify the server's certificate.")
+
+    @model_validator(mode="after")
+    def _pair(self) -> Self:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file belong together; set both or neither")
+        return self
+
+
+class BasicAuthConfig(_Section):
+    """HTTP basic authentication towards a server."""
+
+    username: str = Field(description="User name.")
+    password: SecretStr | None = Field(None, description="Password, best as `${ENVIRONMENT_VARIABLE}`.")
+    password_file: Path | None = Field(None, description="File with the password.")
+
+    @model_validator(mode="after")
+    def _one_password(self) -> Self:
+        if (self.password is None) == (self.password_file is None):
+            raise ValueError("set exactly one of password and password_file")
+        return self
+
+
+class PrometheusConfig(_Fetched):
+    """Range queries against a Prometheus-compatible server."""
+
+    type: Literal["prometheus"] = Field(description="`prometheus`.")
+    url: HttpUrl = Field(description="Base URL, as in http://prometheus:9090.")
+    queries: dict[str, str] = Field(
+        min_length=1,
+        description="PromQL by metric; each returns one series per server, averaged over five minutes.",
+    )
+    server_label: str = Field("instance", description="Label that names the server.")
+    server_pattern: str = Field(
+        r"^(.+?)(?::\d+)?$",
+        description="Regular expression with one group: the part of that label that is the server; "
+        "the default drops the port.",
+    )
+    profile_label: str | None = Field(None, description="Label that names the server's profile, if there is one.")
+    headers: dict[str, SecretStr] = Field(default_factory=dict, description="Further request headers.")
+    basic_auth: BasicAuthConfig | None = Field(None, description="HTTP basic authentication.")
+    bearer_token: SecretStr | None = Field(None, description="Bearer token, best as `${ENVIRONMENT_VARIABLE}`.")
+    bearer_token_file: Path | None = Field(None, description="File with the bearer token; read at each request.")
+    tls: TlsConfig = Field(default_factory=TlsConfig, description="TLS towards the server.")
+    timeout_seconds: float = Field(30, gt=0, le=600, description="Limit for one request.")
+    deadline_seconds: float = Field(
+        120, gt=0, le=3600, description="Limit for all requests of one stream in a tick, retries included."
+    )
+    chunk_hours: float = Field(
+        24,
+        ge=1,
+        le=900,
+        description="Span of one range query; kept under Prometheus' 11,000 points per series.",
+    )
+    overlap_steps: int = Field(
+        2,
+        ge=0,
+        le=288,
+        description="Steps before the newest that are asked for again, for samples that came late.",
+    )
+
+    @field_validator("server_pattern")
+    @classmethod
+    def _one_group(cls, value: str) -> str:
+        try:
+            groups = re.compile(value).groups
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        if groups != 1:
+            raise ValueError(f"needs exactly one group, has {groups}")
+        return value
+
+    @model_validator(mode="after")
+    def _one_authentication(self) -> Self:
+        given = [key for key in ("basic_auth", "bearer_token", "bearer_token_file") if getattr(self, key)]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} are alternatives; keep one")
+        return self
+
+
+class ReplayConfig(_Fetched):
+    """A metrics file, delivered as the clock passes its timestamps."""
+
+    type: Literal["replay"] = Field(description="`replay`.")
+    path: Path = Field(description="Parquet or CSV, long or wide; relative to the configuration file.")
+
+
+class PushConfig(_Named):
+    """Metrics that others send to `POST /api/v1/metrics`."""
+
+    type: Literal["push"] = Field(description="`push`.")
+
+
+SourceConfig = SimulatorConfig | PrometheusConfig | ReplayConfig | PushConfig

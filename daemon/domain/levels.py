@@ -1,0 +1,48 @@
+"""The training levels: how much data, how long, and therefore what may be claimed."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class LevelName(StrEnum):
+    """The four levels, from the quickest to the most thorough."""
+
+    DEMO = "demo"
+    VALIDATION = "validation"
+    PRODUCTION = "production"
+    LARGE = "large"
+
+
+@dataclass(frozen=True)
+class Level:
+    """What a training level does.
+
+    Attributes:
+        data_hours: hours of history that it trains on, ending at the newest.
+        epochs: passes at most; every time step of every series is a target at least once in each.
+        stride_steps: distance of a series' origins in an epoch, ≤ HORIZON_STEPS.
+        validation_hours: held back at the end of the history, to choose the epoch.
+        test_hours: held back after that, to measure; 0 where the level claims no accuracy.
+    """
+
+    name: LevelName
+    data_hours: int
+    epochs: int
+    stride_steps: int
+    validation_hours: int
+    test_hours: int = 0
+
+
+LEVELS = MappingProxyType(
+    {
+        level.name: level
+        for level in (
+            Level(LevelName.DEMO, 168, 1, stride_steps=16, validation_hours=24),
+            Level(LevelName.VALIDATION, 720, 10, stride_steps=96, validation_hours=72),
+            Level(LevelName.PRODUCTION, 720, 20, stride_steps=96, validation_hours=72, test_hours=72),
+            Level(LevelName.LARGE, 720, 20, stride_steps=96, validation_hours=72, test_hours=72),
+        )
+    }
+)
+MINIMUM_HOURS = 168

@@ -1,0 +1,75 @@
+"""A trained model as files that hold no code: safetensors and JSON."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytorch_forecasting
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from daemon.domain.errors import BadModel
+from daemon.domain.metric import Metric
+from daemon.domain.quantiles import QUANTILES
+from daemon.learning.forecaster import NetworkForecaster
+from daemon.learning.network import Architecture, TemporalFusionTransformer
+from daemon.learning.windows import DECODER_SIZES, ENCODER_SIZES, STATIC_SIZE
+
+FORMAT = 1
+WEIGHTS_FILE = "model.safetensors"
+DESCRIPTION_FILE = "model.json"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what computes the network."""
+    return {"torch": torch.__version__, "pytorch_forecasting": pytorch_forecasting.__version__}
+
+
+def write_network(
+    folder: Path,
+    network: TemporalFusionTransformer,
+    architecture: Architecture,
+    vocabulary: tuple[str, ...],
+    profiles: tuple[str, ...],
+    zone: ZoneInfo,
+) -> None:
+    """Write ``model.safetensors`` and ``model.json`` into ``folder``."""
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    save_file(weights, folder / WEIGHTS_FILE)
+    description = {
+        "format": FORMAT,
+        "architecture": asdict(architecture),
+        "inputs": {"encoder": ENCODER_SIZES, "decoder": DECODER_SIZES, "static": STATIC_SIZE, "quantiles": QUANTILES},
+        "scalers": {"series": "asinh((y - median) / mean|y - median|) over the 28 days before the origin"},
+        "metrics": vocabulary,
+        "profiles": profiles,
+        "timezone": zone.key,
+        "versions": versions(),
+    }
+    (folder / DESCRIPTION_FILE).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+
+
+def load_forecaster(folder: Path, metrics: Mapping[str, Metric]) -> NetworkForecaster:
+    """Return the forecaster in a model directory; reading it executes nothing from it.
+
+    Raises:
+        BadModel: a file is missing, damaged or of another format.
+    """
+    try:
+        description = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+        if description["format"] != FORMAT:
+            raise BadModel(
+                f"{folder}: model format {description['format']}, this forewarn reads {FORMAT}; train a new model"
+            )
+        architecture = Architecture(**description["architecture"])
+        network = TemporalFusionTransformer(architecture)
+        network.load_state_dict(load_file(folder / WEIGHTS_FILE))
+        vocabulary = tuple(str(metric) for metric in description["metrics"])
+        zone = ZoneInfo(description["timezone"])
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise BadModel(f"{folder}: cannot be loaded as a model: {error}; train a new one or roll back") from error
+    network.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    return NetworkForecaster(network, vocabulary, metrics, zone, folder.name)

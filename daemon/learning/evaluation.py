@@ -1,0 +1,82 @@
+"""What forecasters are worth from rolling origins, measured through the same path that serves."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from daemon.domain.forecast import Forecast
+from daemon.domain.grid import HORIZON_STEPS, STEP_SECONDS
+from daemon.domain.ports import Forecaster
+from daemon.domain.scores import Float64, Sums, coverage, relative_loss, scaled_pinball, seasonal_error
+from daemon.domain.series import Panel
+from daemon.learning.seasonal_naive import SeasonalNaive
+
+_EVERY_STEPS = 48
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Sums of one forecaster over the series of a panel, and the scale that they share."""
+
+    panel: Panel
+    scale: Float64
+    sums: Mapping[str, Sums]
+
+
+def score(
+    forecasters: Mapping[str, Forecaster],
+    panel: Panel,
+    origins: Iterable[int],
+    on_forecast: Callable[[str, Forecast], None] = lambda name, forecast: None,
+) -> Scores:
+    """Score each forecaster at each origin (epoch seconds) against what came after it.
+
+    A forecast is scored where all of the forecasters made one, so that all are measured on the same windows.
+    """
+    times = sorted(origins)
+    row_of = {key: row for row, key in enumerate(panel.keys)}
+    sums = {name: Sums.zeros(len(panel.keys)) for name in forecasters}
+    for origin in times:
+        made = {name: forecaster.forecast(panel, origin) for name, forecaster in forecasters.items()}
+        for name, forecast in made.items():
+            on_forecast(name, forecast)
+        shared = set(panel.keys).intersection(*(forecast.keys for forecast in made.values()))
+        actual = panel.between(origin + STEP_SECONDS, origin + HORIZON_STEPS * STEP_SECONDS).values
+        for name, forecast in made.items():
+            chosen = np.array([row for row, key in enumerate(forecast.keys) if key in shared], dtype=np.intp)
+            rows = np.array([row_of[forecast.keys[row]] for row in chosen], dtype=np.intp)
+            sums[name].add(rows, actual[rows], forecast.paths[chosen])
+    known_until = times[0] if times else panel.start
+    return Scores(panel, seasonal_error(panel.between(panel.start, known_until).values), sums)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures of a model over a held-out span.
+
+    Attributes:
+        quantile_loss: scaled pinball loss: pinball over the series' in-sample seasonal naive error, mean over series.
+        skill: by metric, pinball loss relative to seasonal naive's, geometric mean over series; below 1 is better.
+        coverage: share of the actual values inside each interval, by its name in percent.
+        origins: how many forecasts were scored.
+    """
+
+    quantile_loss: float
+    skill: dict[str, float]
+    coverage: dict[str, float]
+    origins: int
+
+
+def evaluate(forecaster: Forecaster, panel: Panel, start: int, end: int) -> Evaluation:
+    """Score ``forecaster`` from origins every 4 h, all of whose targets lie in ``start < t <= end`` (epoch seconds)."""
+    origins = range(start, end - HORIZON_STEPS * STEP_SECONDS + 1, _EVERY_STEPS * STEP_SECONDS)
+    scores = score({"model": forecaster, "naive": SeasonalNaive({})}, panel, origins)
+    sums, naive = scores.sums["model"], scores.sums["naive"]
+    skill = {}
+    for metric in sorted({key.metric for key in panel.keys}):
+        rows = np.array([key.metric == metric for key in panel.keys])
+        ratio = relative_loss(sums.select(rows), naive.select(rows))
+        if np.isfinite(ratio):
+            skill[metric] = ratio
+    return Evaluation(scaled_pinball(sums, scores.scale), skill, coverage(sums), len(origins))

@@ -1,0 +1,232 @@
+"""Fitting the network with Lightning: the optimiser, its schedule, weight averaging, early stopping, the records."""
+
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, WeightAveraging
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from daemon.learning.loss import weighted_loss
+from daemon.learning.network import TemporalFusionTransformer
+from daemon.learning.sampling import Batch, WindowSampler
+
+LEARNING_RATE = 1e-2
+PATIENCE_EPOCHS = 3
+_WARM_UP_SHARE = 0.15
+_AVERAGE_DECAY = 0.995
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One line of ``epochs.jsonl``; losses are weighted pinball losses, memory is 0 without a GPU."""
+
+    epoch: int
+    train_loss: float
+    val_loss: float
+    learning_rate: float
+    time_seconds: float
+    gpu_memory_mb: float
+    samples_per_second: float
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What fitting gives: one record per epoch, the epoch whose weights were kept, and how it ended."""
+
+    records: tuple[EpochRecord, ...]
+    best_epoch: int
+    early_stopping: bool
+    device: str
+
+
+Progress = Callable[[int, int, int], None]
+"""Called after a step with the epoch, the steps done in it, and the steps of an epoch."""
+
+
+def fit(
+    network: TemporalFusionTransformer,
+    training: WindowSampler,
+    validation: WindowSampler,
+    epochs: int,
+    on_epoch: Callable[[EpochRecord], None],
+    on_step: Progress,
+) -> Fit:
+    """Train ``network`` in place and leave it with the averaged weights of its best epoch."""
+    recorder = _Recorder(network, len(training), on_epoch, on_step)
+    with _quiet():
+        trainer = _trainer(epochs, [WeightAveraging(use_buffers=False, multi_avg_fn=_average), recorder])
+        module = _Module(network, steps=epochs * len(training))
+        trainer.fit(module, DataLoader(_Pass(training), batch_size=None), DataLoader(validation, batch_size=None))
+    network.load_state_dict(recorder.best_weights)
+    network.eval()
+    return Fit(tuple(recorder.records), recorder.best_epoch, recorder.stopped, str(trainer.strategy.root_device))
+
+
+def _trainer(epochs: int, callbacks: list[Callback]) -> Trainer:
+    return Trainer(
+        max_epochs=epochs,
+        accelerator="auto",
+        devices=1,
+        gradient_clip_val=1.0,
+        callbacks=callbacks,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        inference_mode=False,
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    # Lightning greets, advertises and warns of loader workers that this sampler has no use for
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+class _Pass(IterableDataset[Batch]):
+    """A sampler that does not say how many batches it has.
+
+    A pass may have fewer than the longest one, where samples are missing; Lightning would wait for the rest of them
+    before it validates.
+    """
+
+    def __init__(self, sampler: WindowSampler) -> None:
+        self._sampler = sampler
+
+    def __iter__(self) -> Iterator[Batch]:
+        return iter(self._sampler)
+
+
+class _Module(LightningModule):
+    def __init__(self, network: TemporalFusionTransformer, steps: int) -> None:
+        super().__init__()
+        self.network = network
+        self._steps = max(steps, 2)
+
+    def training_step(self, batch: Batch) -> Tensor:
+        return self._loss(batch)
+
+    def validation_step(self, batch: Batch) -> Tensor:
+        return self._loss(batch)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.AdamW(
+            self.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0.01, foreach=True
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, max_lr=LEARNING_RATE, total_steps=self._steps, pct_start=_WARM_UP_SHARE, cycle_momentum=False
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _loss(self, batch: Batch) -> Tensor:
+        paths = self.network(batch.windows, batch.metric)
+        return weighted_loss(batch.target, batch.observed, paths, batch.weight)
+
+
+def _average(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+    # the decay rises from 0.1, so that a short run does not keep its first steps
+    done = int(count)
+    decay = min(_AVERAGE_DECAY, (1 + done) / (10 + done))
+    torch._foreach_lerp_(averaged, current, 1 - decay)
+
+
+class _Recorder(Callback):
+    """Measure each epoch, keep the best weights, and stop when validation no longer improves."""
+
+    def __init__(
+        self, network: TemporalFusionTransformer, steps: int, on_epoch: Callable[[EpochRecord], None], on_step: Progress
+    ) -> None:
+        self._network, self._steps = network, steps
+        self.records: list[EpochRecord] = []
+        self.best_weights: dict[str, Tensor] = {}
+        self.best_epoch = 0
+        self.stopped = False
+        self._on_epoch, self._on_step = on_epoch, on_step
+        self._best = float("inf")
+        self._train_loss = _Mean()
+        self._val_loss = _Mean()
+        self._windows = 0
+        self._started = 0.0
+        self._seconds = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self._train_loss, self._windows = _Mean(), 0
+        self._started = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        self._train_loss.add(outputs["loss"], len(batch.weight))
+        self._windows += len(batch.weight)
+        self._seconds = time.perf_counter() - self._started
+        self._on_step(trainer.current_epoch, batch_idx + 1, self._steps)
+
+    def on_validation_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self._val_loss = _Mean()
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        module: LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._val_loss.add(outputs, len(batch.weight))
+
+    def on_validation_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        # the averaged weights are in the module here, and only here
+        loss = self._val_loss.value
+        if loss < self._best or not self.best_weights:
+            self._best, self.best_epoch = loss, trainer.current_epoch
+            self.best_weights = {name: tensor.detach().clone() for name, tensor in self._network.state_dict().items()}
+        record = EpochRecord(
+            trainer.current_epoch,
+            self._train_loss.value,
+            loss,
+            float(trainer.optimizers[0].param_groups[0]["lr"]),
+            time.perf_counter() - self._started,
+            torch.cuda.max_memory_allocated() / 1e6 if torch.cuda.is_available() else 0.0,
+            self._windows / max(self._seconds, 1e-9),
+        )
+        self.records.append(record)
+        self._on_epoch(record)
+        if trainer.current_epoch - self.best_epoch >= PATIENCE_EPOCHS:
+            self.stopped = True
+            trainer.should_stop = True
+
+
+class _Mean:
+    """A running mean, weighted by batch size."""
+
+    def __init__(self) -> None:
+        self._total = 0.0
+        self._count = 0
+
+    def add(self, value: Any, count: int) -> None:
+        """Count ``value`` as the mean of ``count`` windows."""
+        self._total += float(value.detach()) * count
+        self._count += count
+
+    @property
+    def value(self) -> float:
+        """The mean; NaN of nothing."""
+        return self._total / self._count if self._count else float("nan")

@@ -1,0 +1,61 @@
+"""A trained network as a forecaster of panels."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import torch
+
+from daemon.domain.forecast import Forecast, ForecastSource
+from daemon.domain.grid import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_DAY, STEPS_PER_WEEK
+from daemon.domain.metric import Metric
+from daemon.domain.quantiles import QUANTILES, within_range
+from daemon.domain.ranges import bounds
+from daemon.domain.series import Float32, Panel
+from daemon.learning.history import History, metric_codes
+from daemon.learning.network import TemporalFusionTransformer
+from daemon.learning.sampling import MINIMUM_HISTORY_STEPS
+from daemon.learning.windows import cut_windows
+
+HISTORY_STEPS = 4 * STEPS_PER_WEEK
+_SERIES_AT_ONCE = 128
+
+
+@dataclass(frozen=True)
+class NetworkForecaster:
+    """Forecast with a network every series of a metric that it was trained on and that has a day of history."""
+
+    network: TemporalFusionTransformer
+    vocabulary: tuple[str, ...]
+    metrics: Mapping[str, Metric]
+    zone: ZoneInfo
+    model: str
+
+    def forecast(self, panel: Panel, origin: int) -> Forecast:
+        """Return paths from ``origin``, using the 28 days up to it; series that it cannot serve are left out."""
+        known = panel.between(origin - (HISTORY_STEPS - 1) * STEP_SECONDS, origin)
+        rows = np.flatnonzero(self._can_serve(known))
+        paths = np.empty((len(rows), HORIZON_STEPS, len(QUANTILES)), dtype=np.float32)
+        for first in range(0, len(rows), _SERIES_AT_ONCE):
+            chosen = rows[first : first + _SERIES_AT_ONCE]
+            paths[first : first + len(chosen)] = self._paths(known.select(chosen))
+        keys = tuple(known.keys[row] for row in rows)
+        return Forecast(origin, keys, paths, (ForecastSource.MODEL,) * len(keys), self.model)
+
+    def _can_serve(self, panel: Panel) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+        seen = np.isfinite(panel.values)
+        old_enough = seen[:, : -MINIMUM_HISTORY_STEPS + 1].any(axis=1)
+        in_vocabulary = np.array([key.metric in self.vocabulary for key in panel.keys], dtype=bool)
+        return old_enough & seen[:, -STEPS_PER_DAY:].any(axis=1) & in_vocabulary
+
+    def _paths(self, panel: Panel) -> Float32:
+        device = next(self.network.parameters()).device
+        history = History.from_panel(panel, self.zone, first_origin=panel.end).to(device)
+        rows = torch.arange(len(panel.keys), device=device)
+        with torch.inference_mode():
+            windows = cut_windows(history, rows, torch.full_like(rows, history.columns - 1))
+            paths = self.network(windows, metric_codes(panel.keys, self.vocabulary).to(device))
+            z = windows.centre[:, None, None] + windows.scale[:, None, None] * paths
+            values = history.in_units(z, rows).cpu().numpy()
+        return within_range(values, *bounds(panel, self.metrics))

@@ -1,0 +1,154 @@
+"""The tensor store that windows are cut from: many series side by side on the grid."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from daemon.domain.grid import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_DAY, STEPS_PER_HOUR, STEPS_PER_WEEK
+from daemon.domain.series import Float32, Int64, Panel, SeriesKey
+
+LOOKBACK_STEPS = 4 * STEPS_PER_WEEK + STEPS_PER_HOUR
+_SCALE_STRIDE = 6
+_WIDEST = 12.0
+
+
+@dataclass(frozen=True)
+class History:
+    """Series in the units the network works in, ``z = asinh((y − median) / mean|y − median|)``.
+
+    Unobserved columns are put before the panel's, so that the first window can look back ``LOOKBACK_STEPS``.
+
+    Attributes:
+        keys: the series, one per row.
+        start: epoch seconds of column 0.
+        z: ``(series, columns)`` float32, the last observed value carried forward; NaN before the first.
+        observed: ``(series, columns)`` bool.
+        week_mean: ``(series, columns + HORIZON_STEPS)``; mean of z at the same time on the 7 days before; NaN if none.
+        calendar: ``(columns + HORIZON_STEPS, 8)``; sine and cosine of the day, half day, week and hour in civil time.
+        median: ``(series,)`` in the metric's unit.
+        spread: ``(series,)`` in the metric's unit, above 0.
+    """
+
+    keys: tuple[SeriesKey, ...]
+    start: int
+    z: Tensor
+    observed: Tensor
+    week_mean: Tensor
+    calendar: Tensor
+    median: Tensor
+    spread: Tensor
+
+    @classmethod
+    def from_panel(
+        cls, panel: Panel, zone: ZoneInfo, scale_until: int | None = None, first_origin: int | None = None
+    ) -> "History":
+        """Return ``panel`` as a history.
+
+        Args:
+            panel: at least one series and one column.
+            zone: civil time zone of the calendar.
+            scale_until: epoch seconds of the last column that median and spread may look at; all if None.
+            first_origin: epoch seconds of the first column that a window will end at; the panel's first if None.
+        """
+        known = panel.values if scale_until is None else panel.between(panel.start, scale_until).values
+        median, spread = (torch.from_numpy(each) for each in _scale(known))
+        before = 0 if first_origin is None else (first_origin - panel.start) // STEP_SECONDS
+        padding = max(0, LOOKBACK_STEPS - before)
+        start = panel.start - padding * STEP_SECONDS
+        sparse = torch.full((len(panel.keys), padding + panel.steps), torch.nan)
+        z = sparse[:, padding:].copy_(torch.from_numpy(panel.values))
+        z.sub_(median[:, None]).div_(spread[:, None]).asinh_()
+        observed = torch.isfinite(sparse)
+        week_mean = _week_mean(sparse, observed)
+        calendar = torch.from_numpy(civil_calendar(start, sparse.shape[1] + HORIZON_STEPS, zone))
+        # in place and last: from here on z has no gaps
+        return cls(panel.keys, start, _carried_forward(sparse, observed), observed, week_mean, calendar, median, spread)
+
+    @property
+    def columns(self) -> int:
+        """Number of columns, padding included."""
+        return self.z.shape[1]
+
+    def column(self, timestamp: int) -> int:
+        """Return the column of a grid time in epoch seconds."""
+        return (timestamp - self.start) // STEP_SECONDS
+
+    def to(self, device: torch.device) -> "History":
+        """Return the history with all its tensors on ``device``."""
+        tensors = ("z", "observed", "week_mean", "calendar", "median", "spread")
+        return replace(self, **{name: getattr(self, name).to(device) for name in tensors})
+
+    def in_units(self, z: Tensor, rows: Tensor) -> Tensor:
+        """Return values in the metrics' units for ``z`` of shape ``(windows, ...)``, window i of series ``rows[i]``."""
+        shape = (-1,) + (1,) * (z.dim() - 1)
+        bounded = z.float().clamp(-_WIDEST, _WIDEST)
+        return self.median[rows].view(shape) + self.spread[rows].view(shape) * torch.sinh(bounded)
+
+    def seasonal_error(self, until: int) -> Tensor:
+        """Return the mean ``|z_t − z_{t−288}|`` before column ``until``, ``(series,)``; NaN if there is none."""
+        now, before = self.z[:, STEPS_PER_DAY:until], self.z[:, : until - STEPS_PER_DAY]
+        both = self.observed[:, STEPS_PER_DAY:until] & self.observed[:, : until - STEPS_PER_DAY]
+        error = torch.where(both, (now - before).abs(), 0.0)
+        count = both.sum(1)
+        return torch.where(count > 0, error.sum(1) / count.clamp(min=1), torch.nan)
+
+
+def civil_calendar(start: int, columns: int, zone: ZoneInfo) -> Float32:
+    """Return ``(columns, 8)``: sine and cosine of the civil day, half day, week and hour at each grid time."""
+    seconds = civil_seconds(start + np.arange(columns, dtype=np.int64) * STEP_SECONDS, zone)
+    periods = np.array([86_400, 43_200, 604_800, 3_600])
+    angle = 2 * np.pi * (seconds[:, None] % periods) / periods
+    return np.concatenate([np.sin(angle), np.cos(angle)], axis=1).astype(np.float32)
+
+
+def civil_seconds(timestamps: Int64, zone: ZoneInfo) -> Int64:
+    """Return the seconds of civil time at ``timestamps`` (epoch seconds, UTC), as if the zone were UTC."""
+    civil = pd.DatetimeIndex(timestamps.astype("datetime64[s]")).tz_localize("UTC").tz_convert(zone).tz_localize(None)
+    return np.asarray(civil.astype("datetime64[s]"), dtype="datetime64[s]").astype(np.int64)
+
+
+def _scale(values: Float32) -> tuple[Float32, Float32]:
+    # every sixth sample is enough for a median of weeks, and a sixth of the sorting
+    sample = np.sort(values[:, ::-1][:, ::_SCALE_STRIDE], axis=1)
+    count = np.isfinite(sample).sum(axis=1)
+    middle = np.take_along_axis(sample, (np.maximum(count, 1) // 2)[:, None], axis=1)[:, 0]
+    first = np.take_along_axis(sample, np.zeros((len(sample), 1), dtype=np.intp), axis=1)[:, 0]
+    median = np.nan_to_num(np.where(count > 1, middle, first))
+    deviation = np.abs(sample - median[:, None])
+    mean = np.nansum(deviation, axis=1) / np.maximum(count, 1)
+    return median.astype(np.float32), np.where(mean > 0, mean, 1.0).astype(np.float32)
+
+
+def _carried_forward(sparse: Tensor, observed: Tensor) -> Tensor:
+    # only the gaps are looked at: each takes the observed sample before it, if that is of the same series
+    flat, columns = sparse.view(-1), sparse.shape[1]
+    seen, gaps = observed.view(-1).nonzero()[:, 0], (~observed).view(-1).nonzero()[:, 0]
+    position = torch.searchsorted(seen, gaps) - 1
+    before = seen[position.clamp(min=0)]
+    known = (position >= 0) & (before // columns == gaps // columns)
+    flat[gaps[known]] = flat[before[known]]
+    return sparse
+
+
+def _week_mean(sparse: Tensor, observed: Tensor) -> Tensor:
+    series, columns = sparse.shape
+    values = torch.where(observed, sparse, 0.0)
+    total = torch.zeros(series, columns + HORIZON_STEPS)
+    count = torch.zeros(series, columns + HORIZON_STEPS, dtype=torch.uint8)
+    for shift in range(STEPS_PER_DAY, STEPS_PER_WEEK + 1, STEPS_PER_DAY):
+        width = min(columns, columns + HORIZON_STEPS - shift)
+        if width > 0:
+            total[:, shift : shift + width] += values[:, :width]
+            count[:, shift : shift + width] += observed[:, :width]
+    return total.div_(count).masked_fill_(count == 0, torch.nan)
+
+
+def metric_codes(keys: Sequence[SeriesKey], vocabulary: Sequence[str]) -> Tensor:
+    """Return each series' position in ``vocabulary`` plus one, ``(series,)``; 0 where the metric is not in it."""
+    code = {metric: position + 1 for position, metric in enumerate(vocabulary)}
+    return torch.tensor([code.get(key.metric, 0) for key in keys], dtype=torch.long)

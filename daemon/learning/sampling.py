@@ -1,0 +1,120 @@
+"""Batches of windows for training and validation."""
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import IterableDataset
+
+from daemon.domain.grid import HORIZON_STEPS, STEPS_PER_DAY
+from daemon.learning.history import LOOKBACK_STEPS, History
+from daemon.learning.loss import window_weight
+from daemon.learning.windows import Windows, cut_targets, cut_windows
+
+MINIMUM_HISTORY_STEPS = STEPS_PER_DAY
+
+
+class Batch(NamedTuple):
+    """Windows with what came after them.
+
+    Attributes:
+        windows: the network's inputs.
+        metric: ``(windows,)`` metric codes.
+        target: ``(windows, HORIZON_STEPS)`` in window units.
+        observed: ``(windows, HORIZON_STEPS)`` bool.
+        weight: ``(windows,)``.
+    """
+
+    windows: Windows
+    metric: Tensor
+    target: Tensor
+    observed: Tensor
+    weight: Tensor
+
+
+class WindowSampler(IterableDataset[Batch]):
+    """All windows whose targets lie in a span, in batches; shuffled, at origins redrawn in each pass if ``generator``.
+
+    Constant series, and windows without a sample in the day before or among the targets, are left out.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        metric: Tensor,
+        span: tuple[int, int],
+        stride: int,
+        batch_size: int,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        """Sample windows.
+
+        Args:
+            history: the series.
+            metric: ``(series,)`` metric codes.
+            span: first and last column that may be a target; the seasonal error of the weights is measured before it
+                ends.
+            stride: steps between the origins of a series, at most HORIZON_STEPS.
+            batch_size: windows per batch.
+            generator: source of the order and the offsets; None keeps both fixed.
+        """
+        self._history, self._metric, self._stride, self._batch_size = history, metric, stride, batch_size
+        self._generator = generator
+        self._seasonal_error = history.seasonal_error(span[1] + 1)
+        self._rows = torch.nonzero(_varies(history, span[1])).flatten().cpu()
+        self._first = max(span[0] - 1, LOOKBACK_STEPS + MINIMUM_HISTORY_STEPS)
+        self._last = span[1] - HORIZON_STEPS
+
+    def __len__(self) -> int:
+        """Return the number of batches of the longest pass."""
+        # at offset 1 no inner origin is the first or the last one, so there are most
+        windows = len(self._rows) * len(self._origins(0 if self._generator is None else 1))
+        return math.ceil(windows / self._batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the batches of one pass."""
+        generator = self._generator
+        offsets = [0] * len(self._rows)
+        if generator is not None:
+            offsets = torch.randint(self._stride, (len(self._rows),), generator=generator).tolist()
+        origins = [self._origins(offset) for offset in offsets]
+        rows = self._rows.repeat_interleave(torch.tensor([len(found) for found in origins]))
+        columns = torch.cat(origins) if origins else torch.empty(0, dtype=torch.long)
+        seen = self._history.observed[:, : self._last + HORIZON_STEPS + 1].cpu()
+        known = _any(seen, rows, columns + 1, HORIZON_STEPS) & _any(
+            seen, rows, columns + 1 - STEPS_PER_DAY, STEPS_PER_DAY
+        )
+        rows, columns = rows[known], columns[known]
+        order = torch.arange(len(rows)) if generator is None else torch.randperm(len(rows), generator=generator)
+        device = self._history.z.device
+        for chosen in order.split(self._batch_size):
+            yield self._batch(rows[chosen].to(device), columns[chosen].to(device))
+
+    def _origins(self, offset: int) -> Tensor:
+        if self._last < self._first:
+            return torch.empty(0, dtype=torch.long)
+        # the first and the last origin are always there, so that every time step is a target at least once
+        inner = range(self._first + offset, self._last, self._stride)
+        return torch.tensor(sorted({self._first, *inner, self._last}))
+
+    def _batch(self, rows: Tensor, origins: Tensor) -> Batch:
+        windows = cut_windows(self._history, rows, origins)
+        z, observed = cut_targets(self._history, rows, origins)
+        target = (z - windows.centre[:, None]) / windows.scale[:, None]
+        weight = window_weight(windows.scale, self._seasonal_error[rows])
+        return Batch(windows, self._metric[rows], torch.where(observed, target, 0.0), observed, weight)
+
+
+def _varies(history: History, until: int) -> Tensor:
+    z = torch.where(history.observed[:, : until + 1], history.z[:, : until + 1], torch.nan)
+    lowest = torch.nan_to_num(z, nan=torch.inf).amin(1)
+    highest = torch.nan_to_num(z, nan=-torch.inf).amax(1)
+    return highest > lowest
+
+
+def _any(observed: Tensor, rows: Tensor, first: Tensor, steps: int) -> Tensor:
+    counted = torch.nn.functional.pad(observed.cumsum(1, dtype=torch.int32), (1, 0))
+    found: Tensor = counted[rows, first + steps] > counted[rows, first]
+    return found

@@ -1,0 +1,153 @@
+"""One tick: source → store → window → forecast → expose."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import structlog
+
+from daemon.domain.forecast import Forecast, ForecastSource
+from daemon.domain.grid import STEP_SECONDS, STEPS_PER_DAY, as_text
+from daemon.domain.model_record import ModelRecord
+from daemon.domain.ports import Forecaster, Store
+from daemon.domain.series import GENERIC_PROFILE, Panel
+from daemon.pipeline.forecasting import ServingModel, forecast_panel
+from daemon.pipeline.ingest import Ingest, SourceState
+from daemon.pipeline.profiles import ProfileRules
+from daemon.pipeline.telemetry import Telemetry, timed
+from daemon.pipeline.window import RecentHistory
+
+_STALE_STEPS = 3
+_PRUNE_EVERY_SECONDS = 3_600
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class ServerState:
+    """One server as of a tick; state is ``known``, ``cold`` (less than a day of history) or ``stale`` (silent)."""
+
+    name: str
+    profile: str
+    state: str
+    metrics: tuple[str, ...]
+    newest: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that a tick found out; the edges show the newest one.
+
+    Attributes:
+        at: epoch seconds of the tick's grid time.
+        made: time of the service's clock when it was done.
+        forecast: of every series with a sample in the last day.
+        servers: sorted by name.
+        sources: how each source fared.
+        model: id of the serving model; empty while the baseline serves alone.
+        model_error: why the current model could not be loaded; empty if it could.
+        record: what is on record of the serving model's training; None if nothing is.
+        rows_by_source: how many series each source of forecasts made.
+    """
+
+    at: int
+    made: float
+    forecast: Forecast
+    servers: tuple[ServerState, ...] = ()
+    sources: tuple[SourceState, ...] = ()
+    model: str = ""
+    model_error: str = ""
+    record: ModelRecord | None = None
+    rows_by_source: Mapping[ForecastSource, int] = field(default_factory=dict)
+
+
+class Cycle:
+    """The work of one tick."""
+
+    def __init__(
+        self,
+        ingest: Ingest,
+        store: Store,
+        window: RecentHistory,
+        model: ServingModel,
+        baseline: Forecaster,
+        profiles: ProfileRules,
+        retention_seconds: int,
+        telemetry: Telemetry,
+        now: Callable[[], float],
+        publish: Sequence[Callable[[Snapshot], None]],
+    ) -> None:
+        self._ingest, self._store, self._window = ingest, store, window
+        self._model, self._baseline, self._profiles = model, baseline, profiles
+        self._retention_seconds, self._telemetry = retention_seconds, telemetry
+        self._now, self._publish = now, publish
+        self._pruned = 0
+
+    def run(self, at: int) -> Snapshot:
+        """Take in what is new up to grid time ``at``, forecast from there, and publish the result."""
+        started = time.perf_counter()
+        sources = self._ingest.run(at)
+        panel = _seen_within_a_day(self._window.until(at), at)
+        with timed(self._telemetry, "forecast"):
+            forecast = forecast_panel(panel, at, self._model.refresh(), self._baseline)
+        snapshot = Snapshot(
+            at,
+            self._now(),
+            forecast,
+            self._server_states(panel, at),
+            sources,
+            self._model.name,
+            self._model.error,
+            self._model.record,
+            {source: forecast.sources.count(source) for source in ForecastSource},
+        )
+        with timed(self._telemetry, "expose"):
+            for publish in self._publish:
+                publish(snapshot)
+        self._prune(at)
+        _log.info(
+            "tick_done",
+            at=as_text(at),
+            seconds=round(time.perf_counter() - started, 3),
+            servers=len(snapshot.servers),
+            series=len(forecast.keys),
+            model=snapshot.model or "baseline",
+            failed_sources=[source.name for source in sources if not source.healthy],
+        )
+        return snapshot
+
+    def _server_states(self, panel: Panel, at: int) -> tuple[ServerState, ...]:
+        seen = np.isfinite(panel.between(panel.start, at).values)
+        newest = panel.start + (seen.shape[1] - 1 - seen[:, ::-1].argmax(axis=1)) * STEP_SECONDS
+        oldest = panel.start + seen.argmax(axis=1) * STEP_SECONDS
+        rows: dict[str, list[int]] = {}
+        for row, key in enumerate(panel.keys):
+            rows.setdefault(key.server, []).append(row)
+        states = []
+        for server in sorted(rows):
+            own = rows[server]
+            last, first = int(newest[own].max()), int(oldest[own].min())
+            state = "known"
+            if at - last > _STALE_STEPS * STEP_SECONDS:
+                state = "stale"
+            elif last - first < (STEPS_PER_DAY - 1) * STEP_SECONDS:
+                state = "cold"
+            profile = panel.profiles.get(server) or self._profiles.of(server) or GENERIC_PROFILE
+            metrics = tuple(sorted(panel.keys[row].metric for row in own))
+            states.append(ServerState(server, profile, state, metrics, last))
+        return tuple(states)
+
+    def _prune(self, at: int) -> None:
+        if at - self._pruned < _PRUNE_EVERY_SECONDS:
+            return
+        self._pruned = at
+        with timed(self._telemetry, "prune"):
+            removed = self._store.prune(at - self._retention_seconds)
+        if removed:
+            _log.info("history_pruned", grid_times=removed, before=as_text(at - self._retention_seconds))
+
+
+def _seen_within_a_day(panel: Panel, at: int) -> Panel:
+    day = panel.between(at - (STEPS_PER_DAY - 1) * STEP_SECONDS, at).values
+    return panel.select(np.flatnonzero(np.isfinite(day).any(axis=1)))

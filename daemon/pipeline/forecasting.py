@@ -1,0 +1,73 @@
+"""One forecast of all series: by the model where it can, by the baseline where it cannot, and saying which."""
+
+from collections.abc import Callable, Collection
+
+import numpy as np
+import structlog
+
+from daemon.domain.errors import BadModel, ModelNotFound
+from daemon.domain.forecast import Forecast
+from daemon.domain.model_record import ModelRecord
+from daemon.domain.ports import Forecaster
+from daemon.domain.series import Panel, SeriesKey
+from daemon.registry.models import ModelRegistry
+
+_log = structlog.get_logger()
+
+
+class ServingModel:
+    """The model that ``models/current`` names, loaded again when another one takes its place."""
+
+    def __init__(self, registry: ModelRegistry, load: Callable[[str], Forecaster]) -> None:
+        self._registry = registry
+        self._load = load
+        self._forecaster: Forecaster | None = None
+        self._loaded = ""
+        self._damaged = ""
+        self.error = ""
+        self.record: ModelRecord | None = None
+
+    @property
+    def name(self) -> str:
+        """Id of the loaded model; empty if there is none."""
+        return self._loaded
+
+    def refresh(self) -> Forecaster | None:
+        """Return the current model's forecaster; the last good one if the current one is gone or cannot be loaded."""
+        try:
+            self._follow()
+        except BadModel as problem:
+            if isinstance(problem, ModelNotFound):
+                self._damaged = ""
+            if str(problem) != self.error:
+                self.error = str(problem)
+                _log.error("model_unusable", serving=self._loaded or "baseline", reason=self.error)
+        return self._forecaster
+
+    def _follow(self) -> None:
+        wanted = self._registry.current()
+        if wanted is None:
+            return
+        self._registry.path(wanted)
+        if wanted == self._loaded:
+            self.error = ""
+        elif wanted != self._damaged:
+            # a damaged one is not read again at every tick
+            self._damaged = wanted
+            record = self._registry.record(wanted)
+            self._forecaster = self._load(wanted)
+            self.record = record
+            self._loaded, self._damaged, self.error = wanted, "", ""
+            _log.info("model_loaded", model=wanted)
+
+
+def forecast_panel(panel: Panel, origin: int, model: Forecaster | None, baseline: Forecaster) -> Forecast:
+    """Return a forecast of every series, each row naming who made it."""
+    made = [model.forecast(panel, origin)] if model is not None else []
+    rest = without(panel, {key for part in made for key in part.keys})
+    return Forecast.concatenate(origin, [*made, baseline.forecast(rest, origin)])
+
+
+def without(panel: Panel, keys: Collection[SeriesKey]) -> Panel:
+    """Return ``panel`` less the series ``keys``."""
+    return panel.select(np.array([row for row, key in enumerate(panel.keys) if key not in keys], dtype=np.intp))

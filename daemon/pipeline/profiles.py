@@ -1,0 +1,16 @@
+"""A server's profile by its name, where its source does not say."""
+
+import re
+from collections.abc import Iterable
+
+
+class ProfileRules:
+    """Ordered rules; the first whose pattern is found in the name gives the profile."""
+
+    def __init__(self, rules: Iterable[tuple[str, str]]) -> None:
+        """Compile ``(pattern, profile)`` pairs."""
+        self._rules = [(re.compile(pattern), profile) for pattern, profile in rules]
+
+    def of(self, server: str) -> str | None:
+        """Return the profile of ``server``; None if no rule matches."""
+        return next((profile for pattern, profile in self._rules if pattern.search(server)), None)

@@ -1,0 +1,38 @@
+"""Reading what is on record of a model."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from daemon.domain.errors import BadModel
+from daemon.domain.levels import LevelName
+from daemon.domain.model_record import ModelRecord
+
+
+def read_record(folder: Path) -> ModelRecord | None:
+    """Return the record in a model directory; None if it holds none.
+
+    Raises:
+        BadModel: a file of the record cannot be read or is damaged.
+    """
+    try:
+        info: dict[str, Any] = json.loads((folder / "training_info.json").read_text(encoding="utf-8"))
+        last: dict[str, Any] = json.loads((folder / "epochs.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+        return ModelRecord(
+            folder.name,
+            LevelName(info["level"]),
+            datetime.fromisoformat(info["trained_at"]).timestamp(),
+            int(info["epochs"]),
+            float(info["final_train_loss"]),
+            float(info["final_val_loss"]),
+            float(last["learning_rate"]),
+            float(last["samples_per_second"]),
+            float(info["training_time_hours"]) * 3600,
+            None if info["quantile_loss"] is None else float(info["quantile_loss"]),
+            {str(metric): float(ratio) for metric, ratio in info["skill_vs_seasonal_naive"].items()},
+        )
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise BadModel(f"{folder}: the record of its training is damaged: {error}; train a new model") from error

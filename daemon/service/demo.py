@@ -1,0 +1,104 @@
+"""The whole way on simulated servers, in one command."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import typer
+import yaml
+
+from daemon.config.loading import default_text, load_config
+from daemon.domain.forecast import ForecastSource
+from daemon.domain.grid import as_text
+from daemon.files.atomic import atomic_path
+from daemon.service.build import build_service
+from daemon.service.lifecycle import Service
+from daemon.service.logs import configure_logs
+
+_POLL_SECONDS = 0.1
+_TRAINING_END_SECONDS = 3
+
+
+def run_demo(folder: Path, speed: float, listen: str) -> None:
+    """Run the demo in ``folder`` until it is stopped; a second run goes on where the first one ended."""
+    started = time.monotonic()
+    config_file = folder / "config.yaml"
+    _write_config(config_file, speed, listen)
+    config = load_config(config_file)
+    configure_logs("warning", config.logging.format)
+    service = build_service(config)
+    url = f"http://{config.http.host}:{service.port}"
+    story = threading.Thread(target=_tell, args=(service, config_file, url, started), daemon=True)
+    story.start()
+    service.run_until_signalled()
+    story.join()
+    if service.ticking:
+        os._exit(0)
+
+
+def _write_config(path: Path, speed: float, listen: str) -> None:
+    document = yaml.safe_load(default_text())
+    document |= {"data_dir": "data", "clock": {"speed": speed}, "training": {"level": "demo"}}
+    document["http"]["listen"] = listen
+    document["schedule"]["delay_seconds"] = 0
+    with atomic_path(path) as temporary:
+        text = "# Written by forewarn demo at each start.\n" + yaml.safe_dump(document, sort_keys=False)
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _tell(service: Service, config_file: Path, url: str, started: float) -> None:
+    """Say what happens, and train as soon as there is a history."""
+
+    def say(text: str) -> None:
+        typer.echo(f"[{time.monotonic() - started:5.1f} s] {text}")
+
+    say("simulating a week of 20 servers")
+    if not _wait_for(service, ForecastSource.BASELINE, ForecastSource.MODEL):
+        return
+    snapshot = service.board.snapshot
+    if snapshot is not None:
+        say(
+            f"{len(snapshot.servers)} servers, {len(snapshot.forecast.keys)} series; the climatology baseline serves "
+            f"from {as_text(snapshot.at)}: {url}/metrics"
+        )
+    say("training at demo level: one pass over the week")
+    command = [sys.executable, "-m", "daemon", "train", "--level", "demo", "--config", str(config_file)]
+    # in a session of its own, so that a terminal's Ctrl-C reaches it once, from here
+    training = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)  # noqa: S603 - our own
+    while training.poll() is None:
+        if service.stopping:
+            _end(training)
+            return
+        time.sleep(_POLL_SECONDS)
+    if service.stopping:
+        return
+    if training.returncode:
+        say("training failed; the baseline goes on serving. See the lines above")
+        return
+    say("trained; the model serves from the next tick")
+    if _wait_for(service, ForecastSource.MODEL):
+        say(f"first model forecast. Look at {url}/metrics and {url}/docs, or ask {url}/api/v1/forecasts?server=web-01")
+        say("Ctrl-C stops it; a second run goes on where this one ended")
+
+
+def _end(training: subprocess.Popen[bytes]) -> None:
+    """Interrupt a training, so that it takes away what it has begun to write."""
+    training.send_signal(signal.SIGINT)
+    try:
+        training.wait(_TRAINING_END_SECONDS)
+    except subprocess.TimeoutExpired:
+        training.kill()
+        training.wait()
+
+
+def _wait_for(service: Service, *sources: ForecastSource) -> bool:
+    while not service.stopping:
+        snapshot = service.board.snapshot
+        if snapshot is not None and any(snapshot.rows_by_source.get(source) for source in sources):
+            return True
+        time.sleep(_POLL_SECONDS)
+    return False

@@ -1,0 +1,46 @@
+"""Structured logs on standard error: JSON for machines, colours for a terminal."""
+
+import logging
+import sys
+from typing import Literal
+
+import stamina
+import structlog
+
+
+def configure_logs(level: str, form: Literal["auto", "json", "console"]) -> None:
+    """Let structlog and the standard library's loggers write one line per event."""
+    console = form == "console" or (form == "auto" and sys.stderr.isatty())
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    rendered: list[structlog.typing.Processor] = (
+        [structlog.dev.ConsoleRenderer()]
+        if console
+        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendered],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for chatty in ("httpx", "httpcore", "uvicorn"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    # it warns of every run that is skipped because one before is late; the service counts and logs that itself
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
+    # likewise of every retry; a fetch that fails in the end is one line of the tick
+    stamina.instrumentation.set_on_retry_hooks(())

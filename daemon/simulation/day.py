@@ -1,0 +1,104 @@
+"""One UTC day of the whole fleet: the unit in which everything is made, so that every span agrees on it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from daemon.domain.grid import STEP_SECONDS, STEPS_PER_DAY
+from daemon.domain.series import Float32
+from daemon.simulation.disturbance import disturb
+from daemon.simulation.fill import levels
+from daemon.simulation.gap import missing
+from daemon.simulation.noise import Component, NoiseField, NoiseShape
+from daemon.simulation.outbreak import Outbreaks
+from daemon.simulation.randomness import Key
+from daemon.simulation.release import Releases
+from daemon.simulation.response import METRICS, Load, respond
+from daemon.simulation.rhythm import expected_traffic
+from daemon.simulation.server import Server
+from daemon.simulation.spec import FleetSpec
+from daemon.simulation.traits import Traits, stack
+from daemon.simulation.work import DAY_SECONDS, Schedule
+
+
+@dataclass(frozen=True)
+class Day:
+    """A day of every server.
+
+    Attributes:
+        start: epoch seconds (UTC) of the first step.
+        complete: ``(servers, metrics, steps)``, with nothing missing.
+        lost: which of them never arrived, same shape.
+    """
+
+    start: int
+    complete: Float32
+    lost: npt.NDArray[np.bool_]
+
+
+class DayMaker:
+    """Makes any day of a fleet without making the days before it."""
+
+    def __init__(self, spec: FleetSpec, servers: Sequence[Server], outbreaks: Outbreaks) -> None:
+        self._spec = spec
+        self._servers = tuple(servers)
+        self._outbreaks = outbreaks
+        self._keys = tuple(server.key for server in servers)
+        self._traits: Traits[Float32] = stack([server.traits for server in servers])
+        names = sorted({server.profile for server in servers})
+        self._profile_rows = np.array([names.index(server.profile) for server in servers]) + len(servers)
+        subjects = self._keys + tuple(Key.of(spec.seed, f"profile {name}") for name in names)
+        self._noise = NoiseField(subjects, _noise_shape(self._traits, len(names)))
+        self._schedule = Schedule.of(self._keys, [server.work for server in servers])
+        self._releases = Releases(self._keys)
+        self._has_swap = np.array([server.has_swap for server in servers], dtype=np.float32)[:, None]
+
+    def make(self, day: int) -> Day:
+        """Return the day of that number (days since 1970-01-01)."""
+        start = day * DAY_SECONDS
+        timestamps = start + np.arange(STEPS_PER_DAY, dtype=np.int64) * STEP_SECONDS
+        noise = self._noise.day(day)
+        outbreaks = self._outbreaks.between(start, start + DAY_SECONDS - STEP_SECONDS)
+        load = Load(
+            traits=self._traits,
+            expected=expected_traffic(self._traits.rhythm, day),
+            noise=noise[:, : len(self._servers)],
+            shared=self._shared(noise),
+            work=self._schedule.effects(day),
+            disturbance=disturb(outbreaks, self._traits, timestamps),
+            release=self._releases.levels(day),
+            disk_fill=levels([server.disk_fill for server in self._servers], day),
+            memory_fill=levels([server.memory_fill for server in self._servers], day),
+            has_swap=self._has_swap,
+        )
+        return Day(start, respond(load), self._lost(day))
+
+    def _shared(self, noise: Float32) -> Float32:
+        """Return the noise of log traffic that the servers of one profile have in common, scaled as their own."""
+        common = noise[:, self._profile_rows]
+        own = self._traits.noise
+        fast, middle = common[Component.TRAFFIC_FAST], common[Component.TRAFFIC_MIDDLE]
+        shared: Float32 = own.fast * fast + own.middle * middle + own.slow * common[Component.TRAFFIC_SLOW]
+        return shared
+
+    def _lost(self, day: int) -> npt.NDArray[np.bool_]:
+        spec = self._spec
+        return np.stack(
+            [missing(key, day, len(METRICS), spec.missing_rate, spec.outages_per_server_week) for key in self._keys]
+        )
+
+
+def _noise_shape(traits: Traits[Float32], profiles: int) -> NoiseShape:
+    """Return the shape of the servers' noise, with quiet rows for the noise that profiles share below them."""
+    none, one = np.zeros((profiles, 1), np.float32), np.ones((profiles, 1), np.float32)
+    per_step = traits.bursts.per_day / STEPS_PER_DAY
+    stalls = np.full_like(per_step, 0.04)
+    return NoiseShape(
+        memory_ratio=np.concatenate([traits.noise.memory_ratio, one]),
+        burst_chance=np.concatenate([per_step, none]),
+        disk_burst_chance=np.concatenate([2 * per_step, none]),
+        stall_chance=np.concatenate([stalls, none]),
+        fade_steps=np.concatenate([traits.bursts.fade_steps, one]),
+    )

@@ -1,0 +1,117 @@
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import lru_cache
+
+import numpy as np
+
+from daemon.domain.grid import STEP_SECONDS, STEPS_PER_DAY, ceil_to_grid, floor_to_grid
+from daemon.domain.series import Float32, Panel, SeriesKey
+from daemon.simulation.day import Day, DayMaker
+from daemon.simulation.incident import KINDS, Incident
+from daemon.simulation.outbreak import Outbreak, Outbreaks
+from daemon.simulation.response import METRICS
+from daemon.simulation.server import Server, servers_of
+from daemon.simulation.spec import FleetSpec
+from daemon.simulation.work import DAY_SECONDS
+
+# Three days written at once, and on either side the two days that an incident in them may reach: none is made twice.
+CACHED_DAYS = 8
+GPU_METRICS = ("gpu_util_pct", "gpu_mem_used_pct")
+SWAP_METRICS = ("swap_used_pct",)
+
+
+class Fleet:
+    """A fleet of simulated servers, the same at every time however it is asked.
+
+    A value depends on the seed, the server, the metric and the time alone, so a live tick equals the same tick
+    of a month written at once. Safe to use from several threads.
+    """
+
+    def __init__(self, spec: FleetSpec) -> None:
+        self.spec = spec
+        self.servers: tuple[Server, ...] = servers_of(spec)
+        self.profiles: dict[str, str] = {server.id: server.profile for server in self.servers}
+        owned = [(row, column) for row, server in enumerate(self.servers) for column in _columns(server)]
+        self._rows, self._columns = (np.array(part, dtype=np.intp) for part in zip(*owned, strict=True))
+        self.keys: tuple[SeriesKey, ...] = tuple(
+            SeriesKey(self.servers[row].id, METRICS[column]) for row, column in owned
+        )
+        self._outbreaks = Outbreaks(self.servers, spec.incidents_per_server_week)
+        self._day = lru_cache(maxsize=CACHED_DAYS)(DayMaker(spec, self.servers, self._outbreaks).make)
+
+    def panel(self, start: int, end: int) -> Panel:
+        """Return every series at the grid times in ``start .. end`` (epoch seconds, both included)."""
+        first = ceil_to_grid(start)
+        steps = max(0, (floor_to_grid(end) - first) // STEP_SECONDS + 1)
+        values = np.empty((len(self.keys), steps), dtype=np.float32)
+        for day, inside in _days(first, steps):
+            offset = (day * DAY_SECONDS - first) // STEP_SECONDS
+            values[:, inside.start + offset : inside.stop + offset] = self._observed(self._day(day), inside)
+        return Panel(self.keys, first, values, self.profiles)
+
+    def incidents(self, start: int, end: int) -> list[Incident]:
+        """Return the incidents that change a step in ``start .. end`` (epoch seconds, both included), by start.
+
+        An incident that is under way at either end is told whole.
+        """
+        found = self._outbreaks.between(start, end)
+        breaches: dict[Outbreak, int] = {}
+        last_day = max((one.end // DAY_SECONDS for one in found), default=-1)
+        first_day = min((one.start // DAY_SECONDS for one in found), default=0)
+        for day in range(first_day, last_day + 1):
+            for one in found:
+                if one not in breaches and one.start // DAY_SECONDS <= day <= one.end // DAY_SECONDS:
+                    breach = _first_breach(one, self._day(day))
+                    if breach is not None:
+                        breaches[one] = breach
+        return [self._told(one, breaches.get(one)) for one in found]
+
+    def to_json(self) -> str:
+        """Return all parameters, those of every server too, as JSON."""
+        document = {
+            "spec": asdict(self.spec),
+            "incident_kinds": {name: asdict(kind) for name, kind in KINDS.items()},
+            "servers": [_described(server) for server in self.servers],
+        }
+        return json.dumps(document, indent=2) + "\n"
+
+    def _observed(self, day: Day, inside: slice) -> Float32:
+        complete = day.complete[self._rows, self._columns, inside]
+        return np.where(day.lost[self._rows, self._columns, inside], np.float32(np.nan), complete)
+
+    def _told(self, one: Outbreak, breach: int | None) -> Incident:
+        server, metric = self.servers[one.row].id, KINDS[one.kind].metric
+        return Incident(server, one.kind, metric, one.start, breach, one.end, one.cause)
+
+
+def _days(first: int, steps: int) -> Iterator[tuple[int, slice]]:
+    """Yield the number of every day touched and its steps."""
+    position = first // STEP_SECONDS
+    last = position + steps
+    while position < last:
+        day, begin = divmod(position, STEPS_PER_DAY)
+        stop = min(STEPS_PER_DAY, begin + last - position)
+        yield day, slice(begin, stop)
+        position += stop - begin
+
+
+def _first_breach(one: Outbreak, day: Day) -> int | None:
+    kind = KINDS[one.kind]
+    times = day.start + np.arange(STEPS_PER_DAY) * STEP_SECONDS
+    # Judged on what was, not on what was observed: a lost sample does not postpone a breach.
+    past = day.complete[one.row, METRICS.index(kind.metric)] > kind.critical
+    past &= (times >= one.start) & (times <= one.end)
+    return int(times[past.argmax()]) if past.any() else None
+
+
+def _columns(server: Server) -> list[int]:
+    absent = (() if server.has_gpu else GPU_METRICS) + (() if server.has_swap else SWAP_METRICS)
+    return [column for column, metric in enumerate(METRICS) if metric not in absent]
+
+
+def _described(server: Server) -> dict[str, object]:
+    record = asdict(server)
+    for random in (record, record["disk_fill"], record["memory_fill"]):
+        del random["key"]
+    return record

@@ -1,0 +1,91 @@
+"""Batch runs and jobs: load that comes about its hour, lasts as long as it lasts and sometimes fails to come."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from daemon.domain.grid import STEP_SECONDS, STEPS_PER_DAY
+from daemon.domain.series import Float32
+from daemon.simulation.randomness import Key, Purpose
+from daemon.simulation.traits import Work, stack
+
+DAY_SECONDS = 86_400
+LONGEST_HOURS = 44.0
+LOOK_BACK_DAYS = 2
+SLOTS = 4
+NUMBERS_PER_RUN = 4
+NO_WORK: Work[float] = Work(*[0.0] * 14)
+
+
+class Effect(IntEnum):
+    """What a run adds to, in the order of the fields of `Work`."""
+
+    CPU = 0
+    IO = 1
+    NET_IN = 2
+    NET_OUT = 3
+    MEM = 4
+    DISK = 5
+    GPU = 6
+    GPU_MEM = 7
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The work of a fleet, ``(servers, SLOTS)`` a field."""
+
+    keys: tuple[Key, ...]
+    work: Work[Float32]
+    sizes: Float32
+
+    @classmethod
+    def of(cls, keys: Sequence[Key], work: Sequence[tuple[Work[float], ...]]) -> "Schedule":
+        """Return the schedule of servers whose work is ``work``, at most SLOTS kinds each."""
+        padded = [(own + (NO_WORK,) * SLOTS)[:SLOTS] for own in work]
+        columns = [stack([own[slot] for own in padded]) for slot in range(SLOTS)]
+        names = tuple(NO_WORK.__dataclass_fields__)
+        merged = {name: np.concatenate([getattr(column, name) for column in columns], axis=1) for name in names}
+        return cls(tuple(keys), Work(**merged), np.stack([merged[name] for name in names[-len(Effect) :]]))
+
+    def effects(self, day: int) -> Float32:
+        """Return what the runs of this day and the days before add, ``(effects, servers, steps)``.
+
+        A step that a run covers in part gets that part, as a mean over five minutes would.
+        """
+        shape = (len(Effect), len(self.keys), STEPS_PER_DAY)
+        total = np.zeros(shape, dtype=np.float32)
+        for start in range(day - LOOK_BACK_DAYS, day + 1):
+            begin, end, amount = self._runs(start)
+            pulses = _pulses(begin + (start - day) * DAY_SECONDS, end + (start - day) * DAY_SECONDS)
+            total += np.einsum("enk,nkt->ent", self.sizes * amount, pulses)
+        return total
+
+    def _runs(self, day: int) -> tuple[Float32, Float32, Float32]:
+        """Return begin and end in seconds of ``day`` and relative size (0: no run), ``(servers, SLOTS)`` each."""
+        shape = (SLOTS, NUMBERS_PER_RUN)
+        generators = [key.generator(Purpose.WORK, day) for key in self.keys]
+        draws = np.stack([random.standard_normal(shape, np.float32) for random in generators])
+        uniform = np.stack([random.random(SLOTS, np.float32) for random in generators])
+        work = self.work
+        runs = uniform < (work.weekend_chance if is_weekend(day) else work.chance)
+        # Jobs are handed in at any hour, backups within minutes of theirs: one bell, wide or narrow.
+        begin = (work.start_hour + work.start_spread_hours * draws[:, :, 0]) % 24 * 3600
+        hours = work.hours * np.exp(work.hours_spread * draws[:, :, 1])
+        # One run in fifty hangs on something and takes three times as long.
+        hours = np.where(draws[:, :, 2] > 2.05, 3 * hours, hours)
+        end = begin + np.minimum(hours, LONGEST_HOURS) * 3600
+        return begin, end, runs * np.exp(0.18 * draws[:, :, 3])
+
+
+def is_weekend(day: int) -> bool:
+    """Return whether the day number (days since 1970-01-01, a Thursday) is a Saturday or a Sunday."""
+    return (day + 3) % 7 >= 5
+
+
+def _pulses(begin: Float32, end: Float32) -> Float32:
+    """Return the covered part of every step, ``(servers, SLOTS, steps)``, for times in seconds of the day."""
+    upper = (np.arange(STEPS_PER_DAY, dtype=np.float32) * STEP_SECONDS)[None, None, :]
+    covered = np.minimum(upper, end[:, :, None]) - np.maximum(upper - STEP_SECONDS, begin[:, :, None])
+    return np.clip(covered / STEP_SECONDS, 0, 1)

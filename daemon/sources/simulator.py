@@ -1,0 +1,47 @@
+from daemon.domain.errors import QueryRejected
+from daemon.domain.series import Samples
+from daemon.simulation.fleet import Fleet
+
+STREAM = "fleet"
+
+
+class SimulatorSource:
+    """A simulated fleet behind the `Source` port: as far back as anyone asks, and never out of reach."""
+
+    def __init__(self, name: str, fleet: Fleet, backfill_seconds: int) -> None:
+        self._name = name
+        self._fleet = fleet
+        self._backfill_seconds = backfill_seconds
+
+    @property
+    def name(self) -> str:
+        """The name from the configuration."""
+        return self._name
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """The one stream: a simulator fails as a whole or not at all."""
+        return (STREAM,)
+
+    @property
+    def backfill_seconds(self) -> int:
+        """How far before now a gap is still worth asking for."""
+        return self._backfill_seconds
+
+    @property
+    def overlap_seconds(self) -> int:
+        """Nothing: what a simulator has said does not change."""
+        return 0
+
+    def fetch(self, stream: str, start: int, end: int) -> Samples:
+        """Return the samples of the fleet at the grid times ``start .. end`` (epoch seconds, both included).
+
+        Raises:
+            QueryRejected: ``stream`` is not the simulator's.
+        """
+        if stream != STREAM:
+            raise QueryRejected(f"source {self._name!r} has no stream {stream!r}, only {STREAM!r}")
+        return Samples.from_panel(self._fleet.panel(start, end))
+
+    def close(self) -> None:
+        """Release nothing: a simulator holds no connection."""

@@ -1,0 +1,82 @@
+"""The tables, and who may open them."""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+    inspect,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+
+servers = Table(
+    "servers",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("profile", String),
+)
+
+series = Table(
+    "series",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("server_id", ForeignKey("servers.id"), nullable=False),
+    Column("metric", String, nullable=False),
+    UniqueConstraint("server_id", "metric"),
+)
+
+ticks = Table(
+    "ticks",
+    metadata,
+    # Only a column declared INTEGER is SQLite's own row number; any other name would cost a second index.
+    Column("timestamp", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("revision", BigInteger, nullable=False, index=True),
+    Column("series", LargeBinary, nullable=False),
+    Column("value", LargeBinary, nullable=False),
+)
+
+watermarks = Table(
+    "watermarks",
+    metadata,
+    Column("source", String, primary_key=True),
+    Column("stream", String, primary_key=True),
+    Column("timestamp", BigInteger, nullable=False),
+)
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+
+def insert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """Return an insert that can resolve conflicts, in the dialect of ``connection``."""
+    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+
+
+def version(connection: Connection) -> int | None:
+    """Return the version of the tables; None where there are none."""
+    if not inspect(connection).has_table(meta.name):
+        return None
+    return connection.scalar(select(meta.c.value).where(meta.c.key == "schema_version"))
+
+
+def create(connection: Connection) -> None:
+    """Create the tables that do not exist; the transaction must exclude other writers."""
+    metadata.create_all(connection)
+    first = insert(connection, meta).on_conflict_do_nothing()
+    connection.execute(first, [{"key": "schema_version", "value": SCHEMA_VERSION}, {"key": "revision", "value": 0}])

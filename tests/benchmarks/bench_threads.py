@@ -1,0 +1,52 @@
+"""What the number of threads costs on a quiet machine and saves on one with a busy core."""
+
+import os
+import subprocess
+import sys
+
+_RUN = """
+import time
+from zoneinfo import ZoneInfo
+import torch
+from daemon.learning.fitting import fit
+from daemon.learning.history import LOOKBACK_STEPS, History
+from daemon.learning.memory import keep_freed_memory
+from daemon.learning.network import Architecture, TemporalFusionTransformer
+from daemon.learning.sampling import WindowSampler
+from tests.panels import daily_panel
+
+keep_freed_memory()
+history = History.from_panel(daily_panel(40, 14), ZoneInfo("UTC"))
+span = (LOOKBACK_STEPS, history.columns - 1)
+codes = torch.ones(80, dtype=torch.long)
+sampler = WindowSampler(history, codes, span, 48, 256, torch.Generator().manual_seed(0))
+check = WindowSampler(history, codes, (span[1] - 200, span[1]), 96, 256)
+rates = []
+fit(TemporalFusionTransformer(Architecture(1)), sampler, check, 3, lambda record: rates.append(record), lambda *_: None)
+print(round(rates[-1].samples_per_second))
+"""
+_BUSY = "while True: pass"
+
+
+def main() -> None:
+    """Print training windows per second with all cores and with half, quiet and beside a busy process."""
+    cores = len(os.sched_getaffinity(0))
+    for threads in (cores, max(1, cores // 2)):
+        quiet = _rate(threads)
+        busy = subprocess.Popen([sys.executable, "-c", _BUSY])
+        try:
+            loaded = _rate(threads)
+        finally:
+            busy.kill()
+            busy.wait()
+        print(f"{threads} of {cores} threads: {quiet} windows/s on a quiet machine, {loaded} with one core taken")
+
+
+def _rate(threads: int) -> int:
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": "."}
+    done = subprocess.run([sys.executable, "-c", _RUN], env=environment, capture_output=True, text=True, check=True)
+    return int(done.stdout.split()[-1])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,20 @@
+"""What all tests share."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Turn a skip into a failure where FOREWARN_NO_SKIP is set: CI installs all that can be installed.
+
+    The recordings of real servers cannot.
+    """
+    report = yield
+    wanted = os.environ.get("FOREWARN_NO_SKIP") and "FOREWARN_REAL_DATA" not in str(report.longrepr)
+    if report.skipped and wanted and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} skipped where nothing may skip: {report.longrepr}"
+    return report

@@ -1,0 +1,407 @@
+"""Every documented command as a user types it: what it gives, and what it says where it cannot."""
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from daemon.config.loading import default_text
+from daemon.domain.quantiles import QUANTILE_COLUMNS
+from daemon.files.metrics_file import read_metrics_file
+from tests.servers.forewarn import change_config, forewarn
+from tests.servers.processes import free_port, wait_until
+
+COMMANDS = {
+    "run": ("--config",),
+    "demo": ("--speed", "--dir", "--listen"),
+    "init": ("--prometheus", "--out", "--force"),
+    "check-config": ("FILE",),
+    "simulate": ("--hours", "--num-ml-compute", "--num-generic", "--seed", "--out"),
+    "train": ("--level", "--data", "--epochs", "--until", "--models", "--seed", "--force"),
+    "forecast": ("--data", "--model", "--models", "--server", "--json"),
+    "backtest": ("--data", "--origins", "--from", "--every", "--model", "--models", "--out", "--json"),
+    "export": ("FILE", "--hours"),
+    "import": ("FILE",),
+}
+FLEET = {"ml-compute": 1, "database": 1, "web-api": 1, "conductor-mgmt": 0, "data-ingest": 0, "risk-analytics": 0}
+SERVERS = ("db-01", "generic-01", "ml-compute-01", "web-01")
+METRICS = tuple(yaml.safe_load(default_text())["metrics"])
+HOURS = 192
+HEAD = "timestamp,server,metric,value\n"
+BAD_FILES = {
+    "text.csv": (f"{HEAD}2026-01-05T00:00:00Z,a,cpu,high\n", ("'value', row 1", "'high'", "leave the cell empty")),
+    "off.csv": (f"{HEAD}2026-01-05T00:00:01Z,a,cpu,1\n", ("'timestamp', row 1", "off the 300 s grid", "nearest")),
+    "zone.csv": (f"{HEAD}2026-01-05T00:00:00,a,cpu,1\n", ("'timestamp', row 1", "no time zone", "Z")),
+    "infinite.csv": (f"{HEAD}2026-01-05T00:00:00Z,a,cpu,inf\n", ("'value', row 1", "infinite", "leave out")),
+    "empty.csv": ("", ("is empty", "write it again")),
+    "empty.parquet": ("", ("is empty", "write it again")),
+    "headed.csv": (HEAD, ("has no rows", "at least one")),
+}
+
+
+def ran(*arguments: str | Path, folder: Path, seconds: float = 60) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "daemon", *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=seconds, check=False)
+
+
+def refused(*arguments: str | Path, folder: Path, status: int, says: tuple[str, ...]) -> None:
+    """Check that a command ends with ``status`` and one line on standard error that has all of ``says``."""
+    done = ran(*arguments, folder=folder)
+    assert (done.returncode, done.stdout) == (status, ""), done.stderr
+    assert done.stderr.startswith("forewarn: ")
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert not [part for part in says if part not in done.stderr], done.stderr
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight days of four servers, as ``forewarn simulate`` writes them."""
+    folder = tmp_path_factory.mktemp("simulated")
+    counts = [part for name, count in FLEET.items() for part in (f"--num-{name}", str(count))]
+    forewarn(
+        "simulate", "--hours", str(HOURS), *counts, "--num-generic", "1", "--seed", "3", "--out", "fleet",
+        folder=folder,
+    )  # fmt: skip
+    return folder / "fleet"
+
+
+@pytest.fixture(scope="module")
+def models(simulated: Path) -> Path:
+    """The models folder after ``forewarn train`` on that fleet."""
+    folder = simulated.parent
+    done = forewarn(
+        "train", "--level", "demo", "--epochs", "1", "--data", simulated, "--models", "models", "--seed", "1",
+        folder=folder,
+    )  # fmt: skip
+    assert "A demo model is a proof of concept: nothing may be said of its accuracy." in done.stdout
+    return folder / "models"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A configuration with the packaged metrics, its data in the test's folder."""
+    path = tmp_path / "config.yaml"
+    path.write_text(default_text())
+    change_config(path, {"http": {"listen": f"127.0.0.1:{free_port()}"}})
+    return path
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str, tmp_path: Path) -> None:
+    """``--help`` of a command names each of its documented options and says what it does."""
+    done = ran(command, "--help", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert not [option for option in COMMANDS[command] if option.lower() not in done.stdout.lower()], done.stdout
+    assert "Usage: " in done.stdout
+
+
+def test_help_comes_at_once_and_lists_every_command(tmp_path: Path) -> None:
+    """``forewarn --help`` takes less than a second, the median of three, and names all commands."""
+    seconds = []
+    for _ in range(3):
+        began = time.perf_counter()
+        done = ran("--help", folder=tmp_path)
+        seconds.append(time.perf_counter() - began)
+    print(f"\nforewarn --help: {median(seconds):.2f} s")
+    assert median(seconds) < 1.0
+    assert not [command for command in COMMANDS if f" {command} " not in done.stdout]
+    assert ran("--version", folder=tmp_path).stdout.startswith("forewarn 0.")
+
+
+def test_simulate_writes_metrics_incidents_and_parameters(simulated: Path) -> None:
+    """The metrics are wide, with every default metric; the incidents are apart; the parameters hold the seed."""
+    assert sorted(path.name for path in simulated.iterdir()) == [
+        "fleet.json",
+        "incidents.parquet",
+        "server_metrics.parquet",
+    ]
+    metrics = pq.read_table(simulated / "server_metrics.parquet")
+    assert set(metrics.column_names) == {"timestamp", "server", "profile", *METRICS}
+    assert sorted(set(metrics["server"].to_pylist())) == list(SERVERS)
+    assert read_metrics_file(simulated).steps == HOURS * 12
+    assert pq.read_schema(simulated / "incidents.parquet").names == [
+        "server", "kind", "metric", "start", "breach", "end", "cause"
+    ]  # fmt: skip
+    assert json.loads((simulated / "fleet.json").read_text())["spec"]["seed"] == 3
+
+
+def test_train_on_a_simulated_fleet_makes_the_model_that_serves(models: Path) -> None:
+    """The model directory holds weights and JSON, no pickle, and ``current`` names it."""
+    model = models / (models / "current").read_text().strip()
+    files = {path.name for path in model.iterdir()}
+    assert files >= {"model.safetensors", "model.json", "training_info.json", "epochs.jsonl", "samples.parquet"}
+    assert {Path(name).suffix for name in files} <= {".safetensors", ".json", ".jsonl", ".parquet", ".html"}
+    info = json.loads((model / "training_info.json").read_text())
+    assert (info["level"], info["epochs"], info["num_servers"], info["seed"]) == ("demo", 1, len(SERVERS), 1)
+
+
+def test_forecast_prints_one_json_document(simulated: Path, models: Path) -> None:
+    """``--json`` gives every series' seven ordered quantile paths of 96 steps, and nothing else on standard output."""
+    model = (models / "current").read_text().strip()
+    done = forewarn(
+        "forecast", "--data", simulated, "--models", models, "--model", model, "--json", folder=simulated.parent
+    )
+    document = json.loads(done.stdout)
+    assert document["model"] == model
+    assert {item["server"] for item in document["forecasts"]} == set(SERVERS)
+    assert {item["source"] for item in document["forecasts"]} == {"model"}
+    assert len(document["times"]) == 96
+    for item in document["forecasts"]:
+        paths = np.array([item["quantiles"][name] for name in QUANTILE_COLUMNS])
+        assert paths.shape == (7, 96)
+        assert (np.diff(paths, axis=0) >= 0).all()
+
+
+def test_forecast_without_a_model_is_the_baseline_and_says_so(simulated: Path, tmp_path: Path) -> None:
+    """Where no model is, every row names the baseline."""
+    done = forewarn("forecast", "--data", simulated, "--models", "none", "--json", folder=tmp_path)
+    document = json.loads(done.stdout)
+    assert document["model"] == ""
+    assert {item["source"] for item in document["forecasts"]} == {"baseline"}
+
+
+def test_forecast_prints_a_table_of_one_server(simulated: Path, tmp_path: Path) -> None:
+    """Without ``--json`` it is a table, of ``--server`` alone if asked."""
+    done = forewarn("forecast", "--data", simulated, "--models", "none", "--server", "web-01", folder=tmp_path)
+    assert "by baseline: median" in done.stdout
+    assert "web-01" in done.stdout
+    assert "db-01" not in done.stdout
+
+
+def test_backtest_writes_every_forecast_and_one_json_document(simulated: Path, tmp_path: Path) -> None:
+    """The forecast file has a row per origin, server, metric and step, with ordered quantiles."""
+    done = forewarn(
+        "backtest", "--data", simulated, "--models", "none", "--no-peers", "--from", "2026-01-11T00:00:00Z",
+        "--every", "12h", "--metrics", "cpu_busy_pct", "--out", "forecasts.parquet", "--json",
+        folder=tmp_path,
+    )  # fmt: skip
+    assert isinstance(json.loads(done.stdout), dict)
+    table = pq.read_table(tmp_path / "forecasts.parquet")
+    assert table.column_names == ["origin", "server", "metric", "step", *QUANTILE_COLUMNS]
+    origins = set(table["origin"].to_pylist())
+    assert len(origins) == 4
+    assert table.num_rows == len(origins) * len(SERVERS) * 96
+    quantiles = np.array([table[name].to_numpy() for name in QUANTILE_COLUMNS])
+    assert (np.diff(quantiles, axis=0) >= 0).all()
+
+
+def test_what_was_imported_comes_out_again(simulated: Path, config: Path) -> None:
+    """Import and export keep every series, profile and value, in either format."""
+    folder = config.parent
+    imported = forewarn("import", simulated / "server_metrics.parquet", "--config", config, folder=folder)
+    assert "samples new or changed" in imported.stdout
+    before = read_metrics_file(simulated)
+    for name in ("out.parquet", "out.csv"):
+        forewarn("export", name, "--config", config, folder=folder)
+        after = read_metrics_file(folder / name)
+        assert (after.keys, after.start, after.profiles) == (before.keys, before.start, before.profiles)
+        assert np.array_equal(after.values, before.values, equal_nan=True)
+    again = forewarn("import", "out.csv", "--config", config, folder=folder)
+    assert ": 0 samples new or changed" in again.stdout
+    forewarn("export", "hour.csv", "--hours", "1", "--config", config, folder=folder)
+    assert read_metrics_file(folder / "hour.csv").steps == 12
+
+
+def test_metrics_that_are_not_configured_are_named_when_left_out(config: Path) -> None:
+    """An import of a file whose metrics the configuration does not have says which it left out, and where to add."""
+    (config.parent / "strange.csv").write_text(f"{HEAD}2026-01-05T00:00:00Z,a,humidity,40\n")
+    done = forewarn("import", "strange.csv", "--config", config, folder=config.parent)
+    assert "0 samples" in done.stdout
+    assert "humidity" in done.stderr
+    assert "metrics:" in done.stderr
+
+
+def test_check_config_says_that_the_packaged_configuration_is_good(config: Path) -> None:
+    """A good configuration is summed up in one line."""
+    done = forewarn("check-config", config, folder=config.parent)
+    assert done.stdout.count("\n") == 1
+    assert f"good. {len(METRICS)} metrics from simulator" in done.stdout
+
+
+def test_check_config_names_every_problem_at_once(tmp_path: Path) -> None:
+    """An unknown key and a wrong type are each named with their place and the fix; the status is 2."""
+    document = yaml.safe_load(default_text()) | {"timezon": "UTC"}
+    document["store"]["retention_days"] = "long"
+    document["sources"][0]["type"] = "simulatr"
+    (tmp_path / "bad.yaml").write_text(yaml.safe_dump(document))
+    for command in (("check-config", "bad.yaml"), ("run", "--config", "bad.yaml")):
+        done = ran(*command, folder=tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        lines = done.stderr.splitlines()
+        assert len(lines) == 3, done.stderr
+        for line, says in zip(
+            sorted(lines),
+            (
+                ("sources[0].type", "'simulatr'", "did you mean simulator?"),
+                ("store.retention_days", "'long'", "integer"),
+                ("timezon:", "did you mean timezone?"),
+            ),
+            strict=True,
+        ):
+            assert line.startswith("forewarn: bad.yaml: ")
+            assert not [part for part in says if part not in line], line
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_bad_metrics_file_is_refused_in_one_line(name: str, tmp_path: Path) -> None:
+    """The line names the file, where in it, and the fix; the status is 1."""
+    text, says = BAD_FILES[name]
+    (tmp_path / name).write_text(text)
+    refused("forecast", "--data", name, folder=tmp_path, status=1, says=(f"{name}: ", *says))
+
+
+def test_every_command_that_reads_a_file_refuses_a_truncated_one(simulated: Path, config: Path) -> None:
+    """A parquet file cut in the middle is named by forecast, train, import and a replay alike."""
+    folder = config.parent
+    whole = (simulated / "server_metrics.parquet").read_bytes()
+    (folder / "cut.parquet").write_bytes(whole[: len(whole) // 2])
+    change_config(config, {"sources": [{"name": "file", "type": "replay", "path": "cut.parquet"}]})
+    says = ("cut.parquet", "is not a whole parquet file", "write it again")
+    for command in (
+        ("forecast", "--data", "cut.parquet"),
+        ("train", "--data", "cut.parquet"),
+        ("import", "cut.parquet", "--config", config),
+        ("run", "--config", config),
+    ):
+        refused(*command, folder=folder, status=1, says=says)
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "says"),
+    [
+        ("forecast --data gone.parquet", 1, ("gone.parquet: does not exist", "check the path")),
+        ("run --config gone.yaml", 2, ("gone.yaml", "--config", "forewarn init")),
+        ("check-config gone.yaml", 2, ("gone.yaml", "No such file", "forewarn init")),
+        ("train --data {data} --until noon", 2, ("--until", "'noon'", "ISO 8601")),
+        ("train --data {data} --until 2026-01-08T00:00:00", 2, ("--until", "no time zone", "2026-03-01T12:00:00Z")),
+        ("train --data {data} --until 2020-01-01T00:00:00Z", 3, ("nothing lies before --until",)),
+        ("forecast --data {data} --server nobody", 2, ("--server", "'nobody'", "web-01")),
+        ("forecast --data {data} --model nope", 1, ("'nope'", "forewarn train")),
+        ("init --prometheus http://127.0.0.1:1", 1, ("http://127.0.0.1:1", "cannot be reached", "url is right")),
+        ("init --prometheus nonsense", 2, ("--prometheus nonsense", "URL")),
+        ("simulate --start 2026-01-05 --out x", 2, ("--start", "no time zone")),
+        ("simulate --hours 1 --out file/x", 1, ("file/x", "Not a directory", "check the path")),
+        ("demo --dir file/x", 1, ("file/x", "Not a directory", "check the path")),
+        ("demo --dir x --listen 0.0.0.0:1", 2, ("0.0.0.0:1 is not loopback", "bearer_token_file")),
+    ],
+)
+def test_wrong_use_is_told_in_one_line(
+    command: str, status: int, says: tuple[str, ...], simulated: Path, tmp_path: Path
+) -> None:
+    """The line names the thing and the fix, and the status says of which kind the failure is."""
+    (tmp_path / "file").touch()
+    arguments = [part.format(data=simulated) for part in command.split()]
+    refused(*arguments, folder=tmp_path, status=status, says=says)
+    assert sorted(path.name for path in tmp_path.iterdir()) in (["file"], ["file", "x"])
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("train --level expert", ("--level", "'expert'", "demo", "production")),
+        ("train --epochs 0", ("--epochs", "1")),
+        ("simulate --hours inf --out x", ("--hours",)),
+        ("export x.parquet --hours inf", ("--hours",)),
+        ("init", ("--prometheus",)),
+        ("tran", ("No such command", "'tran'")),
+    ],
+)
+def test_a_wrong_option_is_told_with_the_usage(command: str, says: tuple[str, ...], tmp_path: Path) -> None:
+    """An option that cannot be is named beside what can be; the status is 2."""
+    done = ran(*command.split(), folder=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
+    assert not [part for part in says if part not in done.stderr], done.stderr
+
+
+def test_a_data_dir_that_cannot_be_written_is_named(config: Path) -> None:
+    """The service and an import say which folder it is and what is wrong; an export says so of its file."""
+    folder = config.parent
+    (folder / "file").touch()
+    (folder / "sample.csv").write_text(f"{HEAD}2026-01-05T00:00:00Z,a,cpu_busy_pct,1\n")
+    forewarn("import", "sample.csv", "--config", config, folder=folder)
+    refused("export", "file/x.csv", "--config", config, folder=folder, status=1, says=("file", "check the path"))
+    change_config(config, {"data_dir": "file/data"})
+    says = ("file/data", "Not a directory", "what this user may do there")
+    for command in (("run",), ("import", "sample.csv")):
+        refused(*command, "--config", config, folder=folder, status=1, says=says)
+
+
+def test_a_port_in_use_is_named(config: Path) -> None:
+    """The service ends at once with status 1 and the address."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        change_config(config, {"http": {"listen": address}})
+        says = (f"http.listen: {address}", "in use", "choose another port")
+        refused("run", "--config", config, folder=config.parent, status=1, says=says)
+
+
+def cut_weights(models: Path, model: Path) -> None:
+    weights = model / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+
+
+def remove_model(models: Path, model: Path) -> None:
+    shutil.rmtree(model)
+
+
+def garble_current(models: Path, model: Path) -> None:
+    (models / "current").write_bytes(b"\xff\xfe")
+
+
+@pytest.mark.parametrize("damage", [cut_weights, remove_model, garble_current])
+def test_a_damaged_model_is_named(
+    damage: Callable[[Path, Path], None], simulated: Path, models: Path, tmp_path: Path
+) -> None:
+    """Whatever of it is damaged: one line with the model's place, no traceback, status 1."""
+    copy = tmp_path / "models"
+    shutil.copytree(models, copy)
+    damage(copy, copy / (copy / "current").read_text().strip())
+    refused("forecast", "--data", simulated, "--models", "models", folder=tmp_path, status=1, says=("models",))
+
+
+@pytest.mark.parametrize("after", [0.4, 0.8, 1.5])
+def test_ctrl_c_leaves_nothing_of_a_simulation(after: float, tmp_path: Path) -> None:
+    """Interrupted at its start or in the middle, simulate ends with 130, no traceback and no file, half or whole."""
+    output = interrupted(("simulate", "--hours", "9000", "--out", "out"), tmp_path, lambda: time.sleep(after))
+    assert "Traceback" not in output
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_ctrl_c_leaves_nothing_of_a_training(simulated: Path, tmp_path: Path) -> None:
+    """Interrupted while it imports, or between epochs, train ends with 130, no traceback and no model."""
+    command = ("train", "--data", simulated, "--level", "production", "--models", "models")
+    interrupted(command, tmp_path, lambda: time.sleep(0.8))
+    log = tmp_path / "log"
+    output = interrupted(command, tmp_path, lambda: wait_until(lambda: "epoch 1/20" in log.read_text(), 60, "epoch"))
+    assert "Traceback" not in output
+    assert not (tmp_path / "models").exists() or not list((tmp_path / "models").iterdir())
+
+
+def interrupted(command: tuple[str | Path, ...], folder: Path, wait: Callable[[], None]) -> str:
+    """Start a command, press Ctrl-C after ``wait`` and return its output; fail if its status is not 130."""
+    log = folder / "log"
+    with log.open("wb") as output:
+        started = subprocess.Popen(
+            [sys.executable, "-m", "daemon", *map(str, command)], cwd=folder, stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        wait()
+        assert started.poll() is None, log.read_text()
+        started.send_signal(signal.SIGINT)
+        assert started.wait(20) == 130, log.read_text()
+    finally:
+        started.kill()
+        started.wait()
+    return log.read_text()

@@ -1,0 +1,364 @@
+"""The service as a process: killed, stopped, started twice, with others at its store, without its model."""
+
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from datetime import datetime
+from http.client import HTTPException
+from pathlib import Path
+from statistics import median
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+import yaml
+
+from daemon.config.loading import default_text, load_config
+from daemon.domain.grid import STEP_SECONDS, as_text, parse_time
+from daemon.domain.series import Panel, SeriesKey
+from daemon.files.metrics_file import read_metrics_file
+from daemon.registry.models import ModelRegistry
+from daemon.simulation.fleet import Fleet
+from daemon.simulation.spec import FleetSpec
+from daemon.store.sql_store import SqlStore
+from tests.servers.awkward import says_nothing, tcp_server
+from tests.servers.forewarn import RunningForewarn, change_config, forewarn
+from tests.servers.processes import free_port, wait_until
+
+KILLS = 20
+COUNTS = {"ml_compute": 1, "database": 1, "web_api": 1}
+NOBODY = {"conductor_mgmt": 0, "data_ingest": 0, "risk_analytics": 0, "generic": 0}
+SEED = 5
+START = parse_time("2026-01-10T00:00:00Z")
+SPEED = 600
+TICK_SECONDS = STEP_SECONDS / SPEED
+STOP_SECONDS = 5
+PUSHED = "mem_used_pct"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """Three simulated servers on a clock that passes a grid time in half a second, and pushes."""
+    path = tmp_path / "config.yaml"
+    document = yaml.safe_load(default_text())
+    simulator = {"name": "fleet", "type": "simulator", "servers": COUNTS | NOBODY, "seed": SEED, "backfill_hours": 48}
+    document |= {
+        "data_dir": "data",
+        "sources": [simulator, {"name": "push", "type": "push"}],
+        "schedule": {"delay_seconds": 0},
+        "clock": {"start": as_text(START), "speed": SPEED},
+        "http": {"listen": f"127.0.0.1:{free_port()}"},
+        "logging": {"format": "json"},
+    }
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+class Pusher:
+    """Pushes to the service all the time, never the same series and time twice, and notes what was acknowledged."""
+
+    def __init__(self, service: RunningForewarn) -> None:
+        self._service = service
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._push)
+        self._sent: set[tuple[str, int]] = set()
+        self.acknowledged: dict[tuple[str, int], float] = {}
+        self.refused: list[str] = []
+
+    def __enter__(self) -> "Pusher":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _push(self) -> None:
+        chance = random.Random(1)
+        while not self._over.wait(0.01):
+            try:
+                newest = parse_time(self._service.get("/api/v1/status").json()["at"])
+                batch = {self._unsent(f"pushed-{chance.randrange(9)}", newest): chance.uniform(0, 99) for _ in range(5)}
+                records = [
+                    {"timestamp": as_text(at), "server": server, "metric": PUSHED, "value": value}
+                    for (server, at), value in batch.items()
+                ]
+                answer = self._service.post("/api/v1/metrics", records)
+            except (OSError, HTTPException, ValueError, TypeError):
+                # it was killed before or while it answered, or has had no tick yet: nothing is acknowledged
+                continue
+            if answer.status == 200:
+                self.acknowledged |= batch
+            else:
+                self.refused.append(answer.text)
+
+    def _unsent(self, server: str, at: int) -> tuple[str, int]:
+        while (server, at) in self._sent:
+            at -= STEP_SECONDS
+        self._sent.add((server, at))
+        return server, at
+
+
+def test_kill_9_twenty_times_loses_nothing(config: Path) -> None:
+    """After each of twenty kills the store has all that was acknowledged, without a gap, and the service goes on."""
+    chance = random.Random(7)
+    service = RunningForewarn(config, ready=False)
+    starts, in_mid_tick, down = [], 0, 0
+    with Pusher(service) as pusher:
+        for kill in range(KILLS):
+            ticks = len(service.events("tick_done")) if service.log.exists() else 0
+            starts.append(service.start())
+            if kill % 4 == 3:
+                # in the middle of its start, or of the back-fill
+                time.sleep(chance.uniform(0, 0.3))
+            else:
+                # the first tick after a start is not as long as the others
+                wait_until(lambda more=ticks + 2: len(service.events("tick_done")) >= more, 30, "ticks after a kill")
+                assert service.ready
+                sleep_into_next_tick(service, chance)
+            service.kill()
+            done = parse_time(service.events("tick_done")[-1]["at"])
+            reached = watermark(config)
+            in_mid_tick += reached > done
+            # some kills are found at once, some after up to three hours
+            away = chance.choice((0, 0, chance.randrange(36))) * STEP_SECONDS
+            down += away > 0
+            change_config(config, {"clock": {"start": as_text(reached + STEP_SECONDS + away)}})
+        service.start()
+        wait_until(lambda: service.ready, 30, "ready after the last kill")
+        before = len(service.events("tick_done"))
+        wait_until(lambda: len(service.events("tick_done")) >= before + 3, 30, "three more ticks")
+    assert service.stop().exit_status == 0
+    acknowledged, ticks = pusher.acknowledged, [parse_time(event["at"]) for event in service.events("tick_done")]
+    print(
+        f"\n{KILLS} kills, {in_mid_tick} of them between a tick's transaction and its end, {down} followed by an "
+        f"outage; {len(ticks)} ticks, {len(acknowledged)} pushed samples acknowledged; "
+        f"start {median(starts):.1f} s, at most {max(starts):.1f} s"
+    )
+    assert not pusher.refused
+    assert len(acknowledged) > 10 * KILLS
+    assert not service.events("tick_failed")
+    stored = history(config)
+    rows = {key: row for row, key in enumerate(stored.keys)}
+    lost = [
+        (server, as_text(at))
+        for (server, at), value in acknowledged.items()
+        if stored.values[rows[SeriesKey(server, PUSHED)], (at - stored.start) // STEP_SECONDS] != np.float32(value)
+    ]
+    assert not lost
+    assert set(ticks) <= set(stored.timestamps.tolist())
+    first, last = min(ticks), watermark(config)
+    assert last >= max(ticks)
+    assert_complete(stored, first, last)
+
+
+def sleep_into_next_tick(service: RunningForewarn, chance: random.Random) -> None:
+    """Sleep until a random moment of the next tick, judging by the last one's end and length."""
+    last = service.events("tick_done")[-1]
+    ended = datetime.fromisoformat(last["timestamp"]).timestamp()
+    began = ended - last["seconds"]
+    moment = began + TICK_SECONDS + chance.uniform(0, 1.2) * last["seconds"]
+    time.sleep(max(0.0, moment - time.time()))
+
+
+def watermark(config: Path) -> int:
+    """Return the grid time up to which the simulator is in the store; the store must be whole."""
+    path = load_config(config).store_url.removeprefix("sqlite:///")
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    connection.close()
+    store = SqlStore(f"sqlite:///{path}")
+    try:
+        return store.watermarks()["fleet", "fleet"]
+    finally:
+        store.close()
+
+
+def history(config: Path) -> Panel:
+    store = SqlStore(load_config(config).store_url)
+    try:
+        span = store.span()
+        assert span is not None
+        return store.read(*span)
+    finally:
+        store.close()
+
+
+def assert_complete(stored: Panel, first: int, last: int) -> None:
+    """Check that the simulated servers' samples of every grid time are those that the simulator made."""
+    truth = Fleet(FleetSpec(counts=COUNTS, seed=SEED)).panel(first, last)
+    rows = {key: row for row, key in enumerate(stored.keys)}
+    found = stored.between(first, last).values[[rows[key] for key in truth.keys]]
+    wrong = ~((found == truth.values) | (np.isnan(found) & np.isnan(truth.values)))
+    assert not wrong.any(), [as_text(int(at)) for at in truth.timestamps[wrong.any(axis=0)][:5]]
+
+
+def test_sigterm_stops_an_idle_service(config: Path) -> None:
+    """Between two ticks a stop takes less than five seconds and ends with 0."""
+    change_config(config, {"clock": {"speed": 1}})
+    with RunningForewarn(config) as service:
+        stopped = service.stop()
+    print(f"\nstopped idle in {stopped.seconds:.2f} s")
+    assert stopped.exit_status == 0
+    assert stopped.seconds < STOP_SECONDS
+
+
+def test_sigterm_stops_a_service_that_back_fills(config: Path) -> None:
+    """In the middle of the first tick's long back-fill a stop ends it between two days, which stay."""
+    busy = {"ml_compute": 40, "database": 40, "web_api": 40}
+    fleet = {"name": "fleet", "type": "simulator", "servers": busy | NOBODY, "seed": SEED, "backfill_hours": 720}
+    change_config(config, {"sources": [fleet]})
+    service = RunningForewarn(config, ready=False)
+    service.start()
+    wait_until(lambda: bool(service.events("backfill_started")), 30, "the back-fill")
+    time.sleep(0.5)
+    stopped = service.stop()
+    print(f"\nstopped in a back-fill in {stopped.seconds:.2f} s")
+    assert stopped.exit_status == 0
+    assert stopped.seconds < STOP_SECONDS
+    assert watermark(config) < START
+    assert not service.events("tick_failed")
+
+
+def test_sigterm_stops_a_tick_that_waits_for_a_source(config: Path) -> None:
+    """A tick that hangs in a source that never answers does not hold up the stop."""
+    with tcp_server(says_nothing) as port:
+        source = {"name": "mute", "type": "prometheus", "url": f"http://127.0.0.1:{port}", "queries": {PUSHED: "up"}}
+        change_config(config, {"sources": [source]})
+        service = RunningForewarn(config, ready=False)
+        service.start()
+        time.sleep(0.5)
+        stopped = service.stop()
+    print(f"\nstopped while a source was silent in {stopped.seconds:.2f} s")
+    assert stopped.exit_status == 0
+    assert stopped.seconds < STOP_SECONDS
+
+
+def test_a_second_instance_on_the_same_port_is_refused(config: Path) -> None:
+    """It ends at once with 1 and names the address; the first goes on."""
+    with RunningForewarn(config) as service:
+        command = [sys.executable, "-m", "daemon", "run", "--config", str(config)]
+        second = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        assert service.ready
+    address = service.url.removeprefix("http://")
+    assert second.returncode == 1
+    assert f"http.listen: {address} cannot be bound" in second.stderr
+    assert "choose another port" in second.stderr
+    assert second.stderr.count("\n") == 1
+
+
+def test_a_restart_goes_on_where_it_was(config: Path) -> None:
+    """After a restart all series are forecast at once, from the history that is there, and nothing is fetched again."""
+    with RunningForewarn(config) as service:
+        before = service.get("/api/v1/status").json()
+        seconds = service.restart()
+        after = service.get("/api/v1/status").json()
+    print(f"\nready {seconds:.2f} s after a start on two days of history")
+    assert parse_time(after["at"]) >= parse_time(before["at"])
+    assert after["forecast_source"] == before["forecast_source"]
+    assert after["servers"] == len(COUNTS)
+    assert len(service.events("backfill_started")) == 1
+    ticks = [parse_time(event["at"]) for event in service.events("tick_done")]
+    assert_complete(history(config), ticks[0], ticks[-1])
+
+
+def test_others_read_and_write_the_store_meanwhile(config: Path) -> None:
+    """Export and import work beside the running service, and an import shows in its next tick."""
+    folder = config.parent
+    lines = [f"{as_text(START - step * STEP_SECONDS)},imported-01,{PUSHED},{40 + step % 7}" for step in range(600)]
+    (folder / "more.csv").write_text("\n".join(["timestamp,server,metric,value", *lines]) + "\n")
+    with RunningForewarn(config) as service:
+        forewarn("export", "before.parquet", "--config", config, folder=folder)
+        done = forewarn("import", "more.csv", "--config", config, folder=folder)
+        assert "600 samples new or changed" in done.stdout
+        wait_until(lambda: service.get("/api/v1/servers/imported-01").status == 200, 10, "the imported server")
+        forecasts = service.get("/api/v1/forecasts?server=imported-01").json()
+        forewarn("export", "after.parquet", "--config", config, folder=folder)
+        assert service.ready
+    assert forecasts["total"] == 1
+    assert not service.events("tick_failed")
+    exported = read_metrics_file(folder / "before.parquet")
+    assert_complete(exported, exported.start, exported.end)
+    after = read_metrics_file(folder / "after.parquet")
+    assert SeriesKey("imported-01", PUSHED) in after.keys
+    assert after.end > exported.end
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models folder with one model that was never trained: it loads and forecasts, and nobody asks how well."""
+    from daemon.learning.artifact import write_network
+    from daemon.learning.network import Architecture, TemporalFusionTransformer
+
+    folder = tmp_path_factory.mktemp("untrained") / "models"
+    vocabulary = tuple(sorted(yaml.safe_load(default_text())["metrics"]))
+    architecture = Architecture(len(vocabulary))
+    with ModelRegistry(folder).new() as (name, model):
+        network = TemporalFusionTransformer(architecture)
+        write_network(model, network, architecture, vocabulary, (), ZoneInfo("UTC"))
+    ModelRegistry(folder).promote(name)
+    return folder
+
+
+def garble(models: Path) -> None:
+    (models / "current").write_bytes(b"\xff\xfe\x00")
+
+
+def replace_by_folder(models: Path) -> None:
+    (models / "current").unlink()
+    (models / "current").mkdir()
+
+
+def take_away(models: Path) -> None:
+    shutil.rmtree(models / (models / "current").read_text().strip())
+
+
+def name_nothing(models: Path) -> None:
+    (models / "current").write_text("20200101T000000Z-00000000\n")
+
+
+def test_a_lost_model_goes_on_serving_and_is_visible(config: Path, untrained: Path) -> None:
+    """Whatever happens to its files, the loaded model serves on, the status says what is wrong, and heals."""
+    models = config.parent / "data" / "models"
+    shutil.copytree(untrained, models)
+    name = (models / "current").read_text().strip()
+    with RunningForewarn(config) as service:
+
+        def status() -> Any:
+            return service.get("/api/v1/status").json()
+
+        assert status()["model"] == name
+        for harm in (garble, replace_by_folder, name_nothing, take_away):
+            harm(models)
+            wait_until(lambda: bool(status()["model_error"]), 10, f"an error after {harm.__name__}")
+            harmed = status()
+            assert (harmed["model"], harmed["ready"]) == (name, True)
+            assert harmed["forecast_source"]["model"] > 0
+            assert str(models) in harmed["model_error"]
+            shutil.rmtree(models)
+            shutil.copytree(untrained, models)
+            wait_until(lambda: not status()["model_error"], 10, f"no error after {harm.__name__} was undone")
+    assert not service.events("tick_failed")
+    assert len(service.events("model_unusable")) == 4
+    assert len(service.events("model_loaded")) == 1
+
+
+def test_without_a_usable_model_the_baseline_serves_and_says_why(config: Path, untrained: Path) -> None:
+    """A start on a lost model is a start all the same; once the model is there again it serves."""
+    models = config.parent / "data" / "models"
+    shutil.copytree(untrained, models)
+    take_away(models)
+    with RunningForewarn(config) as service:
+        status = service.get("/api/v1/status").json()
+        assert (status["model"], status["ready"]) == ("", True)
+        assert status["forecast_source"]["baseline"] > 0
+        assert str(models) in status["model_error"]
+        shutil.rmtree(models)
+        shutil.copytree(untrained, models)
+        wait_until(lambda: service.get("/api/v1/status").json()["model"] != "", 30, "the model")
+    assert not service.events("tick_failed")

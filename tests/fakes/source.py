@@ -1,0 +1,80 @@
+"""A source, a clock and a telemetry whose behaviour a test decides."""
+
+from collections import Counter
+
+from daemon.domain.errors import QueryRejected, SourceUnavailable
+from daemon.domain.series import Panel, Samples
+
+
+class FakeSource:
+    """Mirrors the ``Source`` port over a panel; each stream is a metric of it.
+
+    Attributes:
+        down: what every fetch raises while it is set.
+        rejected: streams that are refused.
+        asked: every fetch, in order.
+    """
+
+    def __init__(self, name: str, panel: Panel, backfill_seconds: int = 86_400, overlap_seconds: int = 0) -> None:
+        self.name = name
+        self.streams = tuple(sorted({key.metric for key in panel.keys}))
+        self.backfill_seconds = backfill_seconds
+        self.overlap_seconds = overlap_seconds
+        self.down: SourceUnavailable | None = None
+        self.rejected: set[str] = set()
+        self.asked: list[tuple[str, int, int]] = []
+        self.closed = False
+        self._panel = panel
+
+    def fetch(self, stream: str, start: int, end: int) -> Samples:
+        """Return the panel's samples of one metric."""
+        self.asked.append((stream, start, end))
+        if self.down is not None:
+            raise self.down
+        if stream in self.rejected:
+            raise QueryRejected(f"{stream}: bad query")
+        rows = [row for row, key in enumerate(self._panel.keys) if key.metric == stream]
+        return Samples.from_panel(self._panel.select(rows).between(start, end))
+
+    def close(self) -> None:
+        """Note that the source was closed."""
+        self.closed = True
+
+
+class FakeClock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self, now: float, speed: float = 1.0) -> None:
+        self.time = now
+        self.speed = speed
+
+    def now(self) -> float:
+        """Return the time that was set."""
+        return self.time
+
+
+class FakeTelemetry:
+    """Counts what is reported."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[str, ...]] = Counter()
+
+    def stage(self, name: str, seconds: float, succeeded: bool) -> None:
+        """Count a run of a stage."""
+        self.counts["stage", name, str(succeeded)] += 1
+
+    def ingested(self, source: str, samples: int) -> None:
+        """Count samples."""
+        self.counts["ingested", source] += samples
+
+    def rejected(self, source: str, reason: str, samples: int) -> None:
+        """Count refused samples."""
+        self.counts["rejected", source, reason] += samples
+
+    def source_failed(self, source: str, stream: str) -> None:
+        """Count a failure."""
+        self.counts["failed", source, stream] += 1
+
+    def source_empty(self, source: str, stream: str) -> None:
+        """Count an empty answer."""
+        self.counts["empty", source, stream] += 1

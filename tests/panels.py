@@ -1,0 +1,22 @@
+"""Panels that tests forecast and train on."""
+
+import numpy as np
+
+from daemon.domain.grid import STEPS_PER_DAY
+from daemon.domain.series import Panel, SeriesKey
+
+START = 1_767_571_200  # 2026-01-05T00:00:00Z, a Monday
+
+
+def daily_panel(servers: int = 4, days: float = 8, seed: int = 0, missing: float = 0.01) -> Panel:
+    """Return two metrics per server with a daily rhythm, autocorrelated noise and missing samples."""
+    random = np.random.default_rng(seed)
+    steps = int(days * STEPS_PER_DAY)
+    keys = tuple(SeriesKey(f"server-{n:02}", metric) for n in range(servers) for metric in ("cpu", "mem"))
+    time = np.arange(steps) / STEPS_PER_DAY
+    noise = random.normal(size=(len(keys), steps)).cumsum(axis=1) * 0.2
+    noise -= noise.mean(axis=1, keepdims=True)
+    phase = random.uniform(0, 1, (len(keys), 1))
+    values = 50 + 20 * np.sin(2 * np.pi * (time + phase)) + noise + random.normal(size=noise.shape)
+    values[random.random(values.shape) < missing] = np.nan
+    return Panel(keys, START, np.clip(values, 0, 100).astype(np.float32), {"server-00": "database"})

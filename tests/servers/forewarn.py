@@ -1,0 +1,147 @@
+"""forewarn itself as a process of its own, as a user starts it."""
+
+import json
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+
+from daemon.config.loading import load_config
+from tests.servers.processes import Process, answers
+
+_COMMAND = (sys.executable, "-m", "daemon")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an HTTP request gave."""
+
+    status: int
+    text: str
+
+    def json(self) -> Any:
+        """Return the body as JSON."""
+        return json.loads(self.text)
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """How the service ended: its exit status, None if it had to be killed, and how long that took."""
+
+    exit_status: int | None
+    seconds: float
+
+
+def forewarn(*arguments: str | Path, folder: Path, seconds: float = 120) -> subprocess.CompletedProcess[str]:
+    """Run a command of forewarn in ``folder`` to its end; raise with what it wrote if it fails."""
+    command = [*_COMMAND, *map(str, arguments)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=seconds, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: exit status {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+def change_config(path: Path, changes: Mapping[str, Any]) -> None:
+    """Merge ``changes`` into a configuration file; what they do not name stays."""
+    document = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump(_merged(document, changes), sort_keys=False))
+
+
+class RunningForewarn:
+    """``forewarn run`` on a configuration file; its output is in ``log``, beside that file.
+
+    A context manager that starts the service and waits until it is ready. Entered without ``ready`` it waits only
+    until the service answers, for one that cannot be ready yet.
+    """
+
+    def __init__(self, config: Path, ready: bool = True, seconds: float = 60) -> None:
+        http = load_config(config).http
+        self.config = config
+        self.log = config.parent / "forewarn.log"
+        self.url = f"http://{http.host}:{http.port}"
+        self._ready, self._seconds = ready, seconds
+        self._process = Process([*_COMMAND, "run", "--config", config], self.log)
+
+    @property
+    def pid(self) -> int:
+        """Process id, while it runs."""
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there."""
+        return self._process.running
+
+    @property
+    def ready(self) -> bool:
+        """Whether /readyz says so."""
+        return self.get("/readyz").status == 200
+
+    def start(self) -> float:
+        """Start it and wait; return the seconds that took."""
+        began = time.monotonic()
+        done = (lambda: answers(f"{self.url}/readyz")) if self._ready else (lambda: answers(f"{self.url}/healthz"))
+        self._process.start(done, self._seconds)
+        return time.monotonic() - began
+
+    def stop(self) -> Stopped:
+        """Ask it to end by SIGTERM, and tell how it did."""
+        began = time.monotonic()
+        status = self._process.stop(20)
+        return Stopped(status, time.monotonic() - began)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self._process.kill()
+
+    def restart(self) -> float:
+        """Stop it, start it again and wait; return the seconds that the start took."""
+        self.stop()
+        return self.start()
+
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
+        """Ask for ``path``; a refusal is an answer as well."""
+        return self._ask(urllib.request.Request(self.url + path, headers=dict(headers or {})))
+
+    def post(self, path: str, document: Any, headers: Mapping[str, str] | None = None) -> Answer:
+        """Send ``document`` as JSON to ``path``."""
+        body = json.dumps(document).encode()
+        kind = {"Content-Type": "application/json"}
+        return self._ask(urllib.request.Request(self.url + path, body, {**kind, **(headers or {})}))
+
+    def events(self, name: str | None = None) -> list[dict[str, Any]]:
+        """Return the lines of the log, those of the event ``name`` or all."""
+        lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [line for line in lines if name in (None, line.get("event"))]
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        if error is not None:
+            print("\n".join(self.log.read_text(errors="replace").splitlines()[-30:]))
+
+    def _ask(self, request: urllib.request.Request) -> Answer:
+        try:
+            with urllib.request.urlopen(request, timeout=10) as response:
+                return Answer(response.status, response.read().decode())
+        except urllib.error.HTTPError as error:
+            return Answer(error.code, error.read().decode())
+
+
+def _merged(old: Any, new: Any) -> Any:
+    if not (isinstance(old, dict) and isinstance(new, Mapping)):
+        return new
+    return {**old, **{key: _merged(old.get(key), value) for key, value in new.items()}}

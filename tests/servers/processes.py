@@ -1,0 +1,113 @@
+"""Real servers as child processes: started, waited for, and ended for certain."""
+
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface on which nothing listens now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def require_programs(*names: str) -> None:
+    """Skip the test, and say why, where a program is not installed."""
+    missing = [name for name in names if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}, which is not installed here")
+
+
+def wait_until(done: Callable[[], bool], seconds: float, what: str) -> None:
+    """Return as soon as ``done()`` is true; raise ``TimeoutError`` naming ``what`` if it is not within ``seconds``."""
+    limit = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > limit:
+            raise TimeoutError(f"{what}: not within {seconds:g} s")
+        time.sleep(0.05)
+
+
+def answers(url: str) -> bool:
+    """Say whether ``url`` is answered at all; asking for credentials, or a certificate of one's own, is an answer."""
+    try:
+        with urllib.request.urlopen(url, timeout=2):
+            return True
+    except urllib.error.HTTPError as error:
+        return error.code < 500
+    except urllib.error.URLError as error:
+        return "CERTIFICATE_VERIFY_FAILED" in str(error.reason)
+    except OSError:
+        return False
+
+
+def accepts(port: int) -> bool:
+    """Say whether something listens on ``port`` of the loopback interface."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+class Process:
+    """One child process that writes its output to a file; a context manager that ends it."""
+
+    def __init__(self, command: Sequence[str | Path], log: Path) -> None:
+        self.log = log
+        self._command = [str(part) for part in command]
+        self._child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it has been started and has not ended."""
+        return self._child is not None and self._child.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Process id, while it runs."""
+        assert self._child is not None
+        return self._child.pid
+
+    def start(self, ready: Callable[[], bool], seconds: float = 30) -> None:
+        """Start it and wait until ``ready()``; raise with the end of its output if it dies or takes too long."""
+        with self.log.open("ab") as output:
+            self._child = subprocess.Popen(self._command, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            wait_until(lambda: not self.running or ready(), seconds, f"{self._command[0]} ready")
+        except TimeoutError as error:
+            self.stop()
+            raise RuntimeError(f"{error}\n{self._tail()}") from error
+        if not self.running:
+            raise RuntimeError(f"{self._command[0]} ended at once\n{self._tail()}")
+
+    def stop(self, seconds: float = 10) -> int | None:
+        """Ask it to end, and kill it if it has not after ``seconds``; return its exit status, None if it was killed."""
+        if self._child is None:
+            return None
+        self._child.terminate()
+        try:
+            return self._child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return None
+        finally:
+            self._child = None
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+            self._child = None
+
+    def _tail(self) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])

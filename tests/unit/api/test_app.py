@@ -1,0 +1,243 @@
+import json
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from daemon.api.app import create_app
+from daemon.api.board import Board
+from daemon.api.push import PushEndpoint
+from daemon.api.telemetry import PrometheusTelemetry
+from daemon.domain.errors import StoreUnavailable
+from daemon.domain.forecast import Forecast, ForecastSource
+from daemon.domain.levels import LevelName
+from daemon.domain.model_record import ModelRecord
+from daemon.domain.series import SeriesKey
+from daemon.pipeline.cycle import ServerState, Snapshot
+from daemon.pipeline.ingest import Ingest, SourceState
+from tests.fakes.source import FakeClock
+from tests.fakes.store import FakeStore
+
+T0 = 1_767_571_200
+RECORD = ModelRecord("m", LevelName.VALIDATION, T0 - 3600, 10, 0.1, 0.2, 1e-3, 900, 60, 0.3, {"cpu": 0.7})
+
+
+class Rig:
+    """The application over a board that a test fills."""
+
+    def __init__(self, token_file: Path | None = None, push: bool = True) -> None:
+        self.clock, self.store = FakeClock(T0 + 30), FakeStore()
+        self.telemetry = PrometheusTelemetry(self.clock)
+        self.board = Board(self.clock, {}, 1000)
+        ingest = Ingest([], self.store, ("cpu", "mem"), 86_400, self.telemetry)
+        endpoint = PushEndpoint("push", ingest, ("cpu", "mem"), 86_400, self.clock, self.telemetry, 2048)
+        app = create_app(self.board, self.telemetry, endpoint if push else None, token_file)
+        self.client = TestClient(app, raise_server_exceptions=False)
+
+    def publish(self, *sources: SourceState) -> None:
+        keys = (SeriesKey("a", "cpu"), SeriesKey("b", "cpu"), SeriesKey("b", "mem"))
+        paths = np.arange(3 * 96 * 7, dtype=np.float32).reshape(3, 96, 7)
+        made = (ForecastSource.MODEL, ForecastSource.MODEL, ForecastSource.BASELINE)
+        servers = (ServerState("a", "generic", "known", ("cpu",), T0), ServerState("b", "database", "cold", (), T0))
+        rows = {ForecastSource.MODEL: 2, ForecastSource.BASELINE: 1}
+        snapshot = Snapshot(T0, T0 + 20, Forecast(T0, keys, paths, made, "m"), servers, sources, "m", "", RECORD, rows)
+        self.board.publish(snapshot)
+        self.telemetry.publish(snapshot)
+
+    def push(self, document: Any) -> Any:
+        return self.client.post("/api/v1/metrics", content=json.dumps(document))
+
+
+def record(server: str = "a", at: str = "2026-01-05T00:00:00Z", **values: Any) -> dict[str, Any]:
+    return {"timestamp": at, "server": server, **values}
+
+
+def test_ready_only_with_a_fresh_forecast() -> None:
+    """Before the first tick, and when ticks stop coming, the service says that it is not ready, and why."""
+    rig = Rig()
+    assert rig.client.get("/healthz").json() == {"status": "ok"}
+    assert rig.client.get("/readyz").status_code == 503
+    assert rig.client.get("/api/v1/servers").status_code == 503
+    rig.publish()
+    assert rig.client.get("/readyz").status_code == 200
+    rig.clock.time = T0 + 1200
+    answer = rig.client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["problems"] == ["the newest forecast is 1200 s old"]
+
+
+def test_ready_shows_how_the_sources_fare() -> None:
+    """A source that fails is named with its reason, while the service stays ready."""
+    rig = Rig()
+    rig.publish(SourceState("p", "http://p:9090: connection refused", {"cpu": "bad query"}, ("mem",), T0))
+    answer = rig.client.get("/readyz")
+    assert answer.status_code == 200
+    (source,) = answer.json()["sources"]
+    assert source["healthy"] is False
+    assert "connection refused" in source["error"]
+    assert source["failed_streams"] == {"cpu": "bad query"}
+    assert source["empty_streams"] == ["mem"]
+    assert source["newest"] == "2026-01-05T00:00:00Z"
+
+
+def test_documents() -> None:
+    """Servers and forecasts are listed, filtered and paged."""
+    rig = Rig()
+    rig.publish()
+    servers = rig.client.get("/api/v1/servers", params={"limit": 1, "offset": 1}).json()
+    assert (servers["total"], [item["server"] for item in servers["items"]]) == (2, ["b"])
+    assert rig.client.get("/api/v1/servers/b").json()["profile"] == "database"
+    found = rig.client.get("/api/v1/forecasts", params={"server": "b", "metric": "mem"}).json()
+    (item,) = found["items"]
+    assert (item["source"], item["model"], len(item["times"])) == ("baseline", "", 96)
+    assert item["times"][0] == "2026-01-05T00:05:00Z"
+    assert item["times"][-1] == "2026-01-05T08:00:00Z"
+    assert item["quantiles"]["q02"][0] == 2 * 96 * 7
+    assert rig.client.get("/api/v1/status").json()["forecast_source"] == {"model": 2, "baseline": 1}
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/servers/x", "/nope", "/api/v1/forecasts?limit=0", "/api/v1/forecasts?limit=a"]
+)
+def test_an_error_has_one_form(path: str) -> None:
+    """Whatever is wrong with a request, the answer says it in the same two fields."""
+    rig = Rig()
+    rig.publish()
+    answer = rig.client.get(path)
+    assert answer.status_code in {404, 422}
+    assert set(answer.json()) == {"error", "detail"}
+
+
+def test_metrics_plain_and_compressed_and_clean() -> None:
+    """A scrape gets the same either way, and promtool has nothing to say."""
+    rig = Rig()
+    rig.publish(SourceState("p"))
+    rig.telemetry.stage("forecast", 0.2, succeeded=True)
+    rig.telemetry.source_failed("p", "")
+    plain = rig.client.get("/metrics", headers={"Accept-Encoding": "identity"})
+    assert plain.headers["content-type"].startswith("text/plain; version=0.0.4")
+    packed = rig.client.get("/metrics", headers={"Accept-Encoding": "gzip"})
+    assert packed.headers["content-encoding"] == "gzip"
+    for text in (plain.text, packed.text):
+        assert 'forewarn_forecast{server="a",metric="cpu",horizon="8h",quantile="0.5"} ' in text
+        assert 'forewarn_forecast_source{source="baseline"} 1.0' in text
+        assert 'forewarn_servers{state="cold"} 1.0' in text
+        assert 'forewarn_stage_runs_total{result="success",stage="forecast"} 1.0' in text
+        assert "forewarn_forecast_age_seconds 30.0" in text
+        assert 'forewarn_model_info{level="validation",model="m"} 1.0' in text
+        assert 'forewarn_training_loss{stage="validation"} 0.2' in text
+        assert f"forewarn_model_age_seconds {30 + 3600:.1f}" in text
+        assert 'forewarn_model_skill_ratio{metric="cpu"} 0.7' in text
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is missing: apt-get install prometheus")
+    done = subprocess.run([promtool, "check", "metrics"], input=plain.content, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b""), done.stderr
+
+
+def test_a_demo_model_claims_no_accuracy() -> None:
+    """At demo level the losses of training are shown, and no figure of accuracy."""
+    rig = Rig()
+    rig.publish()
+    assert "forewarn_model_quantile_loss 0.3" in rig.client.get("/metrics").text
+    snapshot = rig.board.snapshot
+    assert snapshot is not None
+    rig.telemetry.publish(replace(snapshot, record=replace(RECORD, level=LevelName.DEMO)))
+    text = rig.client.get("/metrics").text
+    assert 'forewarn_training_loss{stage="train"} 0.1' in text
+    assert "forewarn_model_quantile_loss" not in text
+    assert "forewarn_model_skill_ratio{" not in text
+
+
+def test_push_stores_the_good_and_names_the_bad() -> None:
+    """Of a mixed body nothing good is lost and nothing bad passes silently."""
+    rig = Rig()
+    answer = rig.push(
+        [
+            record(cpu=1.5, mem=2),
+            record("b", metric="cpu", value=3),
+            record("c", cpu="high"),
+            record("c", at="2026-01-05T00:00:00", cpu=1),
+            record("c", at="2026-01-05T00:01:00Z", cpu=1),
+            record("c", at="2030-01-05T00:00:00Z", cpu=1),
+            record("c", disk=1),
+        ]
+    )
+    assert answer.status_code == 200
+    assert answer.json()["accepted"] == 3
+    assert [(item["index"], item["reason"]) for item in answer.json()["rejections"]] == [
+        (2, "not_a_number"),
+        (3, "no_timezone"),
+        (4, "off_grid"),
+        (5, "in_the_future"),
+        (6, "unknown_metric"),
+    ]
+    assert rig.store.read(T0, T0).values[:, 0].tolist() == [1.5, 2.0, 3.0]
+    text = rig.client.get("/metrics").text
+    assert 'forewarn_ingest_samples_total{source="push"} 3.0' in text
+    assert 'forewarn_ingest_rejected_samples_total{reason="off_grid",source="push"} 1.0' in text
+
+
+def test_a_value_that_comes_twice_counts_once() -> None:
+    """The later value wins."""
+    rig = Rig()
+    rig.push([record(cpu=1)])
+    rig.push([record(cpu=2), record(cpu=4)])
+    assert rig.store.read(T0, T0).values.tolist() == [[4.0]]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"{", 400),
+        (b"\xff\xfe", 400),
+        (b"3", 400),
+        (b"[" * 1000, 400),
+        (b'[{"timestamp": "x", "server": "a", "cpu": 1}]', 400),
+        (b"[" + b"1," * 2000 + b"1]", 413),
+    ],
+)
+def test_a_bad_body_is_refused_with_a_reason(body: bytes, status: int) -> None:
+    """A body without one good record is a 4xx that says why, and nothing is stored."""
+    rig = Rig()
+    answer = rig.client.post("/api/v1/metrics", content=body)
+    assert answer.status_code == status
+    assert answer.json()["error"]
+    assert rig.store.span() is None
+
+
+def test_a_store_that_fails_is_a_503() -> None:
+    """A push that could not be stored is not acknowledged."""
+    rig = Rig()
+    rig.store.failure = StoreUnavailable("disk full")
+    answer = rig.push([record(cpu=1)])
+    assert answer.status_code == 503
+    assert answer.json()["detail"] == "disk full"
+
+
+def test_push_has_to_be_configured() -> None:
+    """Without a source of type push the endpoint takes nothing, and says what to configure."""
+    answer = Rig(push=False).push([record(cpu=1)])
+    assert answer.status_code == 404
+    assert "source of type push" in answer.json()["error"]
+
+
+def test_a_token_is_asked_for_where_one_is_configured(tmp_path: Path) -> None:
+    """Everything but the health checks needs the bearer token."""
+    token = tmp_path / "token"
+    token.write_text("s3cret\n", encoding="utf-8")
+    rig = Rig(token)
+    rig.publish()
+    assert rig.client.get("/healthz").status_code == 200
+    assert rig.client.get("/readyz").status_code == 200
+    for header in ("", "Bearer wrong", "Basic s3cret"):
+        answer = rig.client.get("/metrics", headers={"Authorization": header})
+        assert answer.status_code == 401
+        assert set(answer.json()) == {"error", "detail"}
+    assert rig.client.get("/metrics", headers={"Authorization": "Bearer s3cret"}).status_code == 200

@@ -1,0 +1,145 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from daemon.domain.errors import BadModel
+from daemon.domain.forecast import Forecast, ForecastSource
+from daemon.domain.ports import Forecaster
+from daemon.domain.series import Panel
+from daemon.learning.climatology import Climatology
+from daemon.pipeline.cycle import Cycle, Snapshot
+from daemon.pipeline.forecasting import ServingModel
+from daemon.pipeline.ingest import Ingest
+from daemon.pipeline.profiles import ProfileRules
+from daemon.pipeline.window import RecentHistory
+from daemon.registry.models import ModelRegistry
+from tests.fakes.source import FakeClock, FakeSource, FakeTelemetry
+from tests.fakes.store import FakeStore
+from tests.panels import daily_panel
+
+DAY = 86_400
+PANEL = daily_panel(3, 9, missing=0)
+AT = PANEL.start + 8 * DAY
+
+
+class CpuModel:
+    """Forecasts only the metric cpu, as a constant."""
+
+    def forecast(self, panel: Panel, origin: int) -> Forecast:
+        keys = tuple(key for key in panel.keys if key.metric == "cpu")
+        paths = np.full((len(keys), 96, 7), 42, dtype=np.float32)
+        return Forecast(origin, keys, paths, (ForecastSource.MODEL,) * len(keys), "m")
+
+
+class Rig:
+    """A cycle over a fake source and store, with a real registry."""
+
+    def __init__(self, folder: Path, load: Callable[[str], Forecaster], panel: Panel = PANEL) -> None:
+        self.registry = ModelRegistry(folder)
+        self.telemetry, self.store, self.published = FakeTelemetry(), FakeStore(), []
+        self.source = FakeSource("s", panel, backfill_seconds=8 * DAY)
+        self.cycle = Cycle(
+            Ingest([self.source], self.store, ("cpu", "mem"), 20 * DAY, self.telemetry),
+            self.store,
+            RecentHistory(self.store, 28 * 288),
+            ServingModel(self.registry, load),
+            Climatology({}),
+            ProfileRules([("02$", "web_api")]),
+            20 * DAY,
+            self.telemetry,
+            FakeClock(AT + 20).now,
+            (self.published.append,),
+        )
+
+    def model(self) -> str:
+        with self.registry.new() as (name, _):
+            pass
+        self.registry.promote(name)
+        return name
+
+
+def cpu_model(_: str) -> Forecaster:
+    return CpuModel()
+
+
+def sources_of(snapshot: Snapshot) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for key, source in zip(snapshot.forecast.keys, snapshot.forecast.sources, strict=True):
+        found.setdefault(key.metric, set()).add(source.value)
+    return found
+
+
+def test_the_baseline_serves_before_a_model_exists(tmp_path: Path) -> None:
+    """Without a model every series is forecast, and named as the baseline's."""
+    rig = Rig(tmp_path, cpu_model)
+    snapshot = rig.cycle.run(AT)
+    assert sources_of(snapshot) == {"cpu": {"baseline"}, "mem": {"baseline"}}
+    assert snapshot.model == ""
+    assert rig.published == [snapshot]
+    assert snapshot.forecast.origin == AT
+
+
+def test_a_new_model_serves_from_the_next_tick(tmp_path: Path) -> None:
+    """What the model cannot forecast stays with the baseline, and each row says who made it."""
+    rig = Rig(tmp_path, cpu_model)
+    rig.cycle.run(AT)
+    name = rig.model()
+    snapshot = rig.cycle.run(AT + 300)
+    assert sources_of(snapshot) == {"cpu": {"model"}, "mem": {"baseline"}}
+    assert snapshot.model == name
+    assert len(snapshot.forecast.keys) == len(PANEL.keys)
+
+
+def test_a_model_that_cannot_be_loaded_is_visible_and_the_last_good_one_stays(tmp_path: Path) -> None:
+    """A broken model never takes the service down and never passes silently."""
+    broken: set[str] = set()
+
+    def load(name: str) -> Forecaster:
+        if name in broken:
+            raise BadModel(f"{name}: damaged")
+        return CpuModel()
+
+    rig = Rig(tmp_path, load)
+    good = rig.model()
+    assert rig.cycle.run(AT).model == good
+    with rig.registry.new() as (bad, _):
+        broken.add(bad)
+    rig.registry.promote(bad)
+    snapshot = rig.cycle.run(AT + 300)
+    assert snapshot.model == good
+    assert "damaged" in snapshot.model_error
+    assert sources_of(snapshot)["cpu"] == {"model"}
+
+
+def test_servers_have_a_profile_and_a_state(tmp_path: Path) -> None:
+    """Profiles come from the source, else from the rules, else generic; states from the history."""
+    panel = Panel(PANEL.keys, PANEL.start, PANEL.values.copy(), {"server-00": "database"})
+    column = 8 * 288
+    panel.values[2:4, column - 10 :] = np.nan  # server-01 has been silent for 50 minutes
+    panel.values[4:6, : column - 50] = np.nan  # server-02 is four hours old
+    servers = Rig(tmp_path, cpu_model, panel).cycle.run(AT).servers
+    assert [(server.name, server.profile, server.state) for server in servers] == [
+        ("server-00", "database", "known"),
+        ("server-01", "generic", "stale"),
+        ("server-02", "web_api", "cold"),
+    ]
+    assert servers[1].newest == AT - 11 * 300
+
+
+def test_a_server_silent_for_a_day_is_gone(tmp_path: Path) -> None:
+    """Nothing is exported of a server that went away."""
+    panel = Panel(PANEL.keys, PANEL.start, PANEL.values.copy())
+    panel.values[0:2, 7 * 288 :] = np.nan
+    snapshot = Rig(tmp_path, cpu_model, panel).cycle.run(AT)
+    assert {server.name for server in snapshot.servers} == {"server-01", "server-02"}
+
+
+def test_old_samples_are_pruned(tmp_path: Path) -> None:
+    """The store stays bounded by the retention."""
+    rig = Rig(tmp_path, cpu_model)
+    rig.cycle.run(AT)
+    rig.cycle.run(AT + 19 * DAY)
+    span = rig.store.span()
+    assert span is not None
+    assert span[0] == AT - DAY

@@ -1,0 +1,48 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from daemon.domain.errors import BadModel
+from daemon.domain.levels import LevelName
+from daemon.registry.records import read_record
+
+INFO = {
+    "level": "production",
+    "trained_at": "2026-01-05T00:00:00+00:00",
+    "epochs": 12,
+    "final_train_loss": 0.2,
+    "final_val_loss": 0.25,
+    "training_time_hours": 0.05,
+    "quantile_loss": 0.3,
+    "skill_vs_seasonal_naive": {"cpu": 0.6},
+}
+
+
+def write(folder: Path, info: object, epochs: str = '{"learning_rate": 0.01, "samples_per_second": 900}\n') -> Path:
+    (folder / "training_info.json").write_text(json.dumps(info), encoding="utf-8")
+    (folder / "epochs.jsonl").write_text(epochs, encoding="utf-8")
+    return folder
+
+
+def test_a_record_is_read(tmp_path: Path) -> None:
+    """Times become seconds, the level a level."""
+    record = read_record(write(tmp_path, INFO))
+    assert record is not None
+    assert (record.level, record.epochs, record.duration_seconds) == (LevelName.PRODUCTION, 12, 180)
+    assert record.trained_at == 1_767_571_200
+    assert record.skill == {"cpu": 0.6}
+
+
+def test_no_record_is_none(tmp_path: Path) -> None:
+    """A model directory without a record can still serve."""
+    assert read_record(tmp_path) is None
+
+
+@pytest.mark.parametrize("info", [[], {**INFO, "level": "super"}, {**INFO, "epochs": None}, {"level": "demo"}])
+def test_a_damaged_record_is_named(tmp_path: Path, info: object) -> None:
+    """What cannot be understood is an error that names the model."""
+    with pytest.raises(BadModel, match="damaged"):
+        read_record(write(tmp_path, info))
+    with pytest.raises(BadModel, match="damaged"):
+        read_record(write(tmp_path, INFO, epochs=""))

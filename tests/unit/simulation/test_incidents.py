@@ -1,0 +1,120 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from daemon.domain.grid import STEP_SECONDS, STEPS_PER_DAY
+from daemon.domain.series import Panel, SeriesKey
+from daemon.simulation.fleet import Fleet
+from daemon.simulation.incident import KINDS, Incident, to_frame
+from daemon.simulation.profile import PROFILES
+from daemon.simulation.spec import FleetSpec
+
+MONDAY = 1_767_571_200  # 2026-01-05T00:00:00Z
+DAY = STEPS_PER_DAY * STEP_SECONDS
+END = MONDAY + 14 * DAY
+
+
+@pytest.fixture(scope="module")
+def fleet() -> Fleet:
+    """A default fleet in bad times, without gaps."""
+    return Fleet(FleetSpec(seed=5, incidents_per_server_week=2, missing_rate=0, outages_per_server_week=0))
+
+
+@pytest.fixture(scope="module")
+def incidents(fleet: Fleet) -> list[Incident]:
+    """The truth of two weeks."""
+    return fleet.incidents(MONDAY, END)
+
+
+@pytest.fixture(scope="module")
+def panel(fleet: Fleet) -> Panel:
+    """The data of those weeks, and two days more on either side."""
+    return fleet.panel(MONDAY - 2 * DAY, END + 2 * DAY)
+
+
+def judged(panel: Panel, incident: Incident, start: int, end: int) -> np.ndarray:
+    """Return the metric that the incident is judged on."""
+    key = SeriesKey(incident.server, incident.metric)
+    return panel.between(start, end).values[panel.keys.index(key)]
+
+
+def test_every_kind_happens_and_not_all_of_them_breach(incidents: list[Incident]) -> None:
+    """All five kinds occur; most breach, some are repaired or stay short of it."""
+    assert {incident.kind for incident in incidents} == set(KINDS)
+    breached = np.mean([incident.breach is not None for incident in incidents])
+    assert 0.4 < breached < 0.95
+
+
+def test_the_breach_is_the_first_step_past_critical(incidents: list[Incident], panel: Panel) -> None:
+    """At the breach the metric is past its critical level, and it was not since the start."""
+    for incident in incidents:
+        critical = KINDS[incident.kind].critical
+        if incident.breach is None:
+            assert not (judged(panel, incident, incident.start, incident.end) > critical).any()
+        else:
+            assert incident.start <= incident.breach <= incident.end
+            assert judged(panel, incident, incident.breach, incident.breach)[0] > critical
+            before = judged(panel, incident, incident.start, incident.breach - STEP_SECONDS)
+            assert not (before > critical).any()
+
+
+def test_an_incident_changes_its_span_and_nothing_else(incidents: list[Incident], panel: Panel) -> None:
+    """Against the same fleet without incidents, the metric differs from start to end and nowhere outside."""
+    calm = Fleet(FleetSpec(seed=5, incidents_per_server_week=0, missing_rate=0, outages_per_server_week=0))
+    without = calm.panel(panel.start, panel.end)
+    differs = np.isclose(panel.values, without.values, rtol=1e-4, atol=1e-3)
+    for server in {incident.server for incident in incidents}:
+        own = [incident for incident in incidents if incident.server == server]
+        quiet = np.ones(panel.steps, dtype=bool)
+        for incident in own:
+            quiet &= (panel.timestamps < incident.start) | (panel.timestamps > incident.end)
+        quiet &= (panel.timestamps >= MONDAY) & (panel.timestamps <= END)
+        rows = [i for i, key in enumerate(panel.keys) if key.server == server]
+        assert differs[rows][:, quiet].all()
+    for incident in incidents:
+        here = judged(panel, incident, incident.start, incident.end)
+        assert not np.array_equal(here, judged(without, incident, incident.start, incident.end))
+
+
+def test_some_kinds_warn_for_hours_and_a_surge_does_not(incidents: list[Incident]) -> None:
+    """From first sign to breach a leak takes hours; a traffic surge takes minutes at most places."""
+    lead = {
+        kind: np.median([i.breach - i.start for i in incidents if i.kind == kind and i.breach is not None]) / 3600
+        for kind in KINDS
+    }
+    assert lead["memory_leak"] > 3
+    assert lead["disk_fill"] > 3
+    assert lead["traffic_surge"] < 1
+
+
+def test_a_profile_has_only_its_kinds(fleet: Fleet, incidents: list[Incident]) -> None:
+    """No incident falls on a profile that does not name its kind."""
+    for incident in incidents:
+        assert incident.kind in PROFILES[fleet.profiles[incident.server]].incidents
+
+
+def test_the_truth_does_not_depend_on_the_span(fleet: Fleet, incidents: list[Incident]) -> None:
+    """Each day asked for alone tells of the same incidents as the two weeks asked for at once."""
+    by_day = {
+        incident for day in range(14) for incident in fleet.incidents(MONDAY + day * DAY, MONDAY + (day + 1) * DAY)
+    }
+    assert by_day == set(incidents)
+
+
+def test_the_rate_is_that_of_the_spec() -> None:
+    """The number of incidents is about servers times weeks times rate, and none for a rate of nothing."""
+    fleet = Fleet(FleetSpec(seed=2, incidents_per_server_week=0.35))
+    count = len(fleet.incidents(MONDAY, MONDAY + 10 * 7 * DAY))
+    assert 0.6 * 70 < count < 1.4 * 70
+    assert Fleet(FleetSpec(incidents_per_server_week=0)).incidents(MONDAY, END) == []
+
+
+def test_the_frame_has_utc_timestamps(incidents: list[Incident]) -> None:
+    """The frame has the contract's columns, its times are UTC, and no breach is NaT."""
+    frame = to_frame(incidents)
+    assert list(frame.columns) == ["server", "kind", "metric", "start", "breach", "end", "cause"]
+    for column in ("start", "breach", "end"):
+        assert str(frame[column].dtype) == "datetime64[ms, UTC]"
+    assert frame["breach"].isna().sum() == sum(incident.breach is None for incident in incidents)
+    assert frame["start"][0] == pd.Timestamp(incidents[0].start, unit="s", tz="UTC")
+    assert str(to_frame([])["breach"].dtype) == "datetime64[ms, UTC]"

@@ -1,0 +1,97 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from daemon.domain.grid import STEP_SECONDS, STEPS_PER_DAY
+from daemon.simulation.dataset import write_simulation
+from daemon.simulation.fleet import Fleet
+from daemon.simulation.incident import to_frame
+from daemon.simulation.response import METRICS
+from daemon.simulation.spec import FleetSpec
+
+MONDAY = 1_767_571_200  # 2026-01-05T00:00:00Z
+DAY = STEPS_PER_DAY * STEP_SECONDS
+START, END = MONDAY + 6 * 3600, MONDAY + 7 * DAY + 3 * 3600
+SPEC = FleetSpec(seed=3, incidents_per_server_week=1, outages_per_server_week=2)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A written simulation of a week that starts and ends within a day."""
+    folder = tmp_path_factory.mktemp("simulation") / "new"
+    write_simulation(Fleet(SPEC), START, END, folder)
+    return folder
+
+
+def test_the_metrics_file_has_the_contracts_columns(folder: Path) -> None:
+    """Wide: timestamp in UTC milliseconds, server and profile as text, then fourteen float32 columns."""
+    schema = pq.read_schema(folder / "server_metrics.parquet")
+    assert schema.names == ["timestamp", "server", "profile", *METRICS]
+    assert str(schema.field("timestamp").type) == "timestamp[ms, tz=UTC]"
+    assert {str(schema.field(name).type) for name in ("server", "profile")} == {"string"}
+    assert {str(schema.field(metric).type) for metric in METRICS} == {"float"}
+
+
+def test_the_metrics_file_says_what_the_panel_says(folder: Path) -> None:
+    """Every sample of the panel is in the file, exactly, and a row that would be empty is not."""
+    frame = pd.read_parquet(folder / "server_metrics.parquet")
+    assert not frame[list(METRICS)].isna().all(axis=1).any()
+    assert not frame.duplicated(["timestamp", "server"]).any()
+    panel = Fleet(SPEC).panel(START, END)
+    times = pd.DatetimeIndex(pd.to_datetime(panel.timestamps, unit="s", utc=True))
+    # An outage leaves no row, so there are fewer rows than ticks.
+    assert len(frame) < len(times) * len(panel.profiles)
+    for metric in METRICS:
+        wide = frame.pivot_table(index="timestamp", columns="server", values=metric, sort=False).reindex(times)
+        for key, values in zip(panel.keys, panel.values, strict=True):
+            if key.metric == metric:
+                np.testing.assert_array_equal(wide[key.server].to_numpy(np.float32), values)
+    assert frame[frame.server == "web-01"]["gpu_util_pct"].isna().all()
+
+
+def test_the_truth_and_the_parameters_lie_beside_it(folder: Path) -> None:
+    """The incidents file holds the fleet's truth, the JSON its spec."""
+    truth = pd.read_parquet(folder / "incidents.parquet")
+    pd.testing.assert_frame_equal(truth, to_frame(Fleet(SPEC).incidents(START, END)))
+    assert len(truth) > 5
+    assert json.loads((folder / "fleet.json").read_text())["spec"]["seed"] == 3
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "fleet.json",
+        "incidents.parquet",
+        "server_metrics.parquet",
+    ]
+
+
+def test_no_incidents_still_make_a_file(tmp_path: Path) -> None:
+    """A calm fleet writes an empty incidents file of the same columns."""
+    write_simulation(Fleet(FleetSpec(incidents_per_server_week=0)), MONDAY, MONDAY + 3600, tmp_path)
+    schema = pq.read_schema(tmp_path / "incidents.parquet")
+    assert schema.names == ["server", "kind", "metric", "start", "breach", "end", "cause"]
+    assert str(schema.field("breach").type) == "timestamp[ms, tz=UTC]"
+
+
+def test_progress_rises_to_one(tmp_path: Path) -> None:
+    """The parts done are told in order and end at one."""
+    told: list[float] = []
+    write_simulation(Fleet(SPEC), START, END, tmp_path, told.append)
+    assert told == sorted(told)
+    assert len(told) > 1
+    assert told[-1] == 1
+
+
+def test_an_interrupted_write_leaves_what_was_there(tmp_path: Path) -> None:
+    """Ctrl-C half-way leaves no new file, no temporary one, and an older result untouched."""
+    older = tmp_path / "server_metrics.parquet"
+    older.write_bytes(b"older")
+
+    def interrupt(part: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_simulation(Fleet(SPEC), START, END, tmp_path, interrupt)
+    assert [path.name for path in tmp_path.iterdir()] == ["server_metrics.parquet"]
+    assert older.read_bytes() == b"older"

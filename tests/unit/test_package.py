@@ -1,0 +1,106 @@
+"""What holds for the package, the documents and the tests as a whole."""
+
+import ast
+import re
+import subprocess
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import TypeGuard
+
+import pytest
+import typer
+
+import daemon
+from daemon.cli.app import app
+
+REPOSITORY = Path(__file__).parents[2]
+PACKAGE = REPOSITORY / "daemon"
+HEAVY = ("torch", "lightning", "pytorch_forecasting")
+LEFTOVERS = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|\bbreakpoint\(|\bpdb\b")
+"""Marks of what somebody meant to come back to."""
+
+
+def imported_by(code: str) -> set[str]:
+    """Return the names of all modules that a fresh interpreter has imported after ``code``, however it ended."""
+    program = f"import sys\ntry:\n    {code}\nexcept SystemExit:\n    pass\nprint(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    return set(done.stderr.split())
+
+
+def command(*arguments: str) -> str:
+    return f"from daemon.cli.app import main; sys.argv[:] = {['forewarn', *arguments]}; main()"
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["import daemon", command("--help"), command("train", "--help"), command("check-config", "config.yaml")],
+    ids=["import", "help", "train-help", "check-config"],
+)
+def test_what_must_be_quick_does_not_import_torch(code: str) -> None:
+    """Torch and what is built on it take seconds to import; help and a check of the configuration need none of it."""
+    imported = imported_by(code)
+    assert "daemon" in imported
+    assert not imported.intersection(HEAVY)
+
+
+def test_building_the_service_does_not_import_torch(tmp_path: Path) -> None:
+    """Without a model the service runs without torch."""
+    config = tmp_path / "config.yaml"
+    config.write_text((REPOSITORY / "config.yaml").read_text().replace("127.0.0.1:9855", "127.0.0.1:0"))
+    code = (
+        "from pathlib import Path; from daemon.config.loading import load_config; "
+        f"from daemon.service.build import build_service; build_service(load_config(Path({str(config)!r}))).stop()"
+    )
+    imported = imported_by(code)
+    assert "daemon.service.build" in imported
+    assert not imported.intersection(HEAVY)
+
+
+def test_the_installed_daemon_is_ours() -> None:
+    """The package comes from this repository and belongs to forewarn alone; python-daemon has one of the same name."""
+    assert daemon.__file__ == str(PACKAGE / "__init__.py")
+    assert set(packages_distributions()["daemon"]) == {"forewarn"}
+
+
+def test_the_readme_has_every_command_and_no_other() -> None:
+    """The table of commands names exactly those that the program has."""
+    readme = (REPOSITORY / "README.md").read_text()
+    table = [line.split("|")[1] for line in readme.splitlines() if line.startswith("| `forewarn ")]
+    documented = {name for cell in table for name in re.findall(r"`forewarn ([a-z-]+)", cell)}
+    assert documented == set(app_commands())
+
+
+def test_every_command_in_the_readme_exists() -> None:
+    """A command, and a target of make, that the README's examples use is there."""
+    readme = (REPOSITORY / "README.md").read_text()
+    targets = re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"\bforewarn ([a-z-]+) [-<A-Z]", readme)) <= set(app_commands())
+    assert set(re.findall(r"\bmake ([a-z-]+)", readme)) <= set(targets)
+
+
+def app_commands() -> list[str]:
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    return group.list_commands(typer.Context(group))
+
+
+def test_no_module_has_a_leftover() -> None:
+    """No module of the package holds a note to come back to, or a call of a debugger; none is empty."""
+    modules = {path: path.read_text() for path in PACKAGE.rglob("*.py")}
+    assert not [path for path, text in modules.items() if LEFTOVERS.search(text)]
+    assert not [path for path, text in modules.items() if not text.strip() and path.name != "__init__.py"]
+
+
+def test_every_test_says_in_a_sentence_what_it_shows() -> None:
+    """Every test function has a docstring that ends as a sentence does."""
+    modules = (REPOSITORY / "tests").rglob("*.py")
+    functions = [(path, node) for path in modules for node in ast.walk(ast.parse(path.read_text())) if is_test(node)]
+    assert functions
+    assert not [
+        f"{path}:{node.lineno}" for path, node in functions if not (ast.get_docstring(node) or "").endswith((".", "?"))
+    ]
+
+
+def is_test(node: ast.AST) -> TypeGuard[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
