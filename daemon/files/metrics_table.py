@@ -85,8 +85,9 @@ def _located(path: Path) -> Path:
 
 @contextmanager
 def _parquet(path: Path) -> Iterator[MetricsTable]:
-    # One handle for all columns: should the file be replaced meanwhile, they still belong together.
-    with path.open("rb") as handle:
+    # One handle for all columns: should the file be replaced meanwhile, they still belong together. It is Arrow's own,
+    # as a thread of Arrow's that let go of a Python file while the interpreter ends would abort the process.
+    with pa.OSFile(str(path)) as handle:
         with _readable(path, "parquet"):
             schema = pq.read_schema(handle)
             texts = [name for name in TEXT_COLUMNS if schema.names.count(name) == 1]
