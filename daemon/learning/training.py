@@ -58,6 +58,10 @@ class TrainedModel:
     fit: Fit
     info: Mapping[str, Any]
 
+    def forecaster(self, name: str) -> NetworkForecaster:
+        """Return the model as a forecaster whose forecasts say that ``name`` made them."""
+        return NetworkForecaster(self.network, self.vocabulary, self.metrics, self.zone, name)
+
     def write(self, folder: Path) -> None:
         """Write the model's files into ``folder``."""
         profiles = tuple(sorted({*self.panel.profiles.values(), GENERIC_PROFILE}))
@@ -66,9 +70,8 @@ class TrainedModel:
         (folder / "epochs.jsonl").write_text("".join(lines), encoding="utf-8")
         info = json.dumps(self.info, indent=2, allow_nan=False) + "\n"
         (folder / "training_info.json").write_text(info, encoding="utf-8")
-        forecaster = NetworkForecaster(self.network, self.vocabulary, self.metrics, self.zone, folder.name)
         origin = self.panel.start + (self.spans.end - HORIZON_STEPS - 1) * STEP_SECONDS
-        write_samples(folder / "samples.parquet", forecaster, self.panel, origin)
+        write_samples(folder / "samples.parquet", self.forecaster(folder.name), self.panel, origin)
 
 
 def train(
