@@ -26,6 +26,7 @@ class Sums:
         error: absolute error of the median.
         actual: absolute value of what was observed.
         inside: ``(series, buckets, intervals)`` observed values inside each of INTERVALS.
+        below: ``(series, buckets, quantiles)`` observed values at or below each of QUANTILES.
     """
 
     count: Float64
@@ -33,13 +34,15 @@ class Sums:
     error: Float64
     actual: Float64
     inside: Float64
+    below: Float64
 
     @classmethod
     def zeros(cls, series: int) -> "Sums":
         """Return the sums of nothing."""
         shape = (series, len(BUCKETS))
         count, pinball, error, actual = (np.zeros(shape) for _ in range(4))
-        return cls(count, pinball, error, actual, np.zeros((*shape, len(INTERVALS))))
+        inside, below = np.zeros((*shape, len(INTERVALS))), np.zeros((*shape, len(QUANTILES)))
+        return cls(count, pinball, error, actual, inside, below)
 
     def add(self, rows: npt.NDArray[np.intp], actual: Float32, paths: Float32) -> None:
         """Add the forecasts of one origin in place.
@@ -57,10 +60,19 @@ class Sums:
         for position, (lower, upper) in enumerate(INTERVALS.values()):
             low, high = paths[..., QUANTILES.index(lower)], paths[..., QUANTILES.index(upper)]
             self.inside[rows, :, position] += _by_bucket(seen & (actual >= low) & (actual <= high))
+        for position in range(len(QUANTILES)):
+            self.below[rows, :, position] += _by_bucket(seen & (actual <= paths[..., position]))
 
     def select(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> "Sums":
         """Return the sums of some of the series."""
-        return Sums(self.count[rows], self.pinball[rows], self.error[rows], self.actual[rows], self.inside[rows])
+        return Sums(
+            self.count[rows],
+            self.pinball[rows],
+            self.error[rows],
+            self.actual[rows],
+            self.inside[rows],
+            self.below[rows],
+        )
 
 
 def _by_bucket(values: npt.NDArray[np.generic]) -> Float64:
@@ -102,6 +114,13 @@ def coverage(sums: Sums) -> dict[str, float]:
     return dict(zip(INTERVALS, shares.tolist(), strict=True))
 
 
+def reliability(sums: Sums) -> dict[str, float]:
+    """Return the share of observed values at or below each of QUANTILES, by its nominal level."""
+    count = sums.count.sum()
+    shares = sums.below.sum(axis=(0, 1)) / count if count else np.full(len(QUANTILES), np.nan)
+    return {str(level): share for level, share in zip(QUANTILES, shares.tolist(), strict=True)}
+
+
 def relative_loss(sums: Sums, reference: Sums) -> float:
     """Return the geometric mean over series of the ratio of pinball losses; NaN if no series can be compared.
 
@@ -128,6 +147,7 @@ def bucket(sums: Sums, name: str) -> Sums:
         sums.error[:, chosen],
         sums.actual[:, chosen],
         sums.inside[:, chosen],
+        sums.below[:, chosen],
     )
 
 

@@ -9,6 +9,7 @@ from daemon.domain.scores import (
     coverage,
     mase,
     relative_loss,
+    reliability,
     scaled_pinball,
     seasonal_error,
     weighted_quantile_loss,
@@ -69,3 +70,18 @@ def test_seasonal_error_is_yesterdays() -> None:
     assert seasonal_error(days).tolist() == [3.0]
     assert seasonal_error(np.ones((1, 600), dtype=np.float32)).tolist() == [0.0]
     assert seasonal_error(np.ones((1, 100), dtype=np.float32)).tolist() == [0.0]
+
+
+def test_reliability_is_the_share_at_or_below_each_quantile() -> None:
+    """Values drawn from the forecast's own distribution lie below its quantiles as often as these say."""
+    random = np.random.default_rng(2)
+    actual = random.uniform(0, 1, (200, 96)).astype(np.float32)
+    actual[:50, :10] = np.nan
+    paths = np.broadcast_to(np.array(QUANTILES, dtype=np.float32), (200, 96, 7))
+    sums = Sums.zeros(200)
+    sums.add(np.arange(200), actual, paths)
+    shares = reliability(sums)
+    assert list(shares) == ["0.02", "0.1", "0.25", "0.5", "0.75", "0.9", "0.98"]
+    assert list(shares.values()) == pytest.approx(QUANTILES, abs=0.01)
+    short = reliability(bucket(sums.select(np.arange(50)), "0-30m"))
+    assert all(np.isnan(share) for share in short.values())

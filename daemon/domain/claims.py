@@ -1,0 +1,219 @@
+"""What may and what must not be said of a model's accuracy, from its level and its measurements alone."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from daemon.domain.errors import BadModel
+from daemon.domain.levels import LEVELS, Level, LevelName
+
+FILE = "training_info.json"
+_LARGE_FLEET_SERVERS = 100
+_HELD_OUT = (LevelName.PRODUCTION, LevelName.LARGE)
+_NEVER = (
+    'Any percentage without a measurement that stands beside it, and any superlative such as "industry-leading".',
+    "Any of these figures for another fleet, another span of time or another model: they hold for what was measured.",
+)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One thing that may be said.
+
+    Attributes:
+        sentence: the claim, with its number in it.
+        number: the figure that the sentence rests on, as it was recorded.
+        source: file and key of the figure.
+    """
+
+    sentence: str
+    number: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What may be said of a model, and what must not."""
+
+    level: LevelName
+    may: tuple[Claim, ...]
+    must_not: tuple[str, ...]
+
+
+def claims(info: Mapping[str, Any]) -> Claims:
+    """Return what the level and the measurements of a ``training_info.json`` allow.
+
+    Raises:
+        BadModel: its level is none of the four.
+    """
+    level = level_of(info)
+    may = {
+        LevelName.DEMO: _demo,
+        LevelName.VALIDATION: _validation,
+        LevelName.PRODUCTION: _held_out,
+        LevelName.LARGE: _held_out,
+    }[level.name]
+    return Claims(level.name, tuple(may(info)), (*_refusals(info, level), *_NEVER))
+
+
+def level_of(info: Mapping[str, Any]) -> Level:
+    """Return the training level that ``info`` names.
+
+    Raises:
+        BadModel: it is none of the four.
+    """
+    name = info.get("level")
+    if name not in tuple(LevelName):
+        raise BadModel(f"{FILE}: level is {name!r}; it must be one of {', '.join(LevelName)}: train the model again")
+    return LEVELS[LevelName(name)]
+
+
+def rating(loss: float) -> str:
+    """Return what a quantile loss is called: below 0.10 excellent, 0.20 good, up to 0.30 acceptable.
+
+    Raises:
+        ValueError: ``loss`` is negative or not a number.
+    """
+    if not loss >= 0:
+        raise ValueError(f"a quantile loss of {loss} cannot be rated: it must be 0 or more")
+    if loss < 0.10:
+        return "excellent"
+    if loss < 0.20:
+        return "good"
+    return "acceptable" if loss <= 0.30 else "needs improvement"
+
+
+def measured(info: Mapping[str, Any], *path: str) -> float | None:
+    """Return the number at ``path``; None where it is absent, null or not finite."""
+    value: Any = info
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    known = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if known else None
+
+
+def tested(info: Mapping[str, Any]) -> bool:
+    """Say whether the figures come from a test span that neither training nor the choice of the epoch saw."""
+    held_out = info.get("held_out")
+    span = held_out.get("span") if isinstance(held_out, Mapping) else info.get("measured_on")
+    return bool(span == "test")
+
+
+def _names(info: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    found = info.get(key)
+    return tuple(found) if isinstance(found, Mapping) else ()
+
+
+def _source(*path: str) -> str:
+    return f"{FILE}: {'.'.join(path)}"
+
+
+def _demo(info: Mapping[str, Any]) -> Iterator[Claim]:
+    if (hours := measured(info, "data_hours")) is not None:
+        sentence = f"A proof of concept: trained end to end on {hours:g} h of history; no accuracy is claimed."
+        yield Claim(sentence, hours, _source("data_hours"))
+
+
+def _validation(info: Mapping[str, Any]) -> Iterator[Claim]:
+    if (loss := measured(info, "final_val_loss")) is not None:
+        text = f"A first baseline: a validation loss of {loss:.4f} (weighted pinball loss of scaled series)"
+        yield Claim(f"{text}; convergence is not claimed.", loss, _source("final_val_loss"))
+
+
+def _held_out(info: Mapping[str, Any]) -> Iterator[Claim]:
+    if not tested(info):
+        return
+    loss = measured(info, "quantile_loss")
+    if loss is not None and loss >= 0:
+        text = f"On the held-out test, a quantile loss of {loss:.3f}, which is rated {rating(loss)}"
+        what = "pinball loss over the error of repeating yesterday, mean over series"
+        yield Claim(f"{text} ({what}).", loss, _source("quantile_loss"))
+    for metric in _names(info, "incident_figures"):
+        yield from _accuracy(info, metric)
+    yield from _calibration(info)
+    for metric in _names(info, "skill_vs_seasonal_naive"):
+        if (skill := measured(info, "skill_vs_seasonal_naive", metric)) is not None:
+            text = f"{metric}: {skill:.3f} times the pinball loss of repeating yesterday."
+            yield Claim(text, skill, _source("skill_vs_seasonal_naive", metric))
+    epochs = measured(info, "epochs")
+    if epochs is not None and info.get("convergence") == "achieved":
+        yield Claim(f"Training converged: it stopped early, after {epochs:g} epochs.", epochs, _source("epochs"))
+
+
+def _accuracy(info: Mapping[str, Any], metric: str) -> Iterator[Claim]:
+    path = ("incident_figures", metric)
+    windows, breaches, accuracy = (measured(info, *path, key) for key in ("windows", "breaches", "balanced_accuracy"))
+    # of one kind of window alone there is no balanced accuracy
+    if windows is None or breaches is None or accuracy is None or not 0 < breaches < windows:
+        return
+    text = f"{metric}: an accuracy of {accuracy:.1%} (balanced accuracy of whether it breaches within 8 hours"
+    yield Claim(
+        f"{text}, over {windows:g} windows with {breaches:g} breaches).", accuracy, _source(*path, "balanced_accuracy")
+    )
+
+
+def _calibration(info: Mapping[str, Any]) -> Iterator[Claim]:
+    for interval in _names(info, "coverage"):
+        if (share := measured(info, "coverage", interval)) is not None:
+            text = f"The {interval} % interval held {share:.1%} of the actual values."
+            yield Claim(text, share, _source("coverage", interval))
+    for metric in _names(info, "coverage_by_metric"):
+        if (share := measured(info, "coverage_by_metric", metric, "80")) is not None:
+            text = f"{metric}: the 80 % interval held {share:.1%} of the actual values."
+            yield Claim(text, share, _source("coverage_by_metric", metric, "80"))
+
+
+def _refusals(info: Mapping[str, Any], level: Level) -> Iterator[str]:
+    if level.name is LevelName.DEMO:
+        yield "Any figure of accuracy, loss, coverage or skill: level demo is a proof of concept."
+        yield "That it is ready for production, or that training converged."
+        return
+    if level.name is LevelName.VALIDATION:
+        yield "Any accuracy, coverage or skill: level validation keeps no test span, and its span chose the epoch."
+        yield "That training converged: level validation does not show it."
+        return
+    yield from _untested(info, level)
+    if info.get("convergence") != "achieved":
+        yield "That training converged: it was still within its epochs when it ended."
+    yield from _shortfalls(info, level)
+    worse = [name for name in _names(info, "skill_vs_seasonal_naive") if _worse(info, name)]
+    if worse:
+        yield f"That it is better than repeating yesterday for {', '.join(worse)}: there it is not."
+    verdict = info.get("verdict")
+    if isinstance(verdict, Mapping) and verdict.get("promoted") is False:
+        yield "That it is good enough to serve: the promotion gate refused it."
+
+
+def _untested(info: Mapping[str, Any], level: Level) -> Iterator[str]:
+    if not tested(info):
+        yield f"Any accuracy, loss, coverage or skill of level {level.name.value}: no held-out test was recorded."
+        return
+    figures = _names(info, "incident_figures")
+    judged = [metric for metric in figures if any(_accuracy(info, metric))]
+    if not judged:
+        yield "Any accuracy: no breach within 8 hours was measured on the held-out test."
+    elif len(judged) < len(figures):
+        silent = ", ".join(metric for metric in figures if metric not in judged)
+        yield f"Any accuracy for {silent}: the held-out test had no window with a breach, or none without."
+
+
+def _shortfalls(info: Mapping[str, Any], level: Level) -> Iterator[str]:
+    """Yield what the level asks for and the training run did not have."""
+    hours, epochs, servers = (measured(info, key) for key in ("data_hours", "epochs", "num_servers"))
+    name = level.name.value
+    if hours is None or hours < level.data_hours:
+        yield f"That it learnt from the {level.data_hours} h of history of level {name} ({_on_record(hours)})."
+    if (epochs is None or epochs < level.epochs) and info.get("convergence") != "achieved":
+        yield f"That it had the {level.epochs} epochs of level {name} ({_on_record(epochs)})."
+    if level.name is LevelName.LARGE and (servers is None or servers < _LARGE_FLEET_SERVERS):
+        yield f"That it is shown on a large fleet, {_LARGE_FLEET_SERVERS} servers or more ({_on_record(servers)})."
+
+
+def _on_record(number: float | None) -> str:
+    return "not on record" if number is None else f"on record: {number:g}"
+
+
+def _worse(info: Mapping[str, Any], metric: str) -> bool:
+    skill = measured(info, "skill_vs_seasonal_naive", metric)
+    return skill is not None and skill >= 1
