@@ -18,6 +18,7 @@ def backtest(
     models: Annotated[Path | None, typer.Option(help="Folder of model directories.")] = None,
     no_peers: Annotated[bool, typer.Option("--no-peers", help="Leave out all peers but seasonal naive.")] = False,
     out: Annotated[Path | None, typer.Option(help="File for the forecasts, .parquet.")] = None,
+    report: Annotated[Path | None, typer.Option(help="File for a report with pictures, .html.")] = None,
     json: JsonOption = False,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
@@ -29,12 +30,15 @@ def backtest(
     from daemon.cli.origins import read_origins
     from daemon.cli.progress import progress_bar
     from daemon.domain.errors import ConfigError
+    from daemon.files.atomic import atomic_path
     from daemon.files.forecast_file import forecast_file
     from daemon.learning.artifact import load_forecaster
     from daemon.learning.climatology import Climatology
     from daemon.pipeline.backtest import ServedForecaster, peers
     from daemon.pipeline.backtest import backtest as run
+    from daemon.pipeline.backtest_figures import example_fans, figures
     from daemon.registry.models import ModelRegistry
+    from daemon.reports.backtest import render_backtest_report
 
     given = read_input(config, data, models, _EVERYTHING_HOURS)
     panel = given.panel
@@ -50,9 +54,15 @@ def backtest(
     forecaster = load_forecaster(registry.path(chosen), given.metrics) if chosen else None
     others = {}
     if not no_peers:
-        with progress_bar("training LightGBM") as report:
-            others = peers(panel, min(times), given.zone, report)
+        with progress_bar("training LightGBM") as tell:
+            others = peers(panel, min(times), given.zone, tell)
     served = ServedForecaster(forecaster, Climatology(given.metrics))
-    with progress_bar("forecasting") as report, forecast_file(out) if out else nullcontext() as writer:
-        result = run(panel, times, served, others, writer.add if writer else lambda forecast: None, report)
-    (print_json if json else print_table)(result, chosen or "", times)
+    # both files are begun before the work, so that one that cannot be written is known at once
+    with atomic_path(report) if report else nullcontext() as page, forecast_file(out) if out else nullcontext() as file:
+        with progress_bar("forecasting") as tell:
+            result = run(panel, times, served, others, file.add if file else lambda forecast: None, tell)
+        document = figures(result, chosen or "", times)
+        if page:
+            fans = example_fans(document, result, served, times, given.metrics)
+            page.write_text(render_backtest_report(document, fans), encoding="utf-8")
+    (print_json if json else print_table)(document)

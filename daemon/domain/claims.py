@@ -105,6 +105,10 @@ def _names(info: Mapping[str, Any], key: str) -> tuple[str, ...]:
     return tuple(found) if isinstance(found, Mapping) else ()
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
 def _source(*path: str) -> str:
     return f"{FILE}: {'.'.join(path)}"
 
@@ -129,16 +133,27 @@ def _held_out(info: Mapping[str, Any]) -> Iterator[Claim]:
         text = f"On the held-out test, a quantile loss of {loss:.3f}, which is rated {rating(loss)}"
         what = "pinball loss over the error of repeating yesterday, mean over series"
         yield Claim(f"{text} ({what}).", loss, _source("quantile_loss"))
+    for interval in _names(info, "coverage"):
+        if (share := measured(info, "coverage", interval)) is not None:
+            text = f"The {interval} % interval held {_percent(share)} of the actual values."
+            yield Claim(text, share, _source("coverage", interval))
+    epochs = measured(info, "epochs")
+    if epochs is not None and info.get("convergence") == "achieved":
+        yield Claim(f"Training converged: it stopped early, after {epochs:g} epochs.", epochs, _source("epochs"))
+    yield from _by_metric(info)
+
+
+def _by_metric(info: Mapping[str, Any]) -> Iterator[Claim]:
     for metric in _names(info, "incident_figures"):
         yield from _accuracy(info, metric)
-    yield from _calibration(info)
+    for metric in _names(info, "coverage_by_metric"):
+        if (share := measured(info, "coverage_by_metric", metric, "80")) is not None:
+            text = f"{metric}: the 80 % interval held {_percent(share)} of the actual values."
+            yield Claim(text, share, _source("coverage_by_metric", metric, "80"))
     for metric in _names(info, "skill_vs_seasonal_naive"):
         if (skill := measured(info, "skill_vs_seasonal_naive", metric)) is not None:
             text = f"{metric}: {skill:.3f} times the pinball loss of repeating yesterday."
             yield Claim(text, skill, _source("skill_vs_seasonal_naive", metric))
-    epochs = measured(info, "epochs")
-    if epochs is not None and info.get("convergence") == "achieved":
-        yield Claim(f"Training converged: it stopped early, after {epochs:g} epochs.", epochs, _source("epochs"))
 
 
 def _accuracy(info: Mapping[str, Any], metric: str) -> Iterator[Claim]:
@@ -147,26 +162,14 @@ def _accuracy(info: Mapping[str, Any], metric: str) -> Iterator[Claim]:
     # of one kind of window alone there is no balanced accuracy
     if windows is None or breaches is None or accuracy is None or not 0 < breaches < windows:
         return
-    text = f"{metric}: an accuracy of {accuracy:.1%} (balanced accuracy of whether it breaches within 8 hours"
-    yield Claim(
-        f"{text}, over {windows:g} windows with {breaches:g} breaches).", accuracy, _source(*path, "balanced_accuracy")
-    )
-
-
-def _calibration(info: Mapping[str, Any]) -> Iterator[Claim]:
-    for interval in _names(info, "coverage"):
-        if (share := measured(info, "coverage", interval)) is not None:
-            text = f"The {interval} % interval held {share:.1%} of the actual values."
-            yield Claim(text, share, _source("coverage", interval))
-    for metric in _names(info, "coverage_by_metric"):
-        if (share := measured(info, "coverage_by_metric", metric, "80")) is not None:
-            text = f"{metric}: the 80 % interval held {share:.1%} of the actual values."
-            yield Claim(text, share, _source("coverage_by_metric", metric, "80"))
+    text = f"{metric}: an accuracy of {_percent(accuracy)} (balanced accuracy of whether it breaches within 8 hours"
+    counts = f"over {windows:g} windows, {breaches:g} of which breached"
+    yield Claim(f"{text}, {counts}).", accuracy, _source(*path, "balanced_accuracy"))
 
 
 def _refusals(info: Mapping[str, Any], level: Level) -> Iterator[str]:
     if level.name is LevelName.DEMO:
-        yield "Any figure of accuracy, loss, coverage or skill: level demo is a proof of concept."
+        yield "Any figure of accuracy, quantile loss, coverage or skill: level demo is a proof of concept."
         yield "That it is ready for production, or that training converged."
         return
     if level.name is LevelName.VALIDATION:

@@ -58,10 +58,10 @@ def test_a_tested_model_has_what_was_measured(level: str) -> None:
     assert sources["quantile_loss"].sentence.startswith(
         "On the held-out test, a quantile loss of 0.155, which is rated good"
     )
-    assert "an accuracy of 87.4%" in sources["incident_figures.cpu.balanced_accuracy"].sentence
-    assert "340 windows with 21 breaches" in sources["incident_figures.cpu.balanced_accuracy"].sentence
-    assert "80.3%" in sources["coverage.80"].sentence
-    assert "79.1%" in sources["coverage_by_metric.cpu.80"].sentence
+    assert "an accuracy of 87.4 %" in sources["incident_figures.cpu.balanced_accuracy"].sentence
+    assert "340 windows, 21 of which breached" in sources["incident_figures.cpu.balanced_accuracy"].sentence
+    assert "80.3 %" in sources["coverage.80"].sentence
+    assert "79.1 %" in sources["coverage_by_metric.cpu.80"].sentence
     assert "0.612" in sources["skill_vs_seasonal_naive.cpu"].sentence
     assert "converged" in sources["epochs"].sentence
     assert all(claim.source.startswith("training_info.json: ") for claim in made.may)

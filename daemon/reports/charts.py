@@ -1,0 +1,147 @@
+"""The kinds of charts that reports are made of, in plotly's form."""
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from daemon.reports.page import Chart
+
+BLUE, ORANGE, GREY = "#3987c9", "#d9782d", "#8b929b"
+COLOURS = (BLUE, ORANGE, "#3a9e6e", "#9170c9", "#cf5560", "#2c9fa0", "#c4699a", "#a58a2f", GREY, "#6c5ce0")
+_RATIO_TICKS = (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50, 100)
+_DIVERGING = [[0, "#2166ac"], [0.25, "#74a9cf"], [0.5, "@paper"], [0.75, "#e8935a"], [1, "#b2401d"]]
+_LARGEST_SHADE = 2.0
+
+Numbers = Sequence[float | None]
+
+
+def label(text: str) -> str:
+    """Return ``text`` so that plotly shows it as it is: it reads a few HTML tags in whatever it writes."""
+    return escape(text, quote=False)
+
+
+def numbers(values: Sequence[float | None]) -> list[float | None]:
+    """Return ``values`` with five significant digits, None where there is none."""
+    return [None if value is None or not math.isfinite(value) else float(f"{value:.5g}") for value in values]
+
+
+def axis(title: str, **more: Any) -> dict[str, Any]:
+    """Return an axis with a title, in the page's colours."""
+    colours = {"gridcolor": "@line", "linecolor": "@line", "zerolinecolor": "@line", "tickcolor": "@line"}
+    return {"title": {"text": label(title), "standoff": 10}, "automargin": True, **colours, **more}
+
+
+def layout(x: dict[str, Any], y: dict[str, Any], height: int = 340, **more: Any) -> dict[str, Any]:
+    """Return the layout that all charts share, with these axes."""
+    return {
+        "xaxis": x,
+        "yaxis": y,
+        "height": height,
+        "margin": {"l": 10, "r": 12, "t": 10, "b": 10},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"color": "@ink", "family": "system-ui, sans-serif", "size": 12},
+        "hoverlabel": {"bgcolor": "@paper", "bordercolor": "@line", "font": {"color": "@ink"}, "namelength": -1},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        # a finger that drags wants to scroll the page
+        "dragmode": False,
+        **more,
+    }
+
+
+def line(name: str, x: Numbers, y: Numbers, colour: str, **more: Any) -> dict[str, Any]:
+    """Return one line; ``more`` goes into the trace as it is."""
+    trace = {"type": "scatter", "mode": "lines+markers", "name": label(name), "x": numbers(x), "y": numbers(y)}
+    return {**trace, "line": {"color": colour, "width": 2}, "marker": {"color": colour, "size": 6}, **more}
+
+
+def ratio_axis(title: str) -> dict[str, Any]:
+    """Return a logarithmic axis whose ticks are plain ratios."""
+    ticks = {"tickvals": list(_RATIO_TICKS), "ticktext": [f"{tick:g}" for tick in _RATIO_TICKS]}
+    return axis(title, type="log", **ticks)
+
+
+def ratio_map(title: str, rows: Mapping[str, Mapping[str, float | None]], columns: Sequence[str], note: str) -> Chart:
+    """Return a heat map of ratios around 1: blue is below, orange above, equally strong for a half and a double."""
+    names = list(rows)
+    cells = [numbers([rows[name].get(column) for column in columns]) for name in names]
+    shade = [[None if cell is None or cell <= 0 else math.log2(cell) for cell in row] for row in cells]
+    ends = _LARGEST_SHADE
+    ticks = [-2, -1, 0, 1, 2]
+    trace = {
+        "type": "heatmap",
+        "x": list(columns),
+        "y": [label(name) for name in names],
+        "z": [numbers(row) for row in shade],
+        "text": [["" if cell is None else f"{cell:.2f}" for cell in row] for row in cells],
+        "texttemplate": "%{text}",
+        "hovertemplate": "%{y}<br>%{x}: %{text}<extra></extra>",
+        "zmin": -ends,
+        "zmax": ends,
+        "colorscale": _DIVERGING,
+        "colorbar": {
+            "tickvals": ticks,
+            "ticktext": [f"{2.0**tick:g}" for tick in ticks],
+            "outlinewidth": 0,
+            "orientation": "h",
+            "thickness": 8,
+            "x": 0.5,
+            "y": 1.01,
+            "yanchor": "bottom",
+        },
+        "xgap": 2,
+        "ygap": 2,
+    }
+    x = axis("horizon", type="category", showgrid=False)
+    y = axis("", type="category", showgrid=False, autorange="reversed", ticksuffix=" ")
+    return Chart(title, [trace], layout(x, y, 140 + 30 * max(len(names), 3)), note)
+
+
+def reliability_chart(title: str, shares: Mapping[str, Mapping[str, float | None]], note: str) -> Chart:
+    """Return observed against nominal shares, a line per forecaster, with the diagonal on which a sound one lies."""
+    diagonal = line("as it should be", [0, 100], [0, 100], "@muted", mode="lines")
+    diagonal["line"] = {"color": "@muted", "width": 1.5, "dash": "dot"}
+    traces = [diagonal]
+    for number, (name, observed) in enumerate(shares.items()):
+        nominal = [float(level) * 100 for level in observed]
+        seen = [None if share is None else share * 100 for share in observed.values()]
+        traces.append(line(name, nominal, seen, COLOURS[number % len(COLOURS)]))
+    x = axis("nominal share (%)", range=[-2, 102])
+    return Chart(title, traces, layout(x, axis("observed share (%)", range=[-2, 102]), 420), note)
+
+
+def coverage_chart(title: str, shares: Mapping[str, Mapping[str, float | None]], intervals: Sequence[str]) -> Chart:
+    """Return a row of dots per name: the share inside each interval, beside its nominal share."""
+    names = list(shares)
+    traces = []
+    for number, interval in enumerate(intervals):
+        inside = [shares[name].get(interval) for name in names]
+        colour = COLOURS[number]
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": f"{interval} % interval",
+                "x": numbers([None if share is None else share * 100 for share in inside]),
+                "y": [label(name) for name in names],
+                "marker": {"color": colour, "size": 10},
+            }
+        )
+    lines = [
+        {
+            "type": "line",
+            "xref": "x",
+            "yref": "paper",
+            "x0": float(interval),
+            "x1": float(interval),
+            "y0": 0,
+            "y1": 1,
+            "line": {"color": COLOURS[number], "width": 1.5, "dash": "dot"},
+        }
+        for number, interval in enumerate(intervals)
+    ]
+    x = axis("actual values inside (%)", range=[0, 102])
+    y = axis("", type="category", autorange="reversed", ticksuffix=" ")
+    note = "A dotted line is where the dots of its colour should lie."
+    return Chart(title, traces, layout(x, y, 120 + 26 * max(len(names), 3), shapes=lines), note)

@@ -1,0 +1,149 @@
+"""One HTML page that holds all it needs: its look, its tables, its charts and the script that draws them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+from plotly.offline import get_plotlyjs
+
+from daemon.reports.page_assets import SCRIPT, STYLE
+
+# Nothing may be fetched or sent, whatever a name from a stranger tries.
+_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One picture.
+
+    Attributes:
+        title: what is seen.
+        traces: in plotly's form; a colour that starts with ``@`` is one of the page's: paper, ink, muted, line.
+        layout: in plotly's form, over the common one.
+        note: how to read it.
+    """
+
+    title: str
+    traces: Sequence[dict[str, Any]]
+    layout: dict[str, Any]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Charts:
+    """Small pictures side by side, as many as fit."""
+
+    charts: Sequence[Chart]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text; the first ``text_columns`` columns are read from the left, the others are figures."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    text_columns: int = 1
+
+
+@dataclass(frozen=True)
+class Points:
+    """A list of sentences."""
+
+    sentences: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Folded:
+    """A long table that opens where ``title`` is clicked."""
+
+    title: str
+    table: Table
+
+
+Part = str | Points | Table | Folded | Chart | Charts
+"""What a section is made of; a string is a paragraph."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands under it."""
+
+    title: str
+    parts: Sequence[Part]
+
+
+@dataclass
+class _Drawn:
+    """The charts of a page in their order."""
+
+    charts: list[Chart] = field(default_factory=list)
+
+    def place(self, chart: Chart) -> str:
+        number = len(self.charts)
+        self.charts.append(chart)
+        note = f"<figcaption>{escape(chart.note)}</figcaption>" if chart.note else ""
+        height = int(chart.layout["height"])
+        return (
+            f'<figure><h3>{escape(chart.title)}</h3><div class="chart" id="chart-{number}" role="img" '
+            f'aria-label="{escape(chart.title)}" style="height:{height}px"></div>{note}</figure>'
+        )
+
+
+def render_page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
+    """Return a page as HTML; every text in it is escaped, and it asks nothing of any network."""
+    drawn = _Drawn()
+    body = "".join(_section(section, drawn) for section in sections)
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>"
+        f'<h1>{escape(title)}</h1><p class="muted">{escape(subtitle)}</p>{body}'
+        "<noscript><p>The charts need JavaScript; all else can be read without.</p></noscript></main>"
+        f"{_scripts(drawn.charts) if drawn.charts else ''}</body></html>\n"
+    )
+
+
+def _section(section: Section, drawn: _Drawn) -> str:
+    return f"<section><h2>{escape(section.title)}</h2>{''.join(_part(part, drawn) for part in section.parts)}</section>"
+
+
+def _part(part: Part, drawn: _Drawn) -> str:
+    if isinstance(part, str):
+        return f"<p>{escape(part)}</p>"
+    if isinstance(part, Points):
+        return f"<ul>{''.join(f'<li>{escape(sentence)}</li>' for sentence in part.sentences)}</ul>"
+    if isinstance(part, Table):
+        return _table(part)
+    if isinstance(part, Folded):
+        return f"<details><summary>{escape(part.title)}</summary>{_table(part.table)}</details>"
+    if isinstance(part, Chart):
+        return drawn.place(part)
+    return f'<div class="charts">{"".join(drawn.place(chart) for chart in part.charts)}</div>'
+
+
+def _table(table: Table) -> str:
+    head = "".join(_cell("th", text, column < table.text_columns) for column, text in enumerate(table.columns))
+    rows = "".join(
+        f"<tr>{''.join(_cell('td', text, column < table.text_columns) for column, text in enumerate(row))}</tr>"
+        for row in table.rows
+    )
+    kind = ' class="words"' if table.text_columns == len(table.columns) else ""
+    return f'<div class="scroll"><table{kind}><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+
+
+def _cell(tag: str, text: str, is_text: bool) -> str:
+    kind = ' class="text"' if is_text else ""
+    return f"<{tag}{kind}>{escape(text)}</{tag}>"
+
+
+def _scripts(charts: Sequence[Chart]) -> str:
+    data = json.dumps([{"traces": chart.traces, "layout": chart.layout} for chart in charts], allow_nan=False)
+    # no text of a chart can end the script that holds it
+    data = data.replace("<", "\\u003c")
+    plotly = get_plotlyjs().replace("</script", "<\\/script")
+    return (
+        f'<script>{plotly}</script><script type="application/json" id="charts">{data}</script><script>{SCRIPT}</script>'
+    )
