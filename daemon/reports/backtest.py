@@ -6,8 +6,19 @@ from itertools import pairwise
 from typing import Any
 
 from daemon.domain.scores import BUCKETS, INTERVALS
-from daemon.reports.charts import BLUE, COLOURS, GREY, axis, coverage_chart, layout, line, ratio_axis, ratio_map
-from daemon.reports.charts import reliability_chart as reliability
+from daemon.reports.charts import (
+    BLUE,
+    COLOURS,
+    GREY,
+    axis,
+    coverage_chart,
+    layout,
+    line,
+    numbers,
+    ratio_axis,
+    ratio_map,
+    reliability_chart,
+)
 from daemon.reports.fans import Fan, fan_chart, fan_legend
 from daemon.reports.page import Chart, Charts, Part, Section, Table, render_page
 from daemon.reports.quality import RATIO_NOTE, RELIABILITY_NOTE, percent
@@ -61,7 +72,7 @@ def _calibration(document: Document) -> list[Part]:
     shares = {name: scores["reliability"] for name, scores in _tested_first(document)}
     metrics = {name: scores["coverage"] for name, scores in document["metrics"].items()}
     return [
-        reliability("Reliability of the quantiles, by forecaster", shares, RELIABILITY_NOTE),
+        reliability_chart("Reliability of the quantiles, by forecaster", shares, RELIABILITY_NOTE),
         coverage_chart(f"Coverage of the intervals of {document['tested']} by metric", metrics, tuple(INTERVALS)),
     ]
 
@@ -92,7 +103,7 @@ def _series(document: Document) -> list[Part]:
     middles = [math.sqrt(low * high) for low, high in pairwise(edges)]
     trace = {
         "type": "bar",
-        "x": [math.log2(middle) for middle in middles],
+        "x": numbers([math.log2(middle) for middle in middles]),
         "y": found["counts"],
         "marker": {"color": [BLUE if middle < 1 else GREY for middle in middles]},
         "hovertemplate": "%{text}: %{y} series<extra></extra>",

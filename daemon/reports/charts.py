@@ -12,6 +12,7 @@ COLOURS = (BLUE, ORANGE, "#3a9e6e", "#9170c9", "#cf5560", "#2c9fa0", "#c4699a", 
 _RATIO_TICKS = (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50, 100)
 _DIVERGING = [[0, "#2166ac"], [0.25, "#74a9cf"], [0.5, "@paper"], [0.75, "#e8935a"], [1, "#b2401d"]]
 _LARGEST_SHADE = 2.0
+_LONGEST_NAME = 28
 
 Numbers = Sequence[float | None]
 
@@ -19,6 +20,11 @@ Numbers = Sequence[float | None]
 def label(text: str) -> str:
     """Return ``text`` so that plotly shows it as it is: it reads a few HTML tags in whatever it writes."""
     return escape(text, quote=False)
+
+
+def shortened(text: str) -> str:
+    """Return ``text`` no longer than an axis has room for."""
+    return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 1]}…"
 
 
 def numbers(values: Sequence[float | None]) -> list[float | None]:
@@ -54,6 +60,13 @@ def line(name: str, x: Numbers, y: Numbers, colour: str, **more: Any) -> dict[st
     """Return one line; ``more`` goes into the trace as it is."""
     trace = {"type": "scatter", "mode": "lines+markers", "name": label(name), "x": numbers(x), "y": numbers(y)}
     return {**trace, "line": {"color": colour, "width": 2}, "marker": {"color": colour, "size": 6}, **more}
+
+
+def names_axis(names: Sequence[str]) -> dict[str, Any]:
+    """Return a vertical axis with a place for each name, the first on top."""
+    # two names that begin alike are two places, though their texts may be one
+    ticks = {"tickvals": [label(name) for name in names], "ticktext": [label(shortened(name)) for name in names]}
+    return axis("", type="category", autorange="reversed", ticksuffix=" ", **ticks)
 
 
 def ratio_axis(title: str) -> dict[str, Any]:
@@ -94,7 +107,7 @@ def ratio_map(title: str, rows: Mapping[str, Mapping[str, float | None]], column
         "ygap": 2,
     }
     x = axis("horizon", type="category", showgrid=False)
-    y = axis("", type="category", showgrid=False, autorange="reversed", ticksuffix=" ")
+    y = {**names_axis(names), "showgrid": False}
     return Chart(title, [trace], layout(x, y, 140 + 30 * max(len(names), 3)), note)
 
 
@@ -142,6 +155,5 @@ def coverage_chart(title: str, shares: Mapping[str, Mapping[str, float | None]],
         for number, interval in enumerate(intervals)
     ]
     x = axis("actual values inside (%)", range=[0, 102])
-    y = axis("", type="category", autorange="reversed", ticksuffix=" ")
     note = "A dotted line is where the dots of its colour should lie."
-    return Chart(title, traces, layout(x, y, 120 + 26 * max(len(names), 3), shapes=lines), note)
+    return Chart(title, traces, layout(x, names_axis(names), 120 + 26 * max(len(names), 3), shapes=lines), note)

@@ -11,7 +11,7 @@ from daemon.domain.grid import STEPS_PER_HOUR, as_text
 from daemon.domain.quantiles import MEDIAN, QUANTILE_COLUMNS, QUANTILES
 from daemon.domain.scores import INTERVALS
 from daemon.domain.series import Float32
-from daemon.reports.charts import BLUE, axis, layout, line, numbers
+from daemon.reports.charts import BLUE, axis, layout, line, numbers, shortened
 from daemon.reports.page import Chart
 
 _BLUE_RGB = "57,135,201"
@@ -60,7 +60,8 @@ def fan_chart(fan: Fan) -> Chart:
     actual = line("actual", [*before, *ahead], seen, "@ink", mode="lines", showlegend=False)
     actual["line"] = {"color": "@ink", "width": 1.5}
     x = axis("hours after the origin (h)", zerolinecolor="@muted", tickangle=0)
-    y = axis(f"{fan.metric} ({fan.unit})" if fan.unit else fan.metric)
+    metric = shortened(fan.metric)
+    y = axis(f"{metric} ({fan.unit})" if fan.unit else metric)
     note = f"From {as_text(fan.origin)}. {fan.note}".strip()
     return Chart(f"{fan.server} · {fan.metric}", [*traces, actual], layout(x, y, 260), note)
 

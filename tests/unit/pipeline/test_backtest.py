@@ -1,12 +1,15 @@
+import json
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 
 from daemon.domain.forecast import Forecast
+from daemon.domain.metric import Metric
 from daemon.domain.ports import Forecaster
-from daemon.domain.scores import relative_loss
-from daemon.domain.series import Panel
+from daemon.domain.scores import bucket, relative_loss, series_ratio
+from daemon.domain.series import Panel, SeriesKey
 from daemon.learning.climatology import Climatology
 from daemon.learning.peers.boosting import fit_boosting
 from daemon.learning.peers.hour_of_week import HourOfWeek
@@ -18,6 +21,7 @@ from daemon.learning.peers.points import (
     predict_linear,
 )
 from daemon.pipeline.backtest import MODEL, REFERENCE, Backtest, ServedForecaster, backtest, missing_text
+from daemon.pipeline.backtest_figures import example_fans, extremes, figures
 from tests.panels import daily_panel
 
 PANEL = daily_panel(3, 16)
@@ -106,3 +110,85 @@ def test_no_value_after_the_first_origin_changes_the_scale() -> None:
     other = Panel(PANEL.keys, PANEL.start, PANEL.values.copy())
     other.values[:, 14 * 288 + 1 :] *= 3
     assert np.array_equal(run({}).scores.scale, run({}, other).scores.scale)
+
+
+def document(result: Backtest, model: str = "") -> dict[str, Any]:
+    return figures(result, model, list(range(ORIGIN, PANEL.end - 96 * 300, 8 * 3600)))
+
+
+def test_the_document_has_what_the_report_shows() -> None:
+    """Reliability per forecaster, skill per metric and horizon, and series in the histogram; all of it is JSON."""
+    result = run(dict(PEERS))
+    made = json.loads(json.dumps(document(result, "id"), allow_nan=False))
+    assert (made["model"], made["tested"], made["reference"]) == ("id", MODEL, REFERENCE)
+    assert set(made["forecasters"]) == {MODEL, REFERENCE, *PEERS}
+    for scores in made["forecasters"].values():
+        shares = list(scores["reliability"].values())
+        assert len(shares) == 7
+        assert shares == sorted(shares)
+    sums = result.scores.sums[MODEL]
+    rows = np.array([key.metric == "cpu" for key in PANEL.keys])
+    expected = relative_loss(
+        bucket(sums.select(rows), "2h-4h"), bucket(result.scores.sums[REFERENCE].select(rows), "2h-4h")
+    )
+    assert made["metrics"]["cpu"]["relative_loss_by_horizon"]["2h-4h"] == pytest.approx(expected)
+    assert sum(made["series_relative_loss"]["counts"]) == made["series_relative_loss"]["compared"] == len(PANEL.keys)
+
+
+def test_the_best_and_worst_series_are_those_of_least_and_most_loss() -> None:
+    """Six series give three of each, none in both."""
+    result = run({})
+    made = document(result)
+    ratio = series_ratio(result.scores.sums[MODEL], result.scores.sums[REFERENCE])
+    named = [(entry["server"], entry["metric"]) for entry in made["best"] + made["worst"][::-1]]
+    assert named == [tuple(PANEL.keys[row]) for row in np.argsort(ratio)]
+    assert made["best"][0]["relative_loss"] == pytest.approx(ratio.min())
+
+
+def test_of_like_ratios_the_one_of_more_values_is_shown() -> None:
+    """A ratio that many values stand behind is worth more; what has none takes no part, and none is shown twice."""
+    ratio = np.array([0.5, 0.5, np.nan, 2.0, 2.0, 0.5, 0.5, 2.0, 2.0])
+    count = np.array([10, 40, 99, 10, 40, 20, 30, 20, 30])
+    assert extremes(ratio, count) == ([1, 6, 5], [4, 8, 7])
+    assert extremes(np.array([1.0]), np.array([5])) == ([0], [])
+    assert extremes(np.array([np.nan]), np.array([5])) == ([], [])
+    assert extremes(np.array([2.0, 1.0, 3.0]), np.ones(3)) == ([1, 0], [2])
+
+
+def test_the_examples_are_the_forecasts_that_were_scored() -> None:
+    """A forecast that is made anew equals that of the backtest, and what happened stands beside it."""
+    kept: list[Forecast] = []
+    result = run({}, PANEL, kept)
+    origins = [forecast.origin for forecast in kept]
+    made = figures(result, "", origins)
+    fans = example_fans(
+        made, result, ServedForecaster(None, Climatology({})), origins, {"cpu": Metric("cpu", unit="%")}
+    )
+    for entry, fan in zip([*made["best"], *made["worst"]], [*fans["best"], *fans["worst"]], strict=True):
+        key = SeriesKey(entry["server"], entry["metric"])
+        then = next(forecast for forecast in kept if forecast.origin == fan.origin)
+        row = PANEL.keys.index(key)
+        assert np.array_equal(fan.paths, then.paths[then.keys.index(key)])
+        assert np.array_equal(
+            fan.actual, PANEL.between(fan.origin + 300, fan.origin + 28_800).values[row], equal_nan=True
+        )
+        assert np.array_equal(fan.past[-1:], PANEL.between(fan.origin, fan.origin).values[row], equal_nan=True)
+        assert fan.unit == ("%" if key.metric == "cpu" else "")
+        assert f"{entry['relative_loss']:.3f} over {entry['values']}" in fan.note
+
+
+def test_an_example_is_where_most_is_known_and_a_forecast_was_made() -> None:
+    """An origin without a forecast, or before a gap, is not shown."""
+    panel = Panel(PANEL.keys, PANEL.start, np.nan_to_num(PANEL.values, nan=50.0))
+    panel.values[0, 15 * 288 :] = np.nan
+    panel.values[1, 6 * 288 :] = np.nan
+    panel.values[1, 15 * 288 + 10] = 1
+    kept: list[Forecast] = []
+    result = run({}, panel, kept)
+    origins = [forecast.origin for forecast in kept]
+    made = figures(result, "", origins)
+    everything = [{"server": key.server, "metric": key.metric, "relative_loss": 1.0, "values": 1} for key in panel.keys]
+    shown = {**made, "best": everything[:2], "worst": []}
+    fans = example_fans(shown, result, ServedForecaster(None, Climatology({})), origins, {})["best"]
+    assert np.isfinite(fans[0].actual).all()
+    assert (fans[1].origin, panel.keys[1]) not in set(result.missing)

@@ -1,0 +1,78 @@
+"""The reports in a real browser that has no network."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from daemon.domain.metric import Metric
+from daemon.learning.climatology import Climatology
+from daemon.learning.peers.points import point_peers
+from daemon.pipeline.backtest import ServedForecaster, backtest
+from daemon.pipeline.backtest_figures import example_fans, figures
+from daemon.reports.backtest import render_backtest_report
+from daemon.reports.charts import axis, label, layout, line
+from daemon.reports.page import Chart, Section, render_page
+from daemon.reports.training import render_training_report
+from tests.browser.chromium import look_at
+from tests.panels import daily_panel
+from tests.training_records import EPOCHS, INFO, samples
+
+PHONE, LAPTOP = 500, 1280
+MEASURE = """<script>
+const root = document.documentElement;
+document.body.dataset.beyond = root.scrollWidth - root.clientWidth;
+</script></body>"""
+
+
+def training_report() -> str:
+    return render_training_report(INFO, EPOCHS, samples(), {"cpu": "%"})
+
+
+def backtest_report() -> str:
+    panel = daily_panel(3, 11)
+    origins = list(range(panel.start + 8 * 86_400, panel.end - 96 * 300, 8 * 3600))
+    served = ServedForecaster(None, Climatology({}))
+    result = backtest(panel, origins, served, point_peers(), lambda forecast: None, lambda done: None)
+    document = figures(result, "", origins)
+    fans = example_fans(document, result, served, origins, {"cpu": Metric("cpu", unit="%")})
+    return render_backtest_report(document, fans)
+
+
+@pytest.mark.parametrize("width", [PHONE, LAPTOP])
+@pytest.mark.parametrize(("report", "charts"), [(training_report, 16), (backtest_report, 11)])
+def test_a_report_draws_every_chart_without_a_network(
+    report: Callable[[], str], charts: int, width: int, tmp_path: Path
+) -> None:
+    """Each chart is a picture, none is wider than the page, the console is silent, and nothing is asked of anybody."""
+    page = tmp_path / "report.html"
+    page.write_text(report().replace("</body>", MEASURE), encoding="utf-8")
+    seen = look_at(page, tmp_path, width)
+    assert len(seen.pictures) == charts
+    assert all(seen.pictures.values()), seen.pictures
+    assert 'data-beyond="0"' in seen.dom
+    assert seen.console == ()
+    assert seen.requests == ()
+
+
+def test_a_name_from_a_stranger_does_nothing_in_a_browser(tmp_path: Path) -> None:
+    """Markup in a name is neither run nor fetched: not as text, not in a chart, not as plotly reads its own tags."""
+    name = '</script><img src="http://127.0.0.1:9/x"><a href="http://evil.example">b</a><script>throw 1</script>'
+    trace = {**line(name, [1, 2], [3, 4], "@ink"), "x": [label(name), "b"], "showlegend": True}
+    chart = Chart(name, [trace], layout(axis(name, type="category"), axis("y")))
+    page = tmp_path / "page.html"
+    page.write_text(render_page(name, name, [Section(name, [name, chart])]), encoding="utf-8")
+    seen = look_at(page, tmp_path)
+    assert seen.pictures["chart-0"] > 0
+    assert (seen.console, seen.requests) == ((), ())
+    assert "<img" not in seen.dom.split("<script>")[0]
+    assert 'xlink:href="http' not in seen.dom
+
+
+def test_what_these_tests_look_for_would_be_seen(tmp_path: Path) -> None:
+    """A page that fails in its script and asks for an address is caught at both."""
+    page = tmp_path / "page.html"
+    page.write_text('<!doctype html><body><img src="http://127.0.0.1:9871/x.png"><script>throw Error("boom")</script>')
+    seen = look_at(page, tmp_path)
+    assert any("boom" in line for line in seen.console)
+    assert seen.requests == ("http://127.0.0.1:9871/x.png",)

@@ -1,0 +1,96 @@
+"""A training run as its files record it, for what shows one."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from daemon.domain.quantiles import QUANTILE_COLUMNS
+from daemon.domain.scores import BUCKETS
+
+METRICS = ("cpu", "disk", "mem")
+INFO: dict[str, Any] = {
+    "trained_at": "2026-02-01T03:04:05+00:00",
+    "level": "production",
+    "epochs": 6,
+    "data_hours": 720.0,
+    "num_servers": 3,
+    "final_train_loss": 0.101,
+    "final_val_loss": 0.121,
+    "quantile_loss": 0.155,
+    "training_time_hours": 0.05,
+    "model_parameters": 69_682,
+    "convergence": "achieved",
+    "early_stopping": True,
+    "data_from": "2026-01-02T00:05:00Z",
+    "data_to": "2026-02-01T00:00:00Z",
+    "best_epoch": 2,
+    "device": "cpu",
+    "gpu_memory_peak_mb": 0.0,
+    "inference_latency_ms": 35.2,
+    "coverage": {"50": 0.512, "80": 0.803, "96": 0.955},
+    "skill_vs_seasonal_naive": {"cpu": 0.61, "disk": 0.83, "mem": 0.72},
+    "seed": 7,
+    "held_out": {"span": "test", "from": "2026-01-29T00:00:00Z", "to": "2026-02-01T00:00:00Z", "origins": 17},
+    "skill_by_horizon": {
+        metric: {bucket: 0.4 + 0.1 * step for step, bucket in enumerate(BUCKETS)} for metric in METRICS
+    },
+    "reliability": {"0.02": 0.03, "0.1": 0.12, "0.25": 0.27, "0.5": 0.53, "0.75": 0.74, "0.9": 0.88, "0.98": 0.97},
+    "coverage_by_metric": {metric: {"50": 0.51, "80": 0.79, "96": 0.95} for metric in METRICS},
+    "by_profile": {"database": {"series": 3, "skill": 0.66, "coverage": {"50": 0.52, "80": 0.81, "96": 0.96}}},
+    "calibration_effect": {
+        "applied": True,
+        "loss_before": 0.1601,
+        "loss_after": 0.155,
+        "coverage_before": {"80": 0.76},
+        "coverage_after": {"80": 0.803},
+        "reason": "the loss fell",
+    },
+    "incident_figures": {
+        "cpu": {"windows": 340, "breaches": 21, "balanced_accuracy": 0.874, "precision": 0.7, "recall": 0.8}
+    },
+    "overfitting": {"warned": False, "ratio": 1.2, "remedies": []},
+    "quantile_loss_rating": "good",
+    "verdict": {
+        "promoted": True,
+        "reasons": ["Its loss of 0.71 is below seasonal naive's, 1."],
+        "candidate_loss": 0.71,
+        "serving_model": None,
+        "serving_loss": None,
+        "naive_loss": 1.0,
+        "coverage_80": 0.803,
+    },
+}
+EPOCHS: list[dict[str, float]] = [
+    {
+        "epoch": epoch,
+        "train_loss": 0.2 / (epoch + 1),
+        "val_loss": 0.12 + 0.01 * (epoch - 2) ** 2,
+        "learning_rate": 1e-2 / (epoch + 1),
+        "time_seconds": 12.0 + epoch,
+        "gpu_memory_mb": 0.0,
+        "samples_per_second": 2500.0,
+    }
+    for epoch in range(6)
+]
+
+
+def samples(servers: int = 3, metrics: tuple[str, ...] = METRICS) -> pd.DataFrame:
+    """Return sample forecasts of every metric of every server; the last metric of each stands still."""
+    random = np.random.default_rng(0)
+    frames = []
+    for server in range(servers):
+        for metric in metrics:
+            still = metric == metrics[-1]
+            frame = {
+                "origin": pd.Timestamp("2026-01-31T16:00:00Z"),
+                "server": f"server-{server:02}",
+                "metric": metric,
+                "step": np.arange(1, 97, dtype=np.int16),
+                "actual": np.full(96, 5.0) if still else random.normal(5, 1, 96),
+            }
+            quantiles = np.sort(random.normal(5, 1, (96, 7)), axis=1).astype(np.float32)
+            frames.append(
+                pd.DataFrame({**frame, **{name: quantiles[:, row] for row, name in enumerate(QUANTILE_COLUMNS)}})
+            )
+    return pd.concat(frames, ignore_index=True)
