@@ -24,6 +24,9 @@ class Level:
         stride_steps: distance of a series' origins in an epoch, ≤ HORIZON_STEPS.
         validation_hours: held back at the end of the history, to choose the epoch.
         test_hours: held back after that, to measure; 0 where the level claims no accuracy.
+        accumulate_batches: batches per step of the optimiser.
+        checkpoint_every_epochs: how often a checkpoint is written.
+        mixed_precision: compute in bf16 on a GPU.
     """
 
     name: LevelName
@@ -32,6 +35,9 @@ class Level:
     stride_steps: int
     validation_hours: int
     test_hours: int = 0
+    accumulate_batches: int = 1
+    checkpoint_every_epochs: int = 1
+    mixed_precision: bool = False
 
 
 LEVELS = MappingProxyType(
@@ -41,7 +47,17 @@ LEVELS = MappingProxyType(
             Level(LevelName.DEMO, 168, 1, stride_steps=16, validation_hours=24),
             Level(LevelName.VALIDATION, 720, 10, stride_steps=96, validation_hours=72),
             Level(LevelName.PRODUCTION, 720, 20, stride_steps=96, validation_hours=72, test_hours=72),
-            Level(LevelName.LARGE, 720, 20, stride_steps=96, validation_hours=72, test_hours=72),
+            Level(
+                LevelName.LARGE,
+                720,
+                20,
+                stride_steps=96,
+                validation_hours=72,
+                test_hours=72,
+                accumulate_batches=4,
+                checkpoint_every_epochs=5,
+                mixed_precision=True,
+            ),
         )
     }
 )

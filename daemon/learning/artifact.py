@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
-import pytorch_forecasting
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -18,21 +18,20 @@ from daemon.learning.forecaster import NetworkForecaster
 from daemon.learning.network import Architecture, TemporalFusionTransformer
 from daemon.learning.windows import DECODER_SIZES, ENCODER_SIZES, STATIC_SIZE
 
-FORMAT = 1
+FORMAT = 2
 WEIGHTS_FILE = "model.safetensors"
 DESCRIPTION_FILE = "model.json"
 
 
 def versions() -> dict[str, str]:
     """Return the versions of what computes the network."""
-    return {"torch": torch.__version__, "pytorch_forecasting": pytorch_forecasting.__version__}
+    return {"torch": torch.__version__}
 
 
 def write_network(
     folder: Path,
     network: TemporalFusionTransformer,
-    architecture: Architecture,
-    vocabulary: tuple[str, ...],
+    vocabulary: tuple[str, ...] | None,
     profiles: tuple[str, ...],
     zone: ZoneInfo,
 ) -> None:
@@ -41,7 +40,7 @@ def write_network(
     save_file(weights, folder / WEIGHTS_FILE)
     description = {
         "format": FORMAT,
-        "architecture": asdict(architecture),
+        "architecture": asdict(network.architecture),
         "inputs": {"encoder": ENCODER_SIZES, "decoder": DECODER_SIZES, "static": STATIC_SIZE, "quantiles": QUANTILES},
         "scalers": {"series": "asinh((y - median) / mean|y - median|) over the 28 days before the origin"},
         "metrics": vocabulary,
@@ -58,18 +57,34 @@ def load_forecaster(folder: Path, metrics: Mapping[str, Metric]) -> NetworkForec
     Raises:
         BadModel: a file is missing, damaged or of another format.
     """
+    network, description = load_network(folder)
+    try:
+        vocabulary = tuple(str(metric) for metric in description["metrics"])
+        zone = ZoneInfo(description["timezone"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise _bad(folder, error) from error
+    return NetworkForecaster(network, vocabulary, metrics, zone, folder.name)
+
+
+def load_network(folder: Path) -> tuple[TemporalFusionTransformer, dict[str, Any]]:
+    """Return the network in a model directory, on the GPU where there is one, and what ``model.json`` says of it.
+
+    Raises:
+        BadModel: a file is missing, damaged or of another format.
+    """
     try:
         description = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
         if description["format"] != FORMAT:
             raise BadModel(
                 f"{folder}: model format {description['format']}, this forewarn reads {FORMAT}; train a new model"
             )
-        architecture = Architecture(**description["architecture"])
-        network = TemporalFusionTransformer(architecture)
+        network = TemporalFusionTransformer(Architecture(**description["architecture"]))
         network.load_state_dict(load_file(folder / WEIGHTS_FILE))
-        vocabulary = tuple(str(metric) for metric in description["metrics"])
-        zone = ZoneInfo(description["timezone"])
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise BadModel(f"{folder}: cannot be loaded as a model: {error}; train a new one or roll back") from error
+        raise _bad(folder, error) from error
     network.to("cuda" if torch.cuda.is_available() else "cpu").eval()
-    return NetworkForecaster(network, vocabulary, metrics, zone, folder.name)
+    return network, description
+
+
+def _bad(folder: Path, error: Exception) -> BadModel:
+    return BadModel(f"{folder}: cannot be loaded as a model: {error}; train a new one or roll back")

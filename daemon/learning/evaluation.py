@@ -2,14 +2,26 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from daemon.domain.forecast import Forecast
 from daemon.domain.grid import HORIZON_STEPS, STEP_SECONDS
 from daemon.domain.ports import Forecaster
-from daemon.domain.scores import Float64, Sums, coverage, relative_loss, scaled_pinball, seasonal_error
-from daemon.domain.series import Panel
+from daemon.domain.scores import (
+    BUCKETS,
+    Float64,
+    Sums,
+    bucket,
+    coverage,
+    relative_loss,
+    reliability,
+    scaled_pinball,
+    seasonal_error,
+)
+from daemon.domain.series import GENERIC_PROFILE, Panel
 from daemon.learning.seasonal_naive import SeasonalNaive
 
 _EVERY_STEPS = 48
@@ -53,30 +65,63 @@ def score(
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of a model over a held-out span.
+    """Figures of a model over a held-out span; a figure that cannot be measured is NaN.
 
     Attributes:
         quantile_loss: scaled pinball loss: pinball over the series' in-sample seasonal naive error, mean over series.
         skill: by metric, pinball loss relative to seasonal naive's, geometric mean over series; below 1 is better.
+        skill_by_horizon: the same by metric and horizon bucket.
         coverage: share of the actual values inside each interval, by its name in percent.
+        coverage_by_metric: the same by metric.
+        reliability: share of the actual values at or below each quantile.
+        by_profile: by profile, the number of series, the skill and the coverage.
         origins: how many forecasts were scored.
     """
 
     quantile_loss: float
     skill: dict[str, float]
+    skill_by_horizon: dict[str, dict[str, float]]
     coverage: dict[str, float]
+    coverage_by_metric: dict[str, dict[str, float]]
+    reliability: dict[str, float]
+    by_profile: dict[str, dict[str, Any]]
     origins: int
+
+
+def held_out_origins(start: int, end: int) -> range:
+    """Return origins every 4 h, all of whose targets lie in ``start < t <= end`` (epoch seconds)."""
+    return range(start, end - HORIZON_STEPS * STEP_SECONDS + 1, _EVERY_STEPS * STEP_SECONDS)
 
 
 def evaluate(forecaster: Forecaster, panel: Panel, start: int, end: int) -> Evaluation:
     """Score ``forecaster`` from origins every 4 h, all of whose targets lie in ``start < t <= end`` (epoch seconds)."""
-    origins = range(start, end - HORIZON_STEPS * STEP_SECONDS + 1, _EVERY_STEPS * STEP_SECONDS)
+    origins = held_out_origins(start, end)
     scores = score({"model": forecaster, "naive": SeasonalNaive({})}, panel, origins)
     sums, naive = scores.sums["model"], scores.sums["naive"]
-    skill = {}
-    for metric in sorted({key.metric for key in panel.keys}):
-        rows = np.array([key.metric == metric for key in panel.keys])
-        ratio = relative_loss(sums.select(rows), naive.select(rows))
-        if np.isfinite(ratio):
-            skill[metric] = ratio
-    return Evaluation(scaled_pinball(sums, scores.scale), skill, coverage(sums), len(origins))
+    metrics = _rows_by([key.metric for key in panel.keys])
+    profiles = _rows_by([panel.profiles.get(key.server, GENERIC_PROFILE) for key in panel.keys])
+    by_horizon = {name: (bucket(sums, name), bucket(naive, name)) for name in BUCKETS}
+    return Evaluation(
+        scaled_pinball(sums, scores.scale),
+        {name: relative_loss(sums.select(rows), naive.select(rows)) for name, rows in metrics.items()},
+        {
+            name: {each: relative_loss(*(part.select(rows) for part in pair)) for each, pair in by_horizon.items()}
+            for name, rows in metrics.items()
+        },
+        coverage(sums),
+        {name: coverage(sums.select(rows)) for name, rows in metrics.items()},
+        reliability(sums),
+        {
+            name: {
+                "series": int(rows.sum()),
+                "skill": relative_loss(sums.select(rows), naive.select(rows)),
+                "coverage": coverage(sums.select(rows)),
+            }
+            for name, rows in profiles.items()
+        },
+        len(origins),
+    )
+
+
+def _rows_by(names: list[str]) -> dict[str, npt.NDArray[np.bool_]]:
+    return {name: np.array([each == name for each in names]) for name in sorted(set(names))}

@@ -1,11 +1,13 @@
 """Fitting the network with Lightning: the optimiser, its schedule, weight averaging, early stopping, the records."""
 
 import logging
+import math
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,12 +18,33 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from daemon.learning.loss import weighted_loss
 from daemon.learning.network import TemporalFusionTransformer
-from daemon.learning.sampling import Batch, WindowSampler
+from daemon.learning.sampling import Batch, Rounds
 
-LEARNING_RATE = 1e-2
-PATIENCE_EPOCHS = 3
 _WARM_UP_SHARE = 0.15
 _AVERAGE_DECAY = 0.995
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to fit.
+
+    Attributes:
+        epochs: passes at most.
+        learning_rate: the highest of the schedule.
+        patience_epochs: epochs without a better validation loss after which fitting stops; None is never.
+        accumulate: batches per step of the optimiser.
+        mixed_precision: compute in bf16 where the device is a GPU.
+        checkpoint: file that fitting goes on from if it is there, and writes; None is neither.
+        checkpoint_every_epochs: how often it is written.
+    """
+
+    epochs: int
+    learning_rate: float
+    patience_epochs: int | None = 3
+    accumulate: int = 1
+    mixed_precision: bool = False
+    checkpoint: Path | None = None
+    checkpoint_every_epochs: int = 1
 
 
 @dataclass(frozen=True)
@@ -53,29 +76,40 @@ Progress = Callable[[int, int, int], None]
 
 def fit(
     network: TemporalFusionTransformer,
-    training: WindowSampler,
-    validation: WindowSampler,
-    epochs: int,
+    training: Rounds,
+    validation: Iterable[Batch],
+    plan: Plan,
     on_epoch: Callable[[EpochRecord], None],
     on_step: Progress,
 ) -> Fit:
     """Train ``network`` in place and leave it with the averaged weights of its best epoch."""
-    recorder = _Recorder(network, len(training), on_epoch, on_step)
+    recorder = _Recorder(network, len(training), plan.patience_epochs, on_epoch, on_step)
+    average = WeightAveraging(use_buffers=False, multi_avg_fn=_average)
+    resumed = plan.checkpoint if plan.checkpoint is not None and plan.checkpoint.exists() else None
     with _quiet():
-        trainer = _trainer(epochs, [WeightAveraging(use_buffers=False, multi_avg_fn=_average), recorder])
-        module = _Module(network, steps=epochs * len(training))
-        trainer.fit(module, DataLoader(_Pass(training), batch_size=None), DataLoader(validation, batch_size=None))
+        trainer = _trainer(plan, [average, recorder])
+        steps = math.ceil(plan.epochs * len(training) / plan.accumulate)
+        module = _Module(network, steps, plan.learning_rate)
+        passes = _Passes(training, _epochs_done(resumed) if resumed else 0)
+        loaders = DataLoader(passes, batch_size=None), DataLoader(_Passes(validation, 0), batch_size=None)
+        trainer.fit(module, *loaders, ckpt_path=resumed, weights_only=True)
     network.load_state_dict(recorder.best_weights)
     network.eval()
+    if plan.checkpoint is not None:
+        plan.checkpoint.unlink(missing_ok=True)
     return Fit(tuple(recorder.records), recorder.best_epoch, recorder.stopped, str(trainer.strategy.root_device))
 
 
-def _trainer(epochs: int, callbacks: list[Callback]) -> Trainer:
+def _trainer(plan: Plan, callbacks: list[Callback]) -> Trainer:
+    if plan.checkpoint is not None:
+        callbacks = [*callbacks, _Checkpoint(plan.checkpoint, plan.checkpoint_every_epochs)]
     return Trainer(
-        max_epochs=epochs,
+        max_epochs=plan.epochs,
         accelerator="auto",
         devices=1,
+        precision="bf16-mixed" if plan.mixed_precision and torch.cuda.is_available() else "32-true",
         gradient_clip_val=1.0,
+        accumulate_grad_batches=plan.accumulate,
         callbacks=callbacks,
         logger=False,
         enable_checkpointing=False,
@@ -84,6 +118,10 @@ def _trainer(epochs: int, callbacks: list[Callback]) -> Trainer:
         num_sanity_val_steps=0,
         inference_mode=False,
     )
+
+
+def _epochs_done(checkpoint: Path) -> int:
+    return int(torch.load(checkpoint, weights_only=True)["epoch"]) + 1
 
 
 @contextmanager
@@ -100,25 +138,29 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-class _Pass(IterableDataset[Batch]):
-    """A sampler that does not say how many batches it has.
+class _Passes(IterableDataset[Batch]):
+    """Batches that do not say how many they are, each pass that of the next epoch.
 
     A pass may have fewer than the longest one, where samples are missing; Lightning would wait for the rest of them
     before it validates.
     """
 
-    def __init__(self, sampler: WindowSampler) -> None:
-        self._sampler = sampler
+    def __init__(self, batches: Iterable[Batch], first_epoch: int) -> None:
+        self._batches, self._epoch = batches, first_epoch
 
     def __iter__(self) -> Iterator[Batch]:
-        return iter(self._sampler)
+        if isinstance(self._batches, Rounds):
+            self._batches.begin(self._epoch)
+        self._epoch += 1
+        return iter(self._batches)
 
 
 class _Module(LightningModule):
-    def __init__(self, network: TemporalFusionTransformer, steps: int) -> None:
+    def __init__(self, network: TemporalFusionTransformer, steps: int, learning_rate: float) -> None:
         super().__init__()
         self.network = network
         self._steps = max(steps, 2)
+        self._learning_rate = learning_rate
 
     def training_step(self, batch: Batch) -> Tensor:
         return self._loss(batch)
@@ -128,15 +170,19 @@ class _Module(LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.AdamW(
-            self.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0.01, foreach=True
+            self.parameters(), lr=self._learning_rate, betas=(0.9, 0.99), weight_decay=0.01, foreach=True
         )
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, max_lr=LEARNING_RATE, total_steps=self._steps, pct_start=_WARM_UP_SHARE, cycle_momentum=False
+            optimizer,
+            max_lr=self._learning_rate,
+            total_steps=self._steps,
+            pct_start=_WARM_UP_SHARE,
+            cycle_momentum=False,
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _loss(self, batch: Batch) -> Tensor:
-        paths = self.network(batch.windows, batch.metric)
+        paths = self.network(batch.windows)
         return weighted_loss(batch.target, batch.observed, paths, batch.weight)
 
 
@@ -147,13 +193,32 @@ def _average(averaged: list[Tensor], current: list[Tensor], count: Tensor | int)
     torch._foreach_lerp_(averaged, current, 1 - decay)
 
 
+class _Checkpoint(Callback):
+    """Write, every some epochs, what fitting can go on from, whole or not at all."""
+
+    def __init__(self, path: Path, every_epochs: int) -> None:
+        self._path, self._every_epochs = path, every_epochs
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        if (trainer.current_epoch + 1) % self._every_epochs == 0:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = self._path.with_suffix(".new")
+            trainer.save_checkpoint(temporary)
+            temporary.replace(self._path)
+
+
 class _Recorder(Callback):
     """Measure each epoch, keep the best weights, and stop when validation no longer improves."""
 
     def __init__(
-        self, network: TemporalFusionTransformer, steps: int, on_epoch: Callable[[EpochRecord], None], on_step: Progress
+        self,
+        network: TemporalFusionTransformer,
+        steps: int,
+        patience: int | None,
+        on_epoch: Callable[[EpochRecord], None],
+        on_step: Progress,
     ) -> None:
-        self._network, self._steps = network, steps
+        self._network, self._steps, self._patience = network, steps, patience
         self.records: list[EpochRecord] = []
         self.best_weights: dict[str, Tensor] = {}
         self.best_epoch = 0
@@ -209,9 +274,22 @@ class _Recorder(Callback):
         )
         self.records.append(record)
         self._on_epoch(record)
-        if trainer.current_epoch - self.best_epoch >= PATIENCE_EPOCHS:
+        if self._patience is not None and trainer.current_epoch - self.best_epoch >= self._patience:
             self.stopped = True
             trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "records": [asdict(record) for record in self.records],
+            "best_weights": self.best_weights,
+            "best_epoch": self.best_epoch,
+            "best": self._best,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.records = [EpochRecord(**record) for record in state_dict["records"]]
+        self.best_weights, self.best_epoch = state_dict["best_weights"], state_dict["best_epoch"]
+        self._best = state_dict["best"]
 
 
 class _Mean:

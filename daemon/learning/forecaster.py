@@ -13,7 +13,7 @@ from daemon.domain.metric import Metric
 from daemon.domain.quantiles import QUANTILES, within_range
 from daemon.domain.ranges import bounds
 from daemon.domain.series import Float32, Panel
-from daemon.learning.history import History, metric_codes
+from daemon.learning.history import History
 from daemon.learning.network import TemporalFusionTransformer
 from daemon.learning.sampling import MINIMUM_HISTORY_STEPS
 from daemon.learning.windows import cut_windows
@@ -24,13 +24,23 @@ _SERIES_AT_ONCE = 128
 
 @dataclass(frozen=True)
 class NetworkForecaster:
-    """Forecast with a network every series of a metric that it was trained on and that has a day of history."""
+    """Forecast with a network every series of a metric that it was trained on and that has a day of history.
+
+    Attributes:
+        network: what computes the paths, in window units.
+        vocabulary: the metrics that it was trained on; None is any metric.
+        metrics: ranges by metric name.
+        zone: civil time zone of the calendar.
+        model: id that its forecasts carry.
+        source: who its forecasts say made them.
+    """
 
     network: TemporalFusionTransformer
-    vocabulary: tuple[str, ...]
+    vocabulary: tuple[str, ...] | None
     metrics: Mapping[str, Metric]
     zone: ZoneInfo
     model: str
+    source: ForecastSource = ForecastSource.MODEL
 
     def forecast(self, panel: Panel, origin: int) -> Forecast:
         """Return paths from ``origin``, using the 28 days up to it; series that it cannot serve are left out."""
@@ -41,12 +51,13 @@ class NetworkForecaster:
             chosen = rows[first : first + _SERIES_AT_ONCE]
             paths[first : first + len(chosen)] = self._paths(known.select(chosen))
         keys = tuple(known.keys[row] for row in rows)
-        return Forecast(origin, keys, paths, (ForecastSource.MODEL,) * len(keys), self.model)
+        return Forecast(origin, keys, paths, (self.source,) * len(keys), self.model)
 
     def _can_serve(self, panel: Panel) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
         seen = np.isfinite(panel.values)
         old_enough = seen[:, : -MINIMUM_HISTORY_STEPS + 1].any(axis=1)
-        in_vocabulary = np.array([key.metric in self.vocabulary for key in panel.keys], dtype=bool)
+        known = None if self.vocabulary is None else set(self.vocabulary)
+        in_vocabulary = np.array([known is None or key.metric in known for key in panel.keys], dtype=bool)
         return old_enough & seen[:, -STEPS_PER_DAY:].any(axis=1) & in_vocabulary
 
     def _paths(self, panel: Panel) -> Float32:
@@ -55,7 +66,7 @@ class NetworkForecaster:
         rows = torch.arange(len(panel.keys), device=device)
         with torch.inference_mode():
             windows = cut_windows(history, rows, torch.full_like(rows, history.columns - 1))
-            paths = self.network(windows, metric_codes(panel.keys, self.vocabulary).to(device))
+            paths = self.network(windows)
             z = windows.centre[:, None, None] + windows.scale[:, None, None] * paths
             values = history.in_units(z, rows).cpu().numpy()
         return within_range(values, *bounds(panel, self.metrics))

@@ -1,7 +1,7 @@
 """Batches of windows for training and validation."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,6 +14,7 @@ from daemon.learning.loss import window_weight
 from daemon.learning.windows import Windows, cut_targets, cut_windows
 
 MINIMUM_HISTORY_STEPS = STEPS_PER_DAY
+_PASSES_PER_EPOCH = 1000
 
 
 class Batch(NamedTuple):
@@ -21,21 +22,21 @@ class Batch(NamedTuple):
 
     Attributes:
         windows: the network's inputs.
-        metric: ``(windows,)`` metric codes.
+        rows: ``(windows,)`` series of the history.
         target: ``(windows, HORIZON_STEPS)`` in window units.
         observed: ``(windows, HORIZON_STEPS)`` bool.
         weight: ``(windows,)``.
     """
 
     windows: Windows
-    metric: Tensor
+    rows: Tensor
     target: Tensor
     observed: Tensor
     weight: Tensor
 
 
 class WindowSampler(IterableDataset[Batch]):
-    """All windows whose targets lie in a span, in batches; shuffled, at origins redrawn in each pass if ``generator``.
+    """All windows whose targets lie in a span, in batches; with a seed shuffled, and at new origins in each pass.
 
     Constant series, and windows without a sample in the day before or among the targets, are left out.
     """
@@ -43,25 +44,24 @@ class WindowSampler(IterableDataset[Batch]):
     def __init__(
         self,
         history: History,
-        metric: Tensor,
         span: tuple[int, int],
         stride: int,
         batch_size: int,
-        generator: torch.Generator | None = None,
+        seed: int | None = None,
     ) -> None:
         """Sample windows.
 
         Args:
             history: the series.
-            metric: ``(series,)`` metric codes.
             span: first and last column that may be a target; the seasonal error of the weights is measured before it
                 ends.
             stride: steps between the origins of a series, at most HORIZON_STEPS.
             batch_size: windows per batch.
-            generator: source of the order and the offsets; None keeps both fixed.
+            seed: of the order and the offsets; None keeps both fixed.
         """
-        self._history, self._metric, self._stride, self._batch_size = history, metric, stride, batch_size
-        self._generator = generator
+        self._history, self._stride, self._batch_size = history, stride, batch_size
+        self._seed = seed
+        self.passes = 0
         self._seasonal_error = history.seasonal_error(span[1] + 1)
         self._rows = torch.nonzero(_varies(history, span[1])).flatten().cpu()
         self._first = max(span[0] - 1, LOOKBACK_STEPS + MINIMUM_HISTORY_STEPS)
@@ -70,12 +70,13 @@ class WindowSampler(IterableDataset[Batch]):
     def __len__(self) -> int:
         """Return the number of batches of the longest pass."""
         # at offset 1 no inner origin is the first or the last one, so there are most
-        windows = len(self._rows) * len(self._origins(0 if self._generator is None else 1))
+        windows = len(self._rows) * len(self._origins(0 if self._seed is None else 1))
         return math.ceil(windows / self._batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield the batches of one pass."""
-        generator = self._generator
+        """Yield the batches of one pass; which ones follows from the seed and ``passes``, how many were begun."""
+        generator = None if self._seed is None else torch.Generator().manual_seed(self._seed + self.passes)
+        self.passes += 1
         offsets = [0] * len(self._rows)
         if generator is not None:
             offsets = torch.randint(self._stride, (len(self._rows),), generator=generator).tolist()
@@ -104,7 +105,40 @@ class WindowSampler(IterableDataset[Batch]):
         z, observed = cut_targets(self._history, rows, origins)
         target = (z - windows.centre[:, None]) / windows.scale[:, None]
         weight = window_weight(windows.scale, self._seasonal_error[rows])
-        return Batch(windows, self._metric[rows], torch.where(observed, target, 0.0), observed, weight)
+        return Batch(windows, rows, torch.where(observed, target, 0.0), observed, weight)
+
+
+class Rounds(IterableDataset[Batch]):
+    """Several samplers in turn, each giving its share of every round, until each has been through once."""
+
+    def __init__(self, shares: Sequence[tuple[WindowSampler, int]]) -> None:
+        self.shares = tuple((sampler, share) for sampler, share in shares if len(sampler))
+
+    def __len__(self) -> int:
+        """Return how many batches a pass has at most."""
+        rounds = max((math.ceil(len(sampler) / share) for sampler, share in self.shares), default=-1)
+        # one more, as the longest one is known to have ended only when it is asked again
+        return (rounds + 1) * sum(share for _, share in self.shares)
+
+    def begin(self, epoch: int) -> None:
+        """Let the next pass be that of ``epoch``, whatever was drawn before."""
+        for sampler, _ in self.shares:
+            sampler.passes = epoch * _PASSES_PER_EPOCH
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the batches of one pass; those of a shorter sampler come again, at new origins."""
+        passes = [iter(sampler) for sampler, _ in self.shares]
+        ended = [False] * len(passes)
+        while not all(ended):
+            for position, (sampler, share) in enumerate(self.shares):
+                for _ in range(share):
+                    batch = next(passes[position], None)
+                    if batch is None:
+                        ended[position] = True
+                        passes[position] = iter(sampler)
+                        batch = next(passes[position], None)
+                    if batch is not None:
+                        yield batch
 
 
 def _varies(history: History, until: int) -> Tensor:

@@ -12,25 +12,29 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import lightning
+import numpy as np
 import torch
 
 from daemon.domain.errors import NotEnoughHistory
-from daemon.domain.forecast import ForecastSource
 from daemon.domain.grid import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_HOUR, as_text
 from daemon.domain.levels import MINIMUM_HOURS, Level
 from daemon.domain.metric import Metric
 from daemon.domain.series import GENERIC_PROFILE, Panel
 from daemon.learning.artifact import versions, write_network
 from daemon.learning.evaluation import Evaluation, evaluate
-from daemon.learning.fitting import EpochRecord, Fit, Progress, fit
+from daemon.learning.fitting import EpochRecord, Fit, Plan, Progress, fit
 from daemon.learning.forecaster import NetworkForecaster
-from daemon.learning.history import LOOKBACK_STEPS, History, metric_codes
+from daemon.learning.history import LOOKBACK_STEPS, History
 from daemon.learning.memory import keep_freed_memory
+from daemon.learning.mixing import mixed
 from daemon.learning.network import Architecture, TemporalFusionTransformer
 from daemon.learning.samples import write_samples
-from daemon.learning.sampling import WindowSampler
+from daemon.learning.sampling import Rounds, WindowSampler
 
 BATCH_SIZE = 256
+LEARNING_RATE = 1e-2
+_TUNING_RATE = 3e-3
+_REAL_SHARE, _MIXED_SHARE = 2, 1
 _VALIDATION_STRIDE = 24
 _LARGEST_HELD_SHARE = 1 / 7
 
@@ -49,7 +53,6 @@ class TrainedModel:
     """A network with everything that goes into its directory."""
 
     network: TemporalFusionTransformer
-    architecture: Architecture
     vocabulary: tuple[str, ...]
     zone: ZoneInfo
     panel: Panel
@@ -65,7 +68,7 @@ class TrainedModel:
     def write(self, folder: Path) -> None:
         """Write the model's files into ``folder``."""
         profiles = tuple(sorted({*self.panel.profiles.values(), GENERIC_PROFILE}))
-        write_network(folder, self.network, self.architecture, self.vocabulary, profiles, self.zone)
+        write_network(folder, self.network, self.vocabulary, profiles, self.zone)
         lines = [json.dumps(asdict(record)) + "\n" for record in self.fit.records]
         (folder / "epochs.jsonl").write_text("".join(lines), encoding="utf-8")
         info = json.dumps(self.info, indent=2, allow_nan=False) + "\n"
@@ -83,6 +86,8 @@ def train(
     seed: int = 0,
     epochs: int | None = None,
     force: bool = False,
+    start: TemporalFusionTransformer | None = None,
+    checkpoint: Path | None = None,
     on_epoch: Callable[[EpochRecord], None] = lambda record: None,
     on_step: Progress = lambda epoch, step, steps: None,
 ) -> TrainedModel:
@@ -96,6 +101,8 @@ def train(
         seed: seed of the weights, the origins and the order.
         epochs: passes at most, instead of the level's.
         force: train even on less than a week.
+        start: network whose weights training starts from; None is afresh.
+        checkpoint: file that training writes, and goes on from if it is there: the result is the same.
         on_epoch: called as each epoch ends.
         on_step: called after each step.
 
@@ -115,23 +122,36 @@ def train(
     spans = split(panel, level)
     history = History.from_panel(panel, zone, panel.start + (spans.training - 1) * STEP_SECONDS).to(_device())
     vocabulary = tuple(sorted({key.metric for key in panel.keys}))
-    metric = metric_codes(panel.keys, vocabulary).to(history.z.device)
-    architecture = Architecture(len(vocabulary))
-    network = TemporalFusionTransformer(architecture)
-    sampler = _sampler(history, metric, (0, spans.training), level.stride_steps, torch.Generator().manual_seed(seed))
-    validation = _sampler(history, metric, (spans.training, spans.validation), _VALIDATION_STRIDE, None)
-    if not len(sampler) or not len(validation):
+    network = TemporalFusionTransformer(Architecture() if start is None else start.architecture)
+    if start is not None:
+        network.load_state_dict(start.state_dict())
+    training = Rounds(
+        [
+            (_sampler(history, (0, spans.training), level.stride_steps, seed), _REAL_SHARE),
+            (_sampler(_mixed(panel, spans, zone, seed), (0, spans.training), level.stride_steps, seed), _MIXED_SHARE),
+        ]
+    )
+    validation = _sampler(history, (spans.training, spans.validation), _VALIDATION_STRIDE, None)
+    if not len(training) or not len(validation):
         raise NotEnoughHistory(
             f"{hours:.1f} h of {len(panel.keys)} series give no window to train and validate on: "
             "two days are needed, and some series that is not constant"
         )
-    fitted = fit(network, sampler, validation, epochs or level.epochs, on_epoch, on_step)
+    plan = Plan(
+        epochs or level.epochs,
+        LEARNING_RATE if start is None else _TUNING_RATE,
+        accumulate=level.accumulate_batches,
+        mixed_precision=level.mixed_precision,
+        checkpoint=checkpoint,
+        checkpoint_every_epochs=level.checkpoint_every_epochs,
+    )
+    fitted = fit(network, training, validation, plan, on_epoch, on_step)
     seconds = time.perf_counter() - started
-    forecaster = NetworkForecaster(network, vocabulary, metrics, zone, ForecastSource.MODEL)
+    forecaster = NetworkForecaster(network, vocabulary, metrics, zone, "")
     held_from = spans.validation if spans.end > spans.validation else spans.training
     measured = evaluate(forecaster, panel, _time(panel, held_from - 1), panel.end)
     info = _info(panel, level, fitted, measured, network, seconds, seed, _latency_ms(forecaster, panel))
-    return TrainedModel(network, architecture, vocabulary, zone, panel, metrics, spans, fitted, info)
+    return TrainedModel(network, vocabulary, zone, panel, metrics, spans, fitted, info)
 
 
 def last_hours(panel: Panel, hours: int) -> Panel:
@@ -149,11 +169,14 @@ def split(panel: Panel, level: Level) -> Spans:
     return Spans(panel.steps - test - validation, panel.steps - test, panel.steps)
 
 
-def _sampler(
-    history: History, metric: torch.Tensor, span: tuple[int, int], stride: int, generator: torch.Generator | None
-) -> WindowSampler:
+def _sampler(history: History, span: tuple[int, int], stride: int, seed: int | None) -> WindowSampler:
     first, last = span[0] + LOOKBACK_STEPS, span[1] + LOOKBACK_STEPS - 1
-    return WindowSampler(history, metric, (first, last), stride, BATCH_SIZE, generator)
+    return WindowSampler(history, (first, last), stride, BATCH_SIZE, seed)
+
+
+def _mixed(panel: Panel, spans: Spans, zone: ZoneInfo, seed: int) -> History:
+    known = panel.between(panel.start, _time(panel, spans.training - 1))
+    return History.from_panel(mixed(known, np.random.default_rng(seed)), zone).to(_device())
 
 
 def _device() -> torch.device:

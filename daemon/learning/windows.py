@@ -15,13 +15,16 @@ PATCHES = HORIZON_STEPS // PATCH_STEPS
 ENCODER_STEPS = 96
 ENCODER_SIZES = (PATCH_STEPS, PATCH_STEPS, 8, 1)
 DECODER_SIZES = (PATCH_STEPS, PATCH_STEPS, PATCH_STEPS, len(QUANTILES), len(QUANTILES), 8, 4)
-STATIC_SIZE = 31
-BASELINES = 11
+STATIC_SIZE = 31 + 3 * len(QUANTILES)
+BASELINES = 14
 
 _RECENT_STEPS = STEPS_PER_WEEK + STEPS_PER_DAY
 _SLOT_MARGIN = PATCH_STEPS // 2
 _SMALLEST_SCALE = 0.002
 _DECAY_STEPS = 3.0
+_ERROR_STRIDE = 3
+_CHANGE_STRIDE = 12
+_CHANGE_STEPS = (3, 24, 93)
 
 
 class Windows(NamedTuple):
@@ -33,8 +36,8 @@ class Windows(NamedTuple):
         encoder: ``(windows, 16, 21)``: z, its week mean, calendar, observed share of each past patch.
         decoder: ``(windows, 16, 44)``: z a day and a week before, week mean, slot quantiles of the last 7 days and of
             the last 4 weeks, calendar, position of each future patch.
-        static: ``(windows, 31)``.
-        baselines: ``(windows, 16, 6, 11, quantiles)`` quantile forecasts that the head mixes, in window units.
+        static: ``(windows, 52)``.
+        baselines: ``(windows, 16, 6, 14, quantiles)`` quantile forecasts that the head mixes, in window units.
         centre: ``(windows,)`` in z.
         scale: ``(windows,)`` in z, above 0.
     """
@@ -65,8 +68,28 @@ class _Recent:
     def in_window_or(self, z: Tensor, otherwise: Tensor) -> Tensor:
         return torch.where(torch.isfinite(z), self.in_window(z), otherwise)
 
+    def spread_of(self, differences: Tensor) -> Tensor:
+        return masked_quantiles(differences).nan_to_num(0.0) / self.scale[:, None]
+
     def quantiles(self, steps: int) -> Tensor:
         return masked_quantiles(torch.where(self.observed[:, -steps:], self.z[:, -steps:], torch.nan))
+
+
+class _Measured(NamedTuple):
+    """What baselines are made of, in window units; slots are ``(windows, 16, quantiles)``, points ``(windows, 96)``."""
+
+    last: Tensor
+    half_hour: Tensor
+    day: Tensor
+    three_hours: Tensor
+    slots_days: Tensor
+    slots_weeks: Tensor
+    points: tuple[Tensor, Tensor, Tensor]
+    shift_hour: Tensor
+    shift_day: Tensor
+    errors_of_mean: Tensor
+    errors_of_day: Tensor
+    changes: Tensor
 
 
 def cut_windows(history: History, rows: Tensor, origins: Tensor) -> Windows:
@@ -79,13 +102,24 @@ def cut_windows(history: History, rows: Tensor, origins: Tensor) -> Windows:
     lag_day = recent.in_window(_at(history.z, rows, origins + 1 - STEPS_PER_DAY))
     lag_week = recent.in_window(_at(history.z, rows, origins + 1 - STEPS_PER_WEEK))
     week_mean = recent.in_window(_at(history.week_mean, rows, origins + 1))
-    shift_hour, shift_day = _shift(recent, STEPS_PER_HOUR), _shift(recent, STEPS_PER_DAY)
-    points = (lag_day, lag_week, week_mean)
+    made = _Measured(
+        recent.in_window(recent.z[:, -1:])[:, 0],
+        recent.in_window(recent.z[:, -PATCH_STEPS:]).mean(1),
+        day,
+        three_hours,
+        slots_days,
+        slots_weeks,
+        (lag_day, lag_week, week_mean),
+        _shift(recent, STEPS_PER_HOUR),
+        _shift(recent, STEPS_PER_DAY),
+        *_errors(recent),
+        torch.stack([_change(recent, steps) for steps in _CHANGE_STEPS], dim=1),
+    )
     return Windows(
         _encoder(history, recent, origins),
-        _decoder(history, origins, points, slots_days, slots_weeks),
-        _static(recent, day, three_hours, shift_hour, shift_day),
-        _baselines(recent, day, three_hours, slots_days, slots_weeks, points, shift_hour),
+        _decoder(history, origins, made),
+        _static(recent, made),
+        _baselines(made),
         recent.centre,
         recent.scale,
     )
@@ -156,6 +190,25 @@ def _slot_quantiles(history: History, rows: Tensor, origins: Tensor, period: int
     return masked_quantiles(torch.cat(days, dim=-1))
 
 
+def _errors(recent: _Recent) -> tuple[Tensor, Tensor]:
+    """Return quantiles of the week's distances from the week mean and from the day before, in window units."""
+    z, seen = recent.z[:, STEPS_PER_DAY:], recent.observed[:, STEPS_PER_DAY:]
+    mean = recent.week_mean[:, STEPS_PER_DAY:]
+    of_mean = torch.where(seen & torch.isfinite(mean), z - mean, torch.nan)
+    both = seen & recent.observed[:, :-STEPS_PER_DAY]
+    of_day = torch.where(both, z - recent.z[:, :-STEPS_PER_DAY], torch.nan)
+    return recent.spread_of(of_mean[:, ::_ERROR_STRIDE]), recent.spread_of(of_day[:, ::_ERROR_STRIDE])
+
+
+def _change(recent: _Recent, steps: int) -> Tensor:
+    """Return quantiles of the change over ``steps`` from a half hour's mean, over the week, in window units."""
+    z, seen = recent.z[:, STEPS_PER_DAY:], recent.observed[:, STEPS_PER_DAY:]
+    half_hours = z[:, :-steps].unfold(1, PATCH_STEPS, _CHANGE_STRIDE).mean(-1)
+    count, last = half_hours.shape[1], PATCH_STEPS - 1
+    both = seen[:, last::_CHANGE_STRIDE][:, :count] & seen[:, last + steps :: _CHANGE_STRIDE][:, :count]
+    return recent.spread_of(torch.where(both, z[:, last + steps :: _CHANGE_STRIDE][:, :count] - half_hours, torch.nan))
+
+
 def _shift(recent: _Recent, steps: int) -> Tensor:
     known = recent.observed[:, -steps:] & torch.isfinite(recent.week_mean[:, -steps:])
     return _mean(recent.z[:, -steps:] - recent.week_mean[:, -steps:], known) / recent.scale
@@ -174,21 +227,19 @@ def _encoder(history: History, recent: _Recent, origins: Tensor) -> Tensor:
     return torch.cat([_patches(z), _patches(week_mean), calendar, observed], dim=-1)
 
 
-def _decoder(
-    history: History, origins: Tensor, points: tuple[Tensor, ...], slots_days: Tensor, slots_weeks: Tensor
-) -> Tensor:
+def _decoder(history: History, origins: Tensor, made: _Measured) -> Tensor:
     steps = torch.arange(3, HORIZON_STEPS + 1, PATCH_STEPS, device=origins.device)
     calendar = history.calendar[origins[:, None] + steps]
     share = steps / HORIZON_STEPS
     position = torch.stack([share, share**2, torch.exp(-steps / 6.0), torch.exp(-steps / 24.0)], dim=-1)
-    parts = [torch.asinh(_patches(point)) for point in points]
+    parts = [_patches(point) for point in made.points] + [made.slots_days, made.slots_weeks]
     return torch.cat(
-        [*parts, torch.asinh(slots_days), torch.asinh(slots_weeks), calendar, position.expand(len(origins), -1, -1)],
+        [torch.asinh(torch.cat(parts, dim=-1)), calendar, position.expand(len(origins), -1, -1)],
         dim=-1,
     )
 
 
-def _static(recent: _Recent, day: Tensor, three_hours: Tensor, shift_hour: Tensor, shift_day: Tensor) -> Tensor:
+def _static(recent: _Recent, made: _Measured) -> Tensor:
     z, seen, scale = recent.z, recent.observed, recent.scale
     reals = []
     for steps in (STEPS_PER_HOUR, 6 * STEPS_PER_HOUR, STEPS_PER_DAY, STEPS_PER_WEEK):
@@ -204,38 +255,43 @@ def _static(recent: _Recent, day: Tensor, three_hours: Tensor, shift_hour: Tenso
     for steps in (6 * STEPS_PER_HOUR, STEPS_PER_WEEK):
         mean = recent.in_window(_mean(z[:, -steps:], seen[:, -steps:]))
         reals.append(torch.where(seen[:, -steps:].any(1), mean, 0.0))
-    reals += [shift_hour, shift_day]
-    scaled = torch.asinh(torch.cat([torch.stack(reals, dim=1), day, three_hours], dim=1))
+    reals += [made.shift_hour, made.shift_day]
+    spreads = (made.day, made.three_hours, made.errors_of_mean, made.errors_of_day, made.changes[:, 1])
+    scaled = torch.asinh(torch.cat([torch.stack(reals, dim=1), *spreads], dim=1))
     share = seen[:, -STEPS_PER_WEEK:].float().mean(1)
     return torch.cat([scaled, torch.stack([scale.log(), recent.centre, share], dim=1)], dim=1)
 
 
-def _baselines(
-    recent: _Recent,
-    day: Tensor,
-    three_hours: Tensor,
-    slots_days: Tensor,
-    slots_weeks: Tensor,
-    points: tuple[Tensor, ...],
-    shift_hour: Tensor,
-) -> Tensor:
-    windows, quantiles = len(day), len(QUANTILES)
-    last = recent.in_window(recent.z[:, -1:])[:, 0]
-    half_hour = recent.in_window(recent.z[:, -PATCH_STEPS:]).mean(1)
-    step = torch.arange(1, HORIZON_STEPS + 1, device=day.device)
-    decaying = (last - three_hours[:, MEDIAN])[:, None] * torch.exp(-step / _DECAY_STEPS)
-    full = (windows, PATCHES, PATCH_STEPS, quantiles)
-    return torch.stack(
-        [
-            last.view(-1, 1, 1, 1).expand(full),
-            half_hour.view(-1, 1, 1, 1).expand(full),
-            day[:, None, None].expand(full),
-            three_hours[:, None, None].expand(full),
-            slots_days[:, :, None].expand(full),
-            slots_weeks[:, :, None].expand(full),
-            *(_patches(point)[..., None].expand(full) for point in points),
-            (slots_days + shift_hour.view(-1, 1, 1))[:, :, None].expand(full),
-            _patches(decaying)[..., None] + three_hours[:, None, None],
-        ],
-        dim=-2,
+def _baselines(made: _Measured) -> Tensor:
+    lag_day, _, week_mean = made.points
+    step = torch.arange(1, HORIZON_STEPS + 1, device=made.day.device)
+    decaying = (made.last - made.three_hours[:, MEDIAN])[:, None] * torch.exp(-step / _DECAY_STEPS)
+    level = made.half_hour.view(-1, 1, 1, 1)
+    full = (len(made.day), PATCHES, PATCH_STEPS, len(QUANTILES))
+    baselines = (
+        made.last.view(-1, 1, 1, 1),
+        level,
+        made.day[:, None, None],
+        made.three_hours[:, None, None],
+        made.slots_days[:, :, None],
+        made.slots_weeks[:, :, None],
+        *(_patches(point)[..., None] for point in made.points),
+        (made.slots_days + made.shift_hour.view(-1, 1, 1))[:, :, None],
+        _patches(week_mean + made.shift_day[:, None])[..., None] + made.errors_of_mean[:, None, None],
+        _patches(lag_day)[..., None] + made.errors_of_day[:, None, None],
+        level + _by_patch(made.changes)[:, :, None],
+        _patches(decaying)[..., None] + made.three_hours[:, None, None],
     )
+    return torch.stack([baseline.expand(full) for baseline in baselines], dim=-2)
+
+
+def _by_patch(changes: Tensor) -> Tensor:
+    """Return changes over _CHANGE_STEPS as changes to the middle of each patch, ``(windows, 16, quantiles)``.
+
+    Linear in the square root of time, as the spread of a random walk grows.
+    """
+    at = (torch.arange(PATCHES, device=changes.device) * PATCH_STEPS + PATCH_STEPS / 2).sqrt()
+    knots = torch.tensor(_CHANGE_STEPS, device=changes.device).sqrt()
+    upper = torch.searchsorted(knots, at).clamp(1, len(_CHANGE_STEPS) - 1)
+    share = ((at - knots[upper - 1]) / (knots[upper] - knots[upper - 1]))[:, None]
+    return changes[:, upper - 1].lerp(changes[:, upper], share)

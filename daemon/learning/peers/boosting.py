@@ -99,11 +99,11 @@ def _training_rows(
     metric = metric_codes(panel.keys, vocabulary)
     generator = torch.Generator().manual_seed(seed)
     span = (LOOKBACK_STEPS, history.columns - 1)
-    sampler = WindowSampler(history, metric, span, _STRIDE, _BATCH, generator)
+    sampler = WindowSampler(history, span, _STRIDE, _BATCH, seed)
     per_window = max(1, min(HORIZON_STEPS, round(_ROWS / max(1, len(sampler) * _BATCH))))
     parts = []
     for batch in sampler:
-        features = _features(batch.windows, batch.metric)
+        features = _features(batch.windows, metric[batch.rows])
         steps = torch.rand(len(features), HORIZON_STEPS, generator=generator).argsort(1)[:, :per_window].numpy()
         chosen = np.arange(len(features))[:, None], steps
         seen = batch.observed.numpy()[chosen]

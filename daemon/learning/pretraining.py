@@ -1,0 +1,118 @@
+"""One network for all fleets, trained on many."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import torch
+
+from daemon.domain.errors import NotEnoughHistory
+from daemon.domain.grid import STEPS_PER_DAY, as_text
+from daemon.domain.series import Panel
+from daemon.learning.artifact import versions, write_network
+from daemon.learning.fitting import EpochRecord, Fit, Plan, Progress, fit
+from daemon.learning.history import LOOKBACK_STEPS, History
+from daemon.learning.memory import keep_freed_memory
+from daemon.learning.mixing import mixed
+from daemon.learning.network import Architecture, TemporalFusionTransformer
+from daemon.learning.sampling import Rounds, WindowSampler
+from daemon.learning.training import BATCH_SIZE, LEARNING_RATE, fingerprint
+
+PRETRAINING_FILE = "pretraining.json"
+_STRIDE_STEPS = 96
+_VALIDATION_STEPS = 3 * STEPS_PER_DAY
+_VALIDATION_STRIDE = 48
+_FEWEST_DAYS = 8
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A network for all fleets, with the record of what it was made from."""
+
+    network: TemporalFusionTransformer
+    fit: Fit
+    record: Mapping[str, Any]
+
+    def write(self, folder: Path) -> None:
+        """Write the network, its epochs and what it was made from into ``folder``."""
+        write_network(folder, self.network, None, (), ZoneInfo("UTC"))
+        lines = [json.dumps(asdict(record)) + "\n" for record in self.fit.records]
+        (folder / "epochs.jsonl").write_text("".join(lines), encoding="utf-8")
+        (folder / PRETRAINING_FILE).write_text(json.dumps(self.record, indent=2) + "\n", encoding="utf-8")
+
+
+def pretrain(
+    fleets: Mapping[str, Panel],
+    zone: ZoneInfo,
+    *,
+    epochs: int,
+    seed: int = 0,
+    on_epoch: Callable[[EpochRecord], None] = lambda record: None,
+    on_step: Progress = lambda epoch, step, steps: None,
+) -> Pretrained:
+    """Train a network on all ``fleets`` alike, however large each is; the last three days of each choose the epoch.
+
+    Args:
+        fleets: by name; a file's name is enough.
+        zone: civil time zone of all of them.
+        epochs: passes over the largest fleet.
+        seed: seed of the weights, the mixed series, the origins and the order.
+        on_epoch: called as each epoch ends.
+        on_step: called after each step.
+
+    Raises:
+        NotEnoughHistory: a fleet has less than eight days.
+    """
+    keep_freed_memory()
+    torch.manual_seed(seed)
+    generator = np.random.default_rng(seed)
+    shares, held = [], []
+    for name, panel in fleets.items():
+        if panel.steps < _FEWEST_DAYS * STEPS_PER_DAY:
+            days = panel.steps / STEPS_PER_DAY
+            raise NotEnoughHistory(
+                f"{name}: {days:.1f} days of history, pretraining needs {_FEWEST_DAYS}; leave it out"
+            )
+        last = panel.steps - _VALIDATION_STEPS
+        known = panel.between(panel.start, int(panel.timestamps[last - 1]))
+        history = History.from_panel(panel, zone, int(known.timestamps[-1]))
+        shares += [(_sampler(history, 0, last, seed), 1), (_sampler(_mixed(known, zone, generator), 0, last, seed), 1)]
+        span = (LOOKBACK_STEPS + last, LOOKBACK_STEPS + panel.steps - 1)
+        held.append((WindowSampler(history, span, _VALIDATION_STRIDE, BATCH_SIZE), 1))
+    network = TemporalFusionTransformer(Architecture())
+    plan = Plan(epochs, LEARNING_RATE, patience_epochs=None)
+    fitted = fit(network, Rounds(shares), Rounds(held), plan, on_epoch, on_step)
+    record = {
+        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "made_by": "forewarn pretrain",
+        "epochs": len(fitted.records),
+        "best_epoch": fitted.best_epoch,
+        "seed": seed,
+        "fleets": [
+            {
+                "name": name,
+                "servers": len({key.server for key in panel.keys}),
+                "metrics": sorted({key.metric for key in panel.keys}),
+                "from": as_text(panel.start),
+                "to": as_text(panel.end),
+                "fingerprint": fingerprint(panel),
+            }
+            for name, panel in fleets.items()
+        ],
+        "versions": versions(),
+    }
+    return Pretrained(network, fitted, record)
+
+
+def _mixed(panel: Panel, zone: ZoneInfo, generator: np.random.Generator) -> History:
+    return History.from_panel(mixed(panel, generator), zone)
+
+
+def _sampler(history: History, first: int, last: int, seed: int) -> WindowSampler:
+    span = (LOOKBACK_STEPS + first, LOOKBACK_STEPS + last - 1)
+    return WindowSampler(history, span, _STRIDE_STEPS, BATCH_SIZE, seed)
