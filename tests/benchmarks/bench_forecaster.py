@@ -1,0 +1,177 @@
+"""How fast and how good forewarn's network is beside stock pytorch-forecasting, with the same number of threads.
+
+``python -m tests.benchmarks.bench_forecaster small`` runs all of it on next to nothing, to see that it works.
+"""
+
+import os
+import statistics
+import sys
+import time
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+import torch
+
+from daemon.domain.grid import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_HOUR
+from daemon.domain.levels import LEVELS, LevelName
+from daemon.domain.ports import Forecaster
+from daemon.domain.scores import coverage, relative_loss
+from daemon.domain.series import Panel
+from daemon.learning.evaluation import score
+from daemon.learning.seasonal_naive import SeasonalNaive
+from daemon.learning.training import TrainedModel, train
+from tests.benchmarks import stock
+from tests.benchmarks.fleets import full_fleet
+
+DEMO = LEVELS[LevelName.DEMO]
+WARM_UP_STEPS = 2
+_EVERY_STEPS = 48
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured.
+
+    Attributes:
+        servers: servers to train on, 14 metrics each.
+        held_out_hours: after the week of training; neither side sees them before it is scored on them.
+        rounds: how often the training of each side is measured, in turns.
+        steps: stock's training steps in a round, after those of the warm-up.
+        fleets: servers to forecast, and how often stock does it, at most as often as forewarn.
+        history_hours: history that a forecast starts from.
+        repeats: how often forewarn forecasts each fleet, after one warm-up.
+        seconds: of the longer training at equal time.
+    """
+
+    servers: int = 20
+    held_out_hours: int = 48
+    rounds: int = 3
+    steps: int = 15
+    fleets: tuple[tuple[int, int], ...] = ((160, 3), (1000, 1))
+    history_hours: int = 672
+    repeats: int = 5
+    seconds: float = 60
+
+
+SMALL = Sizes(servers=3, held_out_hours=12, rounds=1, steps=2, fleets=((4, 2),), repeats=2, seconds=6)
+
+
+def main(sizes: Sizes | None = None) -> None:
+    """Print the table."""
+    sizes = sizes or Sizes()
+    # forewarn has chosen them by now, unless the environment did; but torch was loaded before that
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    week = full_fleet(sizes.servers, DEMO.data_hours + sizes.held_out_hours)
+    cut = week.start + (DEMO.data_hours * STEPS_PER_HOUR - 1) * STEP_SECONDS
+    print(f"{sizes.servers} servers x {len(week.keys) // sizes.servers} metrics x {DEMO.data_hours} h to train on; "
+          f"{torch.get_num_threads()} thread(s) each; torch {torch.__version__}")  # fmt: skip
+    print(f"{'':52}{'forewarn':>10}{'stock':>10}{'ratio':>8}")
+    demo = _training(week.between(week.start, cut), sizes)
+    _forecasting(demo.forecaster("forewarn"), sizes)
+    _equal_time(week, cut, demo, sizes)
+
+
+def _training(panel: Panel, sizes: Sizes) -> TrainedModel:
+    windows = stock.data_set(panel)
+    networks = [stock.network_for(windows, size) for size in (stock.HIDDEN_SIZE, stock.TUTORIAL_SIZE)]
+    ours: list[float] = []
+    theirs: list[list[float]] = [[] for _ in networks]
+    for number in range(sizes.rounds):
+        _say(f"training, round {number + 1} of {sizes.rounds}")
+        demo = train(panel, {}, ZoneInfo("UTC"), DEMO)
+        ours.append(demo.fit.records[-1].samples_per_second)
+        for network, rates in zip(networks, theirs, strict=True):
+            rates.append(_stock_rate(network, windows, sizes.steps))
+    for network, rates in zip(networks, theirs, strict=True):
+        label = f"training, windows/s; parameters {_parameters(demo.network)} : {_parameters(network)}"
+        rate, peer = statistics.median(ours), statistics.median(rates)
+        _row(label, f"{rate:,.0f}", f"{peer:,.0f}", rate / peer, "target ≥ 6")
+    return demo
+
+
+def _stock_rate(network: stock.TemporalFusionTransformer, windows: stock.TimeSeriesDataSet, steps: int) -> float:
+    ends = stock.fit(network, windows, steps=WARM_UP_STEPS + steps).ends
+    return steps * stock.BATCH_SIZE * len(windows.target_names) / (ends[-1] - ends[WARM_UP_STEPS - 1])
+
+
+def _parameters(network: torch.nn.Module) -> str:
+    return f"{sum(parameter.numel() for parameter in network.parameters()) / 1000:.0f}k"
+
+
+def _forecasting(ours: Forecaster, sizes: Sizes) -> None:
+    for servers, stock_runs in sizes.fleets:
+        _say(f"forecasting {servers} servers: simulating")
+        panel = full_fleet(servers, sizes.history_hours)
+        # untrained: the time does not depend on the weights
+        recent = panel.between(panel.end - (stock.ENCODER_STEPS + HORIZON_STEPS - 1) * STEP_SECONDS, panel.end)
+        theirs = stock.StockForecaster(stock.network_for(stock.data_set(recent)))
+        _seconds(ours, panel)
+        own, peer = [], []
+        for number in range(sizes.repeats):
+            _say(f"forecasting {servers} servers, run {number + 1}")
+            own.append(_seconds(ours, panel))
+            if number < stock_runs:
+                peer.append(_seconds(theirs, panel))
+        seconds, others = statistics.median(own), statistics.median(peer)
+        target = {160: "target < 0.4 s, ≥ 8", 1000: "target < 3 s"}.get(servers, "")
+        label = f"forecast of {servers} servers, s; medians of {len(own)} : {len(peer)}"
+        _row(label, f"{seconds:.2f}", f"{others:.2f}", others / seconds, target)
+
+
+def _seconds(forecaster: Forecaster, panel: Panel) -> float:
+    started = time.perf_counter()
+    made = forecaster.forecast(panel, panel.end)
+    seconds = time.perf_counter() - started
+    if len(made.keys) != len(panel.keys):
+        raise RuntimeError(f"{forecaster!r:.60} forecast {len(made.keys)} of {len(panel.keys)} series")
+    return seconds
+
+
+def _equal_time(week: Panel, cut: int, demo: TrainedModel, sizes: Sizes) -> None:
+    panel = week.between(week.start, cut)
+    _compare(week, cut, demo, _training_seconds(demo))
+    epochs = max(2, round(sizes.seconds / _training_seconds(demo)))
+    _say(f"training of {epochs} epochs")
+    longer = train(panel, {}, ZoneInfo("UTC"), DEMO, epochs=epochs)
+    _compare(week, cut, longer, max(sizes.seconds, _training_seconds(longer)))
+
+
+def _training_seconds(model: TrainedModel) -> float:
+    seconds: float = model.info["training_time_hours"] * 3600
+    return seconds
+
+
+def _compare(week: Panel, cut: int, model: TrainedModel, seconds: float) -> None:
+    _say(f"training stock for {seconds:.0f} s")
+    theirs, stock_seconds = _stock_after(week.between(week.start, cut), seconds)
+    origins = range(cut, week.end - HORIZON_STEPS * STEP_SECONDS + 1, _EVERY_STEPS * STEP_SECONDS)
+    _say(f"scoring {len(origins)} origins")
+    forecasters = {"forewarn": model.forecaster("forewarn"), "stock": theirs, "naive": SeasonalNaive({})}
+    sums = score(forecasters, week, origins).sums
+    after = f"after {_training_seconds(model):.0f} : {stock_seconds:.0f} s"
+    loss, peer = (relative_loss(sums[name], sums["naive"]) for name in ("forewarn", "stock"))
+    _row(f"loss to seasonal naive's, {after}", f"{loss:.3f}", f"{peer:.3f}", peer / loss)
+    inside = {name: coverage(each)["80"] for name, each in sums.items()}
+    naive = f"naive {inside['naive']:.3f}"
+    _row(f"inside the 80 % interval, {after}", f"{inside['forewarn']:.3f}", f"{inside['stock']:.3f}", None, naive)
+
+
+def _stock_after(panel: Panel, seconds: float) -> tuple[stock.StockForecaster, float]:
+    started = time.perf_counter()
+    torch.manual_seed(0)
+    windows = stock.data_set(panel)
+    network = stock.network_for(windows)
+    stock.fit(network, windows, seconds=seconds - (time.perf_counter() - started))
+    return stock.StockForecaster(network), time.perf_counter() - started
+
+
+def _row(label: str, ours: str, theirs: str, ratio: float | None, note: str = "") -> None:
+    print(f"{label:52}{ours:>10}{theirs:>10}{'' if ratio is None else f'{ratio:.2f}':>8}  {note}".rstrip(), flush=True)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main(SMALL if "small" in sys.argv[1:] else None)
