@@ -32,7 +32,7 @@ def backtest(
     from daemon.domain.errors import ConfigError
     from daemon.files.atomic import atomic_path
     from daemon.files.forecast_file import forecast_file
-    from daemon.learning.artifact import load_forecaster
+    from daemon.learning.base import forecaster_of
     from daemon.learning.climatology import Climatology
     from daemon.pipeline.backtest import ServedForecaster, peers
     from daemon.pipeline.backtest import backtest as run
@@ -51,7 +51,7 @@ def backtest(
     times = read_origins(origins, from_, every, panel)
     registry = ModelRegistry(given.models)
     chosen = model or registry.current()
-    forecaster = load_forecaster(registry.path(chosen), given.metrics) if chosen else None
+    forecaster = forecaster_of(registry.path(chosen) if chosen else None, given.metrics, given.zone)
     others = {}
     if not no_peers:
         with progress_bar("training LightGBM") as tell:

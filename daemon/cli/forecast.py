@@ -36,11 +36,9 @@ def forecast(
             listed = ", ".join(known[:_MOST_LISTED]) + (", …" if len(known) > _MOST_LISTED else "")
             raise ConfigError([f"--server: no {server!r} in the history; there are: {listed}"])
     chosen = model or registry.current()
-    forecaster = None
-    if chosen:
-        folder = registry.path(chosen)
-        from daemon.learning.artifact import load_forecaster
+    folder = registry.path(chosen) if chosen else None
+    from daemon.learning.base import forecaster_of
 
-        forecaster = load_forecaster(folder, given.metrics)
+    forecaster = forecaster_of(folder, given.metrics, given.zone)
     made = forecast_panel(panel, panel.end, forecaster, Climatology(given.metrics))
     (print_json if json else print_table)(made)

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from daemon.domain.errors import BadModel
 from daemon.domain.metric import Metric
 from daemon.domain.quantiles import QUANTILES
+from daemon.learning.calibration import read_stretch
 from daemon.learning.forecaster import NetworkForecaster
 from daemon.learning.network import Architecture, TemporalFusionTransformer
 from daemon.learning.windows import DECODER_SIZES, ENCODER_SIZES, STATIC_SIZE
@@ -63,7 +64,7 @@ def load_forecaster(folder: Path, metrics: Mapping[str, Metric]) -> NetworkForec
         zone = ZoneInfo(description["timezone"])
     except (ValueError, KeyError, TypeError) as error:
         raise _bad(folder, error) from error
-    return NetworkForecaster(network, vocabulary, metrics, zone, folder.name)
+    return NetworkForecaster(network, vocabulary, metrics, zone, folder.name, stretch=read_stretch(folder))
 
 
 def load_network(folder: Path) -> tuple[TemporalFusionTransformer, dict[str, Any]]:

@@ -1,6 +1,6 @@
 """The base network that comes with the package: it serves before a model exists, and every level starts from it.
 
-`forewarn pretrain` made it; `base/pretraining.json` says from what.
+`forewarn pretrain` made it; `base_network/pretraining.json` says from what.
 """
 
 from collections.abc import Mapping
@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 
 from daemon.domain.forecast import ForecastSource
 from daemon.domain.metric import Metric
-from daemon.learning.artifact import load_network
+from daemon.learning.artifact import load_forecaster, load_network
 from daemon.learning.forecaster import NetworkForecaster
 
-BASE_FOLDER = Path(__file__).parent / "base"
+BASE_FOLDER = Path(__file__).parent / "base_network"
 
 
 def base_forecaster(metrics: Mapping[str, Metric], zone: ZoneInfo, folder: Path = BASE_FOLDER) -> NetworkForecaster:
@@ -23,3 +23,12 @@ def base_forecaster(metrics: Mapping[str, Metric], zone: ZoneInfo, folder: Path 
     """
     network, _ = load_network(folder)
     return NetworkForecaster(network, None, metrics, zone, "", ForecastSource.BASE)
+
+
+def forecaster_of(folder: Path | None, metrics: Mapping[str, Metric], zone: ZoneInfo) -> NetworkForecaster:
+    """Return the forecaster of a model directory; the base network's where there is none.
+
+    Raises:
+        BadModel: a file is missing, damaged or of another format.
+    """
+    return base_forecaster(metrics, zone) if folder is None else load_forecaster(folder, metrics)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from daemon.domain.forecast import Forecast
 from daemon.domain.grid import HORIZON_STEPS, STEP_SECONDS
+from daemon.domain.metric import Metric
 from daemon.domain.ports import Forecaster
 from daemon.domain.scores import (
     BUCKETS,
@@ -22,6 +23,7 @@ from daemon.domain.scores import (
     seasonal_error,
 )
 from daemon.domain.series import GENERIC_PROFILE, Panel
+from daemon.learning.incidents import IncidentCounts
 from daemon.learning.seasonal_naive import SeasonalNaive
 
 _EVERY_STEPS = 48
@@ -75,6 +77,7 @@ class Evaluation:
         coverage_by_metric: the same by metric.
         reliability: share of the actual values at or below each quantile.
         by_profile: by profile, the number of series, the skill and the coverage.
+        incidents: by metric that has a critical threshold, how well its breaches were foreseen.
         origins: how many forecasts were scored.
     """
 
@@ -85,6 +88,7 @@ class Evaluation:
     coverage_by_metric: dict[str, dict[str, float]]
     reliability: dict[str, float]
     by_profile: dict[str, dict[str, Any]]
+    incidents: dict[str, dict[str, Any]]
     origins: int
 
 
@@ -93,23 +97,29 @@ def held_out_origins(start: int, end: int) -> range:
     return range(start, end - HORIZON_STEPS * STEP_SECONDS + 1, _EVERY_STEPS * STEP_SECONDS)
 
 
-def evaluate(forecaster: Forecaster, panel: Panel, start: int, end: int) -> Evaluation:
+def evaluate(forecaster: Forecaster, panel: Panel, start: int, end: int, metrics: Mapping[str, Metric]) -> Evaluation:
     """Score ``forecaster`` from origins every 4 h, all of whose targets lie in ``start < t <= end`` (epoch seconds)."""
     origins = held_out_origins(start, end)
-    scores = score({"model": forecaster, "naive": SeasonalNaive({})}, panel, origins)
+    incidents = IncidentCounts(panel, metrics)
+
+    def judge(name: str, forecast: Forecast) -> None:
+        if name == "model":
+            incidents.add(forecast)
+
+    scores = score({"model": forecaster, "naive": SeasonalNaive({})}, panel, origins, judge)
     sums, naive = scores.sums["model"], scores.sums["naive"]
-    metrics = _rows_by([key.metric for key in panel.keys])
+    by_metric = _rows_by([key.metric for key in panel.keys])
     profiles = _rows_by([panel.profiles.get(key.server, GENERIC_PROFILE) for key in panel.keys])
     by_horizon = {name: (bucket(sums, name), bucket(naive, name)) for name in BUCKETS}
     return Evaluation(
         scaled_pinball(sums, scores.scale),
-        {name: relative_loss(sums.select(rows), naive.select(rows)) for name, rows in metrics.items()},
+        {name: relative_loss(sums.select(rows), naive.select(rows)) for name, rows in by_metric.items()},
         {
             name: {each: relative_loss(*(part.select(rows) for part in pair)) for each, pair in by_horizon.items()}
-            for name, rows in metrics.items()
+            for name, rows in by_metric.items()
         },
         coverage(sums),
-        {name: coverage(sums.select(rows)) for name, rows in metrics.items()},
+        {name: coverage(sums.select(rows)) for name, rows in by_metric.items()},
         reliability(sums),
         {
             name: {
@@ -119,6 +129,7 @@ def evaluate(forecaster: Forecaster, panel: Panel, start: int, end: int) -> Eval
             }
             for name, rows in profiles.items()
         },
+        incidents.figures(),
         len(origins),
     )
 

@@ -1,6 +1,8 @@
 """A trained network as a forecaster of panels."""
 
+import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
@@ -13,6 +15,7 @@ from daemon.domain.metric import Metric
 from daemon.domain.quantiles import QUANTILES, within_range
 from daemon.domain.ranges import bounds
 from daemon.domain.series import Float32, Panel
+from daemon.learning.calibration import stretch_paths
 from daemon.learning.history import History
 from daemon.learning.network import TemporalFusionTransformer
 from daemon.learning.sampling import MINIMUM_HISTORY_STEPS
@@ -33,6 +36,7 @@ class NetworkForecaster:
         zone: civil time zone of the calendar.
         model: id that its forecasts carry.
         source: who its forecasts say made them.
+        stretch: calibration's factor for each quantile; None is no calibration.
     """
 
     network: TemporalFusionTransformer
@@ -41,15 +45,17 @@ class NetworkForecaster:
     zone: ZoneInfo
     model: str
     source: ForecastSource = ForecastSource.MODEL
+    stretch: tuple[float, ...] | None = None
 
     def forecast(self, panel: Panel, origin: int) -> Forecast:
         """Return paths from ``origin``, using the 28 days up to it; series that it cannot serve are left out."""
         known = panel.between(origin - (HISTORY_STEPS - 1) * STEP_SECONDS, origin)
         rows = np.flatnonzero(self._can_serve(known))
-        paths = np.empty((len(rows), HORIZON_STEPS, len(QUANTILES)), dtype=np.float32)
-        for first in range(0, len(rows), _SERIES_AT_ONCE):
-            chosen = rows[first : first + _SERIES_AT_ONCE]
-            paths[first : first + len(chosen)] = self._paths(known.select(chosen))
+        parts = [rows[first : first + _SERIES_AT_ONCE] for first in range(0, len(rows), _SERIES_AT_ONCE)]
+        none = np.empty((0, HORIZON_STEPS, len(QUANTILES)), dtype=np.float32)
+        # a thread per core, each with the series of its own, wait for nobody; those inside torch wait for each other
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+            paths = np.concatenate([none, *threads.map(lambda part: self._paths(known.select(part)), parts)])
         keys = tuple(known.keys[row] for row in rows)
         return Forecast(origin, keys, paths, (self.source,) * len(keys), self.model)
 
@@ -67,6 +73,8 @@ class NetworkForecaster:
         with torch.inference_mode():
             windows = cut_windows(history, rows, torch.full_like(rows, history.columns - 1))
             paths = self.network(windows)
+            if self.stretch is not None:
+                paths = stretch_paths(paths, torch.tensor(self.stretch, device=device))
             z = windows.centre[:, None, None] + windows.scale[:, None, None] * paths
             values = history.in_units(z, rows).cpu().numpy()
         return within_range(values, *bounds(panel, self.metrics))

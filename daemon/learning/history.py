@@ -91,8 +91,9 @@ class History:
 
     def seasonal_error(self, until: int) -> Tensor:
         """Return the mean ``|z_t − z_{t−288}|`` before column ``until``, ``(series,)``; NaN if there is none."""
-        now, before = self.z[:, STEPS_PER_DAY:until], self.z[:, : until - STEPS_PER_DAY]
-        both = self.observed[:, STEPS_PER_DAY:until] & self.observed[:, : until - STEPS_PER_DAY]
+        known = max(0, until - STEPS_PER_DAY)
+        now, before = self.z[:, STEPS_PER_DAY:until], self.z[:, :known]
+        both = self.observed[:, STEPS_PER_DAY:until] & self.observed[:, :known]
         error = torch.where(both, (now - before).abs(), 0.0)
         count = both.sum(1)
         return torch.where(count > 0, error.sum(1) / count.clamp(min=1), torch.nan)
@@ -128,6 +129,8 @@ def _carried_forward(sparse: Tensor, observed: Tensor) -> Tensor:
     # only the gaps are looked at: each takes the observed sample before it, if that is of the same series
     flat, columns = sparse.view(-1), sparse.shape[1]
     seen, gaps = observed.view(-1).nonzero()[:, 0], (~observed).view(-1).nonzero()[:, 0]
+    if not len(seen):
+        return sparse
     position = torch.searchsorted(seen, gaps) - 1
     before = seen[position.clamp(min=0)]
     known = (position >= 0) & (before // columns == gaps // columns)

@@ -6,7 +6,7 @@ from daemon.domain.grid import STEPS_PER_DAY
 from daemon.domain.series import Panel, SeriesKey
 
 _LEAST_SHARE = 0.2
-_MOST_DAYS_APART = 7
+_DAYS_APART = 7
 
 
 def mixed(panel: Panel, generator: np.random.Generator) -> Panel:
@@ -20,7 +20,7 @@ def mixed(panel: Panel, generator: np.random.Generator) -> Panel:
     spread = np.nan_to_num(np.nanmean(np.abs(panel.values - median), axis=1, keepdims=True))
     scaled = panel.values / np.where(spread > 0, spread, 1)
     partner = generator.permutation(len(scaled))
-    days = int(generator.integers(_MOST_DAYS_APART))
+    days = int(generator.integers(min(_DAYS_APART, panel.steps // STEPS_PER_DAY // 2 + 1)))
     later = np.full_like(scaled, np.nan)
     later[:, days * STEPS_PER_DAY :] = scaled[partner, : panel.steps - days * STEPS_PER_DAY]
     share = generator.uniform(_LEAST_SHARE, 1 - _LEAST_SHARE, (len(scaled), 1))

@@ -21,7 +21,8 @@ from daemon.learning.memory import keep_freed_memory
 from daemon.learning.mixing import mixed
 from daemon.learning.network import Architecture, TemporalFusionTransformer
 from daemon.learning.sampling import Rounds, WindowSampler
-from daemon.learning.training import BATCH_SIZE, LEARNING_RATE, fingerprint
+from daemon.learning.training import BATCH_SIZE, LEARNING_RATE
+from daemon.learning.training_info import fingerprint
 
 PRETRAINING_FILE = "pretraining.json"
 _STRIDE_STEPS = 96

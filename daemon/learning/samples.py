@@ -1,7 +1,5 @@
 """Sample predictions beside what then happened."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
@@ -13,8 +11,8 @@ from daemon.domain.series import Panel
 _MOST_SERIES = 64
 
 
-def write_samples(path: Path, forecaster: Forecaster, panel: Panel, origin: int) -> None:
-    """Write the forecast of up to 64 series from ``origin`` beside the actual values, a row per series and step."""
+def sample_forecasts(forecaster: Forecaster, panel: Panel, origin: int) -> pd.DataFrame:
+    """Return the forecast of up to 64 series from ``origin`` beside the actual values, a row per series and step."""
     rows = np.unique(np.linspace(0, len(panel.keys) - 1, min(_MOST_SERIES, len(panel.keys)), dtype=int))
     chosen = panel.select(rows)
     forecast = forecaster.forecast(chosen, origin)
@@ -32,4 +30,4 @@ def write_samples(path: Path, forecaster: Forecaster, panel: Panel, origin: int)
     )
     for column, name in enumerate(QUANTILE_COLUMNS):
         frame[name] = forecast.paths[:, :, column].ravel()
-    frame.to_parquet(path, index=False)
+    return frame

@@ -1,41 +1,42 @@
 """Training a model at a level: what data it sees, what it is measured on, and the record of it."""
 
-import hashlib
 import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import lightning
 import numpy as np
 import torch
 
 from daemon.domain.errors import NotEnoughHistory
-from daemon.domain.grid import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_HOUR, as_text
+from daemon.domain.grid import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_HOUR
 from daemon.domain.levels import MINIMUM_HOURS, Level
 from daemon.domain.metric import Metric
 from daemon.domain.series import GENERIC_PROFILE, Panel
-from daemon.learning.artifact import versions, write_network
-from daemon.learning.evaluation import Evaluation, evaluate
+from daemon.learning.artifact import write_network
+from daemon.learning.calibration import Calibration, calibrate, write_calibration
+from daemon.learning.evaluation import evaluate
 from daemon.learning.fitting import EpochRecord, Fit, Plan, Progress, fit
 from daemon.learning.forecaster import NetworkForecaster
 from daemon.learning.history import LOOKBACK_STEPS, History
 from daemon.learning.memory import keep_freed_memory
 from daemon.learning.mixing import mixed
 from daemon.learning.network import Architecture, TemporalFusionTransformer
-from daemon.learning.samples import write_samples
+from daemon.learning.samples import sample_forecasts
 from daemon.learning.sampling import Rounds, WindowSampler
+from daemon.learning.training_info import training_info
+from daemon.reports.training import render_training_report
 
 BATCH_SIZE = 256
 LEARNING_RATE = 1e-2
 _TUNING_RATE = 3e-3
 _REAL_SHARE, _MIXED_SHARE = 2, 1
 _VALIDATION_STRIDE = 24
+_CALIBRATION_STRIDE = 12
 _LARGEST_HELD_SHARE = 1 / 7
 
 
@@ -59,22 +60,29 @@ class TrainedModel:
     metrics: Mapping[str, Metric]
     spans: Spans
     fit: Fit
+    calibration: Calibration
     info: Mapping[str, Any]
 
     def forecaster(self, name: str) -> NetworkForecaster:
         """Return the model as a forecaster whose forecasts say that ``name`` made them."""
-        return NetworkForecaster(self.network, self.vocabulary, self.metrics, self.zone, name)
+        stretch = self.calibration.stretch
+        return NetworkForecaster(self.network, self.vocabulary, self.metrics, self.zone, name, stretch=stretch)
 
     def write(self, folder: Path) -> None:
         """Write the model's files into ``folder``."""
         profiles = tuple(sorted({*self.panel.profiles.values(), GENERIC_PROFILE}))
         write_network(folder, self.network, self.vocabulary, profiles, self.zone)
+        write_calibration(folder, self.calibration)
         lines = [json.dumps(asdict(record)) + "\n" for record in self.fit.records]
         (folder / "epochs.jsonl").write_text("".join(lines), encoding="utf-8")
         info = json.dumps(self.info, indent=2, allow_nan=False) + "\n"
         (folder / "training_info.json").write_text(info, encoding="utf-8")
         origin = self.panel.start + (self.spans.end - HORIZON_STEPS - 1) * STEP_SECONDS
-        write_samples(folder / "samples.parquet", self.forecaster(folder.name), self.panel, origin)
+        samples = sample_forecasts(self.forecaster(folder.name), self.panel, origin)
+        samples.to_parquet(folder / "samples.parquet", index=False)
+        units = {name: metric.unit for name, metric in self.metrics.items()}
+        report = render_training_report(self.info, [asdict(record) for record in self.fit.records], samples, units)
+        (folder / "report.html").write_text(report, encoding="utf-8")
 
 
 def train(
@@ -87,6 +95,7 @@ def train(
     epochs: int | None = None,
     force: bool = False,
     start: TemporalFusionTransformer | None = None,
+    started_from: str = "base",
     checkpoint: Path | None = None,
     on_epoch: Callable[[EpochRecord], None] = lambda record: None,
     on_step: Progress = lambda epoch, step, steps: None,
@@ -102,6 +111,7 @@ def train(
         epochs: passes at most, instead of the level's.
         force: train even on less than a week.
         start: network whose weights training starts from; None is afresh.
+        started_from: name of that network, for the record.
         checkpoint: file that training writes, and goes on from if it is there: the result is the same.
         on_epoch: called as each epoch ends.
         on_step: called after each step.
@@ -146,12 +156,21 @@ def train(
         checkpoint_every_epochs=level.checkpoint_every_epochs,
     )
     fitted = fit(network, training, validation, plan, on_epoch, on_step)
+    calibration = calibrate(network, *_halves(history, spans))
     seconds = time.perf_counter() - started
-    forecaster = NetworkForecaster(network, vocabulary, metrics, zone, "")
-    held_from = spans.validation if spans.end > spans.validation else spans.training
-    measured = evaluate(forecaster, panel, _time(panel, held_from - 1), panel.end)
-    info = _info(panel, level, fitted, measured, network, seconds, seed, _latency_ms(forecaster, panel))
-    return TrainedModel(network, vocabulary, zone, panel, metrics, spans, fitted, info)
+    model = TrainedModel(network, vocabulary, zone, panel, metrics, spans, fitted, calibration, {})
+    forecaster = model.forecaster("")
+    held_from = _time(panel, (spans.validation if spans.end > spans.validation else spans.training) - 1)
+    run = {
+        "seed": seed,
+        "seconds": seconds,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "latency_ms": _latency_ms(forecaster, panel),
+        "started_from": started_from if start is not None else "scratch",
+    }
+    measured = evaluate(forecaster, panel, held_from, panel.end, metrics)
+    info = training_info(panel, level, fitted, measured, calibration, (held_from, panel.end), run)
+    return replace(model, info=info)
 
 
 def last_hours(panel: Panel, hours: int) -> Panel:
@@ -174,6 +193,12 @@ def _sampler(history: History, span: tuple[int, int], stride: int, seed: int | N
     return WindowSampler(history, (first, last), stride, BATCH_SIZE, seed)
 
 
+def _halves(history: History, spans: Spans) -> tuple[WindowSampler, WindowSampler]:
+    middle = (spans.training + spans.validation) // 2
+    first = _sampler(history, (spans.training, middle), _CALIBRATION_STRIDE, None)
+    return first, _sampler(history, (middle, spans.validation), _CALIBRATION_STRIDE, None)
+
+
 def _mixed(panel: Panel, spans: Spans, zone: ZoneInfo, seed: int) -> History:
     known = panel.between(panel.start, _time(panel, spans.training - 1))
     return History.from_panel(mixed(known, np.random.default_rng(seed)), zone).to(_device())
@@ -191,50 +216,3 @@ def _latency_ms(forecaster: NetworkForecaster, panel: Panel) -> float:
     started = time.perf_counter()
     forecaster.forecast(panel, panel.end)
     return (time.perf_counter() - started) * 1000
-
-
-def fingerprint(panel: Panel) -> str:
-    """Return the SHA-256 of a panel's series, times and values."""
-    digest = hashlib.sha256(repr((panel.keys, panel.start)).encode())
-    digest.update(panel.values.tobytes())
-    return digest.hexdigest()
-
-
-def _info(
-    panel: Panel,
-    level: Level,
-    fitted: Fit,
-    measured: Evaluation,
-    network: TemporalFusionTransformer,
-    seconds: float,
-    seed: int,
-    latency_ms: float,
-) -> dict[str, Any]:
-    best = next(record for record in fitted.records if record.epoch == fitted.best_epoch)
-    info: dict[str, Any] = {
-        "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "level": level.name.value,
-        "epochs": len(fitted.records),
-        "data_hours": panel.steps / STEPS_PER_HOUR,
-        "num_servers": len({key.server for key in panel.keys}),
-        "final_train_loss": fitted.records[-1].train_loss,
-        "final_val_loss": best.val_loss,
-        "quantile_loss": measured.quantile_loss,
-        "training_time_hours": seconds / 3600,
-        "model_parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "convergence": "achieved" if fitted.early_stopping else "not achieved",
-        "early_stopping": fitted.early_stopping,
-        "data_fingerprint": fingerprint(panel),
-        "data_from": as_text(panel.start),
-        "data_to": as_text(panel.end),
-        "best_epoch": fitted.best_epoch,
-        "device": fitted.device,
-        "gpu_memory_peak_mb": max(record.gpu_memory_mb for record in fitted.records),
-        "inference_latency_ms": latency_ms,
-        "measured_on": "test" if level.test_hours else "validation",
-        "coverage": measured.coverage,
-        "skill_vs_seasonal_naive": measured.skill,
-        "versions": {**versions(), "lightning": lightning.__version__},
-        "seed": seed,
-    }
-    return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in info.items()}

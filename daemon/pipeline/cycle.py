@@ -90,7 +90,7 @@ class Cycle:
         sources = self._ingest.run(at)
         panel = _seen_within_a_day(self._window.until(at), at)
         with timed(self._telemetry, "forecast"):
-            forecast = forecast_panel(panel, at, self._model.refresh(), self._baseline)
+            forecast = forecast_panel(panel, at, self._model.refresh(panel), self._baseline)
         snapshot = Snapshot(
             at,
             self._now(),

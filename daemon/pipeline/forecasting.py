@@ -7,6 +7,7 @@ import structlog
 
 from daemon.domain.errors import BadModel, ModelNotFound
 from daemon.domain.forecast import Forecast
+from daemon.domain.grid import STEPS_PER_DAY
 from daemon.domain.model_record import ModelRecord
 from daemon.domain.ports import Forecaster
 from daemon.domain.series import Panel, SeriesKey
@@ -16,11 +17,17 @@ _log = structlog.get_logger()
 
 
 class ServingModel:
-    """The model that ``models/current`` names, loaded again when another one takes its place."""
+    """The model that ``models/current`` names, loaded again when another one takes its place; before it, the base.
 
-    def __init__(self, registry: ModelRegistry, load: Callable[[str], Forecaster]) -> None:
+    The base is loaded when a series is old enough to be forecast by it.
+    """
+
+    def __init__(
+        self, registry: ModelRegistry, load: Callable[[str], Forecaster], load_base: Callable[[], Forecaster]
+    ) -> None:
         self._registry = registry
-        self._load = load
+        self._load, self._load_base = load, load_base
+        self._base: Forecaster | None = None
         self._forecaster: Forecaster | None = None
         self._loaded = ""
         self._damaged = ""
@@ -32,17 +39,22 @@ class ServingModel:
         """Id of the loaded model; empty if there is none."""
         return self._loaded
 
-    def refresh(self) -> Forecaster | None:
-        """Return the current model's forecaster; the last good one if the current one is gone or cannot be loaded."""
+    def refresh(self, panel: Panel) -> Forecaster | None:
+        """Return the current model's forecaster; the last good one if the current one is gone or cannot be loaded.
+
+        The base network's if there never was one and some series of ``panel`` has a day of history; else None.
+        """
         try:
             self._follow()
+            if self._forecaster is None and self._base is None and _a_day_old(panel):
+                self._base = self._load_base()
         except BadModel as problem:
             if isinstance(problem, ModelNotFound):
                 self._damaged = ""
             if str(problem) != self.error:
                 self.error = str(problem)
-                _log.error("model_unusable", serving=self._loaded or "baseline", reason=self.error)
-        return self._forecaster
+                _log.error("model_unusable", serving=self._loaded or "base or baseline", reason=self.error)
+        return self._forecaster or self._base
 
     def _follow(self) -> None:
         wanted = self._registry.current()
@@ -59,6 +71,10 @@ class ServingModel:
             self.record = record
             self._loaded, self._damaged, self.error = wanted, "", ""
             _log.info("model_loaded", model=wanted)
+
+
+def _a_day_old(panel: Panel) -> bool:
+    return bool(np.isfinite(panel.values[:, : -STEPS_PER_DAY + 1]).any())
 
 
 def forecast_panel(panel: Panel, origin: int, model: Forecaster | None, baseline: Forecaster) -> Forecast:

@@ -73,15 +73,21 @@ def build_service(config: Config) -> Service:
 
 
 def serving_model(config: Config) -> ServingModel:
-    """Return the model of the configured registry; torch is imported when there is one to load."""
+    """Return the model of the configured registry; torch is imported when there is something to forecast with it."""
     registry = ModelRegistry(config.models_dir)
-    return ServingModel(registry, partial(_load, registry, config))
+    return ServingModel(registry, partial(_load, registry, config), partial(_load_base, config))
 
 
 def _load(registry: ModelRegistry, config: Config, model: str) -> Forecaster:
-    from daemon.learning.artifact import load_forecaster  # noqa: PLC0415 - torch, only where a model exists
+    from daemon.learning.artifact import load_forecaster  # noqa: PLC0415 - torch, only where it forecasts
 
     return load_forecaster(registry.path(model), config.domain_metrics())
+
+
+def _load_base(config: Config) -> Forecaster:
+    from daemon.learning.base import base_forecaster  # noqa: PLC0415 - likewise
+
+    return base_forecaster(config.domain_metrics(), config.zone)
 
 
 def build_source(config: SimulatorConfig | PrometheusConfig | ReplayConfig | PushConfig) -> Source:

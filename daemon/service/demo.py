@@ -57,13 +57,13 @@ def _tell(service: Service, config_file: Path, url: str, started: float) -> None
         typer.echo(f"[{time.monotonic() - started:5.1f} s] {text}")
 
     say("simulating a week of 20 servers")
-    if not _wait_for(service, ForecastSource.BASELINE, ForecastSource.MODEL):
+    if not _wait_for(service, *ForecastSource):
         return
     snapshot = service.board.snapshot
     if snapshot is not None:
         say(
-            f"{len(snapshot.servers)} servers, {len(snapshot.forecast.keys)} series; the climatology baseline serves "
-            f"from {as_text(snapshot.at)}: {url}/metrics"
+            f"{len(snapshot.servers)} servers, {len(snapshot.forecast.keys)} series; until a model is trained, the "
+            f"base network and the climatology baseline serve from {as_text(snapshot.at)}: {url}/metrics"
         )
     say("training at demo level: one pass over the week")
     command = [sys.executable, "-m", "daemon", "train", "--level", "demo", "--config", str(config_file)]
@@ -77,7 +77,7 @@ def _tell(service: Service, config_file: Path, url: str, started: float) -> None
     if service.stopping:
         return
     if training.returncode:
-        say("training failed; the baseline goes on serving. See the lines above")
+        say("training failed; what served before goes on serving. See the lines above")
         return
     say("trained; the model serves from the next tick")
     if _wait_for(service, ForecastSource.MODEL):

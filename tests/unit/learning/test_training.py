@@ -145,7 +145,7 @@ def test_a_pass_has_no_more_batches_than_the_sampler_says() -> None:
         panel = Panel((SeriesKey("a", "cpu"),), START, torch.randn(1, length, generator=random).numpy())
         history = History.from_panel(panel, UTC, panel.end)
         span = (LOOKBACK_STEPS, LOOKBACK_STEPS + length - 1)
-        sampler = WindowSampler(history, torch.zeros(1, dtype=torch.long), span, 16, 1, random)
+        sampler = WindowSampler(history, span, 16, 1, 0)
         assert max(sum(1 for _ in sampler) for _ in range(5)) == len(sampler)
 
 
@@ -186,6 +186,6 @@ def test_a_damaged_model_is_named(folder: Path, tmp_path: Path, damage: str) -> 
     elif damage == "shape":
         description.write_text(text.replace('"hidden_size": 32', '"hidden_size": 16'), encoding="utf-8")
     else:
-        description.write_text(text.replace('"format": 1', '"format": 99'), encoding="utf-8")
+        description.write_text(text.replace('"format": 2', '"format": 99'), encoding="utf-8")
     with pytest.raises(BadModel, match="broken"):
         load_forecaster(broken, METRICS)

@@ -8,7 +8,7 @@ from daemon.domain.quantiles import QUANTILES
 from daemon.domain.series import Panel
 from daemon.learning.history import LOOKBACK_STEPS, History, civil_seconds
 from daemon.learning.sampling import WindowSampler
-from daemon.learning.windows import BASELINES, cut_targets, cut_windows, masked_quantiles
+from daemon.learning.windows import BASELINES, STATIC_SIZE, cut_targets, cut_windows, masked_quantiles
 from tests.panels import START, daily_panel
 
 UTC = ZoneInfo("UTC")
@@ -55,7 +55,7 @@ def test_shapes_and_finiteness() -> None:
     windows = cut_windows(history, rows, torch.full_like(rows, history.columns - 1))
     assert windows.encoder.shape == (len(rows), 16, 21)
     assert windows.decoder.shape == (len(rows), 16, 44)
-    assert windows.static.shape == (len(rows), 31)
+    assert windows.static.shape == (len(rows), STATIC_SIZE)
     assert windows.baselines.shape == (len(rows), 16, 6, BASELINES, len(QUANTILES))
     assert all(torch.isfinite(part).all() for part in windows)
     assert (windows.scale > 0).all()
@@ -89,7 +89,7 @@ def test_every_time_step_is_a_target_in_every_pass() -> None:
     panel = daily_panel(servers=2, missing=0.0)
     history = History.from_panel(panel, UTC)
     span = (LOOKBACK_STEPS, history.columns - 1)
-    sampler = WindowSampler(history, torch.ones(4, dtype=torch.long), span, 96, 7, torch.Generator().manual_seed(3))
+    sampler = WindowSampler(history, span, 96, 7, 3)
     covered = np.zeros(panel.values.shape, dtype=bool)
     for rows, origins in _drawn(sampler):
         for row, origin in zip(rows, origins, strict=True):
@@ -108,9 +108,8 @@ def test_targets_of_validation_lie_after_training() -> None:
     """No window of the training span has a target in the validation span."""
     history = History.from_panel(daily_panel(), UTC)
     split = LOOKBACK_STEPS + 1700
-    codes = torch.ones(8, dtype=torch.long)
-    training = WindowSampler(history, codes, (LOOKBACK_STEPS, split - 1), 16, 64, torch.Generator().manual_seed(0))
-    validation = WindowSampler(history, codes, (split, history.columns - 1), 24, 64)
+    training = WindowSampler(history, (LOOKBACK_STEPS, split - 1), 16, 64, 0)
+    validation = WindowSampler(history, (split, history.columns - 1), 24, 64)
     assert max(max(origins) for _, origins in _drawn(training)) + 96 < split
     assert min(min(origins) for _, origins in _drawn(validation)) + 1 >= split
 
@@ -120,7 +119,7 @@ def test_constant_series_are_left_out_of_training() -> None:
     panel = daily_panel(servers=1)
     panel.values[1] = 3.0
     history = History.from_panel(panel, UTC)
-    sampler = WindowSampler(history, torch.ones(2, dtype=torch.long), (LOOKBACK_STEPS, history.columns - 1), 96, 8)
+    sampler = WindowSampler(history, (LOOKBACK_STEPS, history.columns - 1), 96, 8)
     assert {row for rows, _ in _drawn(sampler) for row in rows} == {0}
 
 

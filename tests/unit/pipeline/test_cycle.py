@@ -32,6 +32,16 @@ class CpuModel:
         return Forecast(origin, keys, paths, (ForecastSource.MODEL,) * len(keys), "m")
 
 
+class ByBase:
+    """Forecasts what has a day of history, as the base network does."""
+
+    def forecast(self, panel: Panel, origin: int) -> Forecast:
+        old = np.flatnonzero(np.isfinite(panel.values[:, :-287]).any(axis=1))
+        keys = tuple(panel.keys[row] for row in old)
+        paths = np.full((len(keys), 96, 7), 41, dtype=np.float32)
+        return Forecast(origin, keys, paths, (ForecastSource.BASE,) * len(keys))
+
+
 class Rig:
     """A cycle over a fake source and store, with a real registry."""
 
@@ -43,7 +53,7 @@ class Rig:
             Ingest([self.source], self.store, ("cpu", "mem"), 20 * DAY, self.telemetry),
             self.store,
             RecentHistory(self.store, 28 * 288),
-            ServingModel(self.registry, load),
+            ServingModel(self.registry, load, ByBase),
             Climatology({}),
             ProfileRules([("02$", "web_api")]),
             20 * DAY,
@@ -70,14 +80,20 @@ def sources_of(snapshot: Snapshot) -> dict[str, set[str]]:
     return found
 
 
-def test_the_baseline_serves_before_a_model_exists(tmp_path: Path) -> None:
-    """Without a model every series is forecast, and named as the baseline's."""
+def test_the_base_network_serves_before_a_model_exists(tmp_path: Path) -> None:
+    """Without a model every series with a day of history is forecast by the base network, and named as its."""
     rig = Rig(tmp_path, cpu_model)
     snapshot = rig.cycle.run(AT)
-    assert sources_of(snapshot) == {"cpu": {"baseline"}, "mem": {"baseline"}}
+    assert sources_of(snapshot) == {"cpu": {"base"}, "mem": {"base"}}
     assert snapshot.model == ""
     assert rig.published == [snapshot]
     assert snapshot.forecast.origin == AT
+
+
+def test_the_baseline_serves_what_is_younger_than_a_day(tmp_path: Path) -> None:
+    """In a fleet's first day nobody but the climatology forecasts it, and the base network is not even loaded."""
+    rig = Rig(tmp_path, cpu_model, PANEL.between(AT - 200 * 300, AT))
+    assert sources_of(rig.cycle.run(AT)) == {"cpu": {"baseline"}, "mem": {"baseline"}}
 
 
 def test_a_new_model_serves_from_the_next_tick(tmp_path: Path) -> None:
