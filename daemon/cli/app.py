@@ -15,7 +15,20 @@ from daemon.domain.errors import ConfigError, ForewarnError, NotEnoughHistory
 
 _FAILED, _WRONG_USE, _REFUSED, _SIGNALLED = 1, 2, 3, 128
 _HELP = {"help_option_names": ["-h", "--help"]}
-_COMMANDS = ("run", "demo", "init", "check-config", "simulate", "train", "forecast", "backtest", "export", "import")
+_COMMANDS = (
+    "run",
+    "demo",
+    "init",
+    "check-config",
+    "simulate",
+    "train",
+    "pretrain",
+    "forecast",
+    "backtest",
+    "models",
+    "export",
+    "import",
+)
 
 
 class _LazyGroup(TyperGroup):
@@ -29,6 +42,10 @@ class _LazyGroup(TyperGroup):
             return None
         module_name = {"import": "import_", "export": "export"}.get(cmd_name, cmd_name.replace("-", "_"))
         module: Any = import_module(f"daemon.cli.{module_name}")
+        if cmd_name == "models":
+            group = typer.main.get_group(module.models)
+            group.name = cmd_name
+            return group
         single = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings=_HELP)
         single.command(cmd_name)(getattr(module, module_name))
         return typer.main.get_command(single)

@@ -15,11 +15,14 @@ def train(
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes at most, instead of the level's.")] = None,
     until: Annotated[str | None, typer.Option(help="Use no data after this time (ISO 8601, with zone).")] = None,
     models: Annotated[Path | None, typer.Option(help="Folder of model directories.")] = None,
+    from_: Annotated[
+        str, typer.Option("--from", help="Start from this model; or `base`, the packaged network; or `scratch`.")
+    ] = "base",
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of all randomness in training.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Train even on less than a week of history.")] = False,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
-    """Train a model and let it serve."""
+    """Train a model, and let it serve if it beats what serves."""
     from daemon.cli.data import read_input
     from daemon.cli.progress import progress_bar
 
@@ -34,7 +37,7 @@ def train(
 
     configure_logs("warning", "auto")
     with progress_bar(f"training at level {chosen.name.value}") as report:
-        name, model = train_and_register(
+        trained = train_and_register(
             given.panel,
             given.metrics,
             given.zone,
@@ -42,7 +45,10 @@ def train(
             ModelRegistry(given.models),
             Watch(report, epochs or chosen.epochs),
             seed=given.seed if seed is None else seed,
+            start=from_,
             epochs=epochs,
             force=force,
         )
-    print_summary(name, model.info, chosen)
+    print_summary(trained.name, trained.model.info, chosen)
+    if not trained.verdict.promoted:
+        raise typer.Exit(3)

@@ -44,3 +44,9 @@ def print_summary(name: str, info: Mapping[str, Any], level: Level) -> None:
         typer.echo("A demo model is a proof of concept: nothing may be said of its accuracy.")
     elif level.test_hours:
         typer.echo(f"Held-out test: quantile loss {info['quantile_loss']:.3f} of a day's seasonal naive error.")
+    verdict = info["verdict"]
+    typer.echo(
+        "The gate lets it serve:" if verdict["promoted"] else "The gate rejects it; it is kept and does not serve:"
+    )
+    for reason in verdict["reasons"]:
+        typer.echo(f"  {reason}")

@@ -21,6 +21,8 @@ class ModelRecord:
         samples_per_second: training windows per second in the last epoch.
         duration_seconds: of the whole training.
         quantile_loss: scaled pinball loss on held-out time; None where it could not be measured.
+        promoted: what the gate decided; None where no verdict is on record.
+        reasons: the gate's, in sentences.
         skill: by metric, pinball loss relative to seasonal naive's on held-out time.
     """
 
@@ -35,3 +37,5 @@ class ModelRecord:
     duration_seconds: float
     quantile_loss: float | None
     skill: Mapping[str, float]
+    promoted: bool | None = None
+    reasons: tuple[str, ...] = ()

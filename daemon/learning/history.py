@@ -56,7 +56,7 @@ class History:
             first_origin: epoch seconds of the first column that a window will end at; the panel's first if None.
         """
         known = panel.values if scale_until is None else panel.between(panel.start, scale_until).values
-        median, spread = (torch.from_numpy(each) for each in _scale(known))
+        median, spread = (torch.from_numpy(each) for each in scale_of(known))
         before = 0 if first_origin is None else (first_origin - panel.start) // STEP_SECONDS
         padding = max(0, LOOKBACK_STEPS - before)
         start = panel.start - padding * STEP_SECONDS
@@ -113,7 +113,8 @@ def civil_seconds(timestamps: Int64, zone: ZoneInfo) -> Int64:
     return np.asarray(civil.astype("datetime64[s]"), dtype="datetime64[s]").astype(np.int64)
 
 
-def _scale(values: Float32) -> tuple[Float32, Float32]:
+def scale_of(values: Float32) -> tuple[Float32, Float32]:
+    """Return each series' median and mean distance from it, ``(series,)`` each; 0 and 1 where nothing is known."""
     # every sixth sample is enough for a median of weeks, and a sixth of the sorting
     sample = np.sort(values[:, ::-1][:, ::_SCALE_STRIDE], axis=1)
     count = np.isfinite(sample).sum(axis=1)

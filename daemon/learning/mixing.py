@@ -4,6 +4,7 @@ import numpy as np
 
 from daemon.domain.grid import STEPS_PER_DAY
 from daemon.domain.series import Panel, SeriesKey
+from daemon.learning.history import scale_of
 
 _LEAST_SHARE = 0.2
 _DAYS_APART = 7
@@ -16,9 +17,8 @@ def mixed(panel: Panel, generator: np.random.Generator) -> Panel:
     TSMixup (Ansari et al., Chronos: learning the language of time series, 2024, section 4.1). A sample is missing where
     either of the two is.
     """
-    median = np.nan_to_num(np.nanmedian(panel.values, axis=1, keepdims=True))
-    spread = np.nan_to_num(np.nanmean(np.abs(panel.values - median), axis=1, keepdims=True))
-    scaled = panel.values / np.where(spread > 0, spread, 1)
+    median, spread = scale_of(panel.values)
+    scaled = (panel.values - median[:, None]) / spread[:, None]
     partner = generator.permutation(len(scaled))
     days = int(generator.integers(min(_DAYS_APART, panel.steps // STEPS_PER_DAY // 2 + 1)))
     later = np.full_like(scaled, np.nan)

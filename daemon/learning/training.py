@@ -68,6 +68,12 @@ class TrainedModel:
         stretch = self.calibration.stretch
         return NetworkForecaster(self.network, self.vocabulary, self.metrics, self.zone, name, stretch=stretch)
 
+    @property
+    def held_out(self) -> tuple[int, int]:
+        """Epoch seconds of the first origin and the last target that it is measured on: test, or else validation."""
+        last_known = self.spans.validation if self.spans.end > self.spans.validation else self.spans.training
+        return _time(self.panel, last_known - 1), self.panel.end
+
     def write(self, folder: Path) -> None:
         """Write the model's files into ``folder``."""
         profiles = tuple(sorted({*self.panel.profiles.values(), GENERIC_PROFILE}))
@@ -160,7 +166,6 @@ def train(
     seconds = time.perf_counter() - started
     model = TrainedModel(network, vocabulary, zone, panel, metrics, spans, fitted, calibration, {})
     forecaster = model.forecaster("")
-    held_from = _time(panel, (spans.validation if spans.end > spans.validation else spans.training) - 1)
     run = {
         "seed": seed,
         "seconds": seconds,
@@ -168,8 +173,8 @@ def train(
         "latency_ms": _latency_ms(forecaster, panel),
         "started_from": started_from if start is not None else "scratch",
     }
-    measured = evaluate(forecaster, panel, held_from, panel.end, metrics)
-    info = training_info(panel, level, fitted, measured, calibration, (held_from, panel.end), run)
+    measured = evaluate(forecaster, panel, *model.held_out, metrics)
+    info = training_info(panel, level, fitted, measured, calibration, model.held_out, run)
     return replace(model, info=info)
 
 

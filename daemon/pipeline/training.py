@@ -1,16 +1,24 @@
 """Train a model on a panel and let it serve."""
 
+import hashlib
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
 import structlog
 
+from daemon.domain.gate import Verdict
 from daemon.domain.levels import Level
 from daemon.domain.metric import Metric
 from daemon.domain.series import Panel
+from daemon.learning.artifact import load_network
+from daemon.learning.base import BASE_FOLDER
 from daemon.learning.fitting import EpochRecord
+from daemon.learning.network import TemporalFusionTransformer
 from daemon.learning.training import TrainedModel, train
+from daemon.learning.training_info import fingerprint
+from daemon.pipeline.promotion import BASE, verdict_of
 from daemon.registry.models import ModelRegistry
 
 _log = structlog.get_logger()
@@ -28,6 +36,15 @@ class TrainingProgress(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A model that was trained and written, and what the gate said of it."""
+
+    name: str
+    model: TrainedModel
+    verdict: Verdict
+
+
 def train_and_register(
     panel: Panel,
     metrics: Mapping[str, Metric],
@@ -37,14 +54,31 @@ def train_and_register(
     progress: TrainingProgress,
     *,
     seed: int,
+    start: str,
     epochs: int | None = None,
     force: bool = False,
-) -> tuple[str, TrainedModel]:
-    """Train on ``panel``, write the model's directory and make it the current one; return its id.
+) -> Trained:
+    """Train on ``panel``, write the model's directory, and let it serve if the gate promotes it.
+
+    A run that was cut off goes on from its checkpoint, if data, level, seed and start are the same.
+
+    Args:
+        panel: the history.
+        metrics: ranges and thresholds by metric name.
+        zone: civil time zone of the calendar.
+        level: the training level.
+        registry: where the model goes.
+        progress: who watches.
+        seed: of all randomness.
+        start: ``base``, ``scratch`` or the id of a model, whose weights training starts from.
+        epochs: passes at most, instead of the level's.
+        force: train even on less than a week.
 
     Raises:
         NotEnoughHistory: there is too little to train on.
+        BadModel: the model to start from cannot be loaded.
     """
+    run = hashlib.sha256(f"{fingerprint(panel)} {level} {seed} {start} {epochs}".encode()).hexdigest()
     model = train(
         panel,
         metrics,
@@ -53,11 +87,25 @@ def train_and_register(
         seed=seed,
         epochs=epochs,
         force=force,
+        start=_network(registry, start),
+        started_from=start,
+        checkpoint=registry.checkpoint(run[:16]),
         on_epoch=progress.epoch,
         on_step=progress.step,
     )
+    verdict = verdict_of(model, registry)
+    model = replace(model, info={**model.info, "verdict": asdict(verdict)})
     with registry.new() as (name, folder):
         model.write(folder)
-    registry.promote(name)
-    _log.info("model_registered", model=name, level=level.name.value, quantile_loss=model.info["quantile_loss"])
-    return name, model
+    if verdict.promoted:
+        registry.promote(name, "promoted by the gate after training")
+        _log.info("model_promoted", model=name, level=level.name.value, reasons=verdict.reasons)
+    else:
+        _log.warning("model_rejected", model=name, level=level.name.value, reasons=verdict.reasons)
+    return Trained(name, model, verdict)
+
+
+def _network(registry: ModelRegistry, start: str) -> TemporalFusionTransformer | None:
+    if start == "scratch":
+        return None
+    return load_network(BASE_FOLDER if start == BASE else registry.path(start))[0]

@@ -9,6 +9,7 @@ from pathlib import Path
 from daemon.domain.errors import BadModel, ModelNotFound
 from daemon.domain.model_record import ModelRecord
 from daemon.files.atomic import atomic_directory, atomic_path
+from daemon.registry.promotions import Promotion, PromotionJournal
 from daemon.registry.records import read_record
 
 _CURRENT = "current"
@@ -19,6 +20,7 @@ class ModelRegistry:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._journal = PromotionJournal(folder / "promotions.jsonl")
 
     @contextmanager
     def new(self) -> Iterator[tuple[str, Path]]:
@@ -67,12 +69,45 @@ class ModelRegistry:
         """
         return read_record(self.path(model))
 
-    def promote(self, model: str) -> None:
-        """Let ``model`` serve.
+    def promote(self, model: str, why: str, *, back: bool = False) -> None:
+        """Let ``model`` serve, and put on record since when, why, and whether it is a step ``back``.
 
         Raises:
             ModelNotFound: there is no such model.
         """
         self.path(model)
+        self._journal.append(model, why, back)
         with atomic_path(self._folder / _CURRENT) as temporary:
             temporary.write_text(f"{model}\n", encoding="utf-8")
+
+    def rollback(self) -> str:
+        """Let the model serve that served before the present one, and return its id; models that are gone are skipped.
+
+        Raises:
+            ModelNotFound: there is none to go back to.
+            BadModel: the journal of promotions or ``current`` is damaged.
+        """
+        current, known = self.current(), set(self.ids())
+        served: list[str] = []
+        for promotion in self._journal.read():
+            while promotion.back and served and served[-1] != promotion.model:
+                served.pop()
+            if not promotion.back:
+                served.append(promotion.model)
+        before = next((model for model in reversed(served) if model in known and model != current), None)
+        if before is None:
+            raise ModelNotFound(f"{self._folder}: no model served before {current or 'now'} that is still there")
+        self.promote(before, f"rolled back from {current}", back=True)
+        return before
+
+    def promotions(self) -> list[Promotion]:
+        """Return what served since when and why, oldest first.
+
+        Raises:
+            BadModel: the journal is damaged.
+        """
+        return self._journal.read()
+
+    def checkpoint(self, run: str) -> Path:
+        """Return where the training ``run`` keeps what it can go on from."""
+        return self._folder / ".checkpoints" / f"{run}.ckpt"

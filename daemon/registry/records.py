@@ -19,6 +19,7 @@ def read_record(folder: Path) -> ModelRecord | None:
     try:
         info: dict[str, Any] = json.loads((folder / "training_info.json").read_text(encoding="utf-8"))
         last: dict[str, Any] = json.loads((folder / "epochs.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+        verdict = info.get("verdict") or {}
         return ModelRecord(
             folder.name,
             LevelName(info["level"]),
@@ -30,7 +31,13 @@ def read_record(folder: Path) -> ModelRecord | None:
             float(last["samples_per_second"]),
             float(info["training_time_hours"]) * 3600,
             None if info["quantile_loss"] is None else float(info["quantile_loss"]),
-            {str(metric): float(ratio) for metric, ratio in info["skill_vs_seasonal_naive"].items()},
+            {
+                str(metric): float(ratio)
+                for metric, ratio in info["skill_vs_seasonal_naive"].items()
+                if ratio is not None
+            },
+            verdict.get("promoted"),
+            tuple(verdict.get("reasons", ())),
         )
     except FileNotFoundError:
         return None

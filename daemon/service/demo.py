@@ -19,6 +19,7 @@ from daemon.service.build import build_service
 from daemon.service.lifecycle import Service
 from daemon.service.logs import configure_logs
 
+_REFUSED = 3
 _POLL_SECONDS = 0.1
 _TRAINING_END_SECONDS = 3
 
@@ -75,6 +76,9 @@ def _tell(service: Service, config_file: Path, url: str, started: float) -> None
             return
         time.sleep(_POLL_SECONDS)
     if service.stopping:
+        return
+    if training.returncode == _REFUSED:
+        say(f"trained; the gate found the base network better, which goes on serving. Look at {url}/metrics")
         return
     if training.returncode:
         say("training failed; what served before goes on serving. See the lines above")

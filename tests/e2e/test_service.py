@@ -301,7 +301,7 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with ModelRegistry(folder).new() as (name, model):
         network = TemporalFusionTransformer(architecture)
         write_network(model, network, architecture, vocabulary, (), ZoneInfo("UTC"))
-    ModelRegistry(folder).promote(name)
+    ModelRegistry(folder).promote(name, "by a test")
     return folder
 
 

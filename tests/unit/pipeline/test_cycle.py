@@ -65,7 +65,7 @@ class Rig:
     def model(self) -> str:
         with self.registry.new() as (name, _):
             pass
-        self.registry.promote(name)
+        self.registry.promote(name, "by a test")
         return name
 
 
@@ -121,7 +121,7 @@ def test_a_model_that_cannot_be_loaded_is_visible_and_the_last_good_one_stays(tm
     assert rig.cycle.run(AT).model == good
     with rig.registry.new() as (bad, _):
         broken.add(bad)
-    rig.registry.promote(bad)
+    rig.registry.promote(bad, "by a test")
     snapshot = rig.cycle.run(AT + 300)
     assert snapshot.model == good
     assert "damaged" in snapshot.model_error

@@ -27,7 +27,7 @@ def test_current_names_the_model_that_serves(tmp_path: Path) -> None:
     assert registry.current() is None
     with registry.new() as (name, folder):
         (folder / "model.json").write_text("{}", encoding="utf-8")
-    registry.promote(name)
+    registry.promote(name, "by a test")
     assert registry.current() == name
     assert registry.ids() == [name]
     assert (registry.path(name) / "model.json").exists()
@@ -38,7 +38,7 @@ def test_an_unknown_model_is_named_with_those_there_are(tmp_path: Path) -> None:
     registry = ModelRegistry(tmp_path / "models")
     for wrong in ("nope", "..", "../models", ""):
         with pytest.raises(ModelNotFound, match="forewarn train"):
-            registry.promote(wrong)
+            registry.promote(wrong, "by a test")
 
 
 def test_a_current_that_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -51,3 +51,41 @@ def test_a_current_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "current").mkdir()
     with pytest.raises(BadModel, match="current: cannot be read: Is a directory"):
         registry.current()
+
+
+def made(registry: ModelRegistry, count: int) -> list[str]:
+    names = []
+    for _ in range(count):
+        with registry.new() as (name, _):
+            pass
+        names.append(name)
+    return names
+
+
+def test_rolling_back_undoes_one_promotion_after_the_other(tmp_path: Path) -> None:
+    """Each step goes to what served before, over models that are gone, and the first one stays."""
+    registry = ModelRegistry(tmp_path)
+    first, second, third, fourth = made(registry, 4)
+    for name in (first, second, third, fourth):
+        registry.promote(name, "by a test")
+    registry.path(third).rmdir()
+    assert registry.rollback() == second
+    assert registry.current() == second
+    assert registry.rollback() == first
+    with pytest.raises(ModelNotFound, match=f"no model served before {first}"):
+        registry.rollback()
+    assert registry.current() == first
+    assert [(each.model, each.back) for each in registry.promotions()][-2:] == [(second, True), (first, True)]
+
+
+def test_what_served_when_and_why_is_on_record(tmp_path: Path) -> None:
+    """The journal is read back as written; a damaged line is an error that names the file."""
+    registry = ModelRegistry(tmp_path)
+    assert registry.promotions() == []
+    (name,) = made(registry, 1)
+    registry.promote(name, "promoted by the gate")
+    assert [(each.model, each.why) for each in registry.promotions()] == [(name, "promoted by the gate")]
+    with (tmp_path / "promotions.jsonl").open("a", encoding="utf-8") as file:
+        file.write("{\n")
+    with pytest.raises(BadModel, match=r"promotions\.jsonl"):
+        registry.promotions()

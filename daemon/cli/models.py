@@ -1,0 +1,87 @@
+"""``forewarn models``: what was trained, what serves, and changing that by hand."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from daemon.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
+from daemon.registry.models import ModelRegistry
+
+ModelsOption = Annotated[
+    Path | None, typer.Option("--models", help="Folder of model directories; default from the config.")
+]
+ModelArgument = Annotated[str, typer.Argument(help="Id of a model.", metavar="ID")]
+
+models = typer.Typer(
+    help="List, show, promote, roll back and verify models.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _registry(folder: Path | None, config: Path) -> ModelRegistry:
+    from daemon.config.loading import default_text, load_config, parse_config
+
+    if folder is not None:
+        return ModelRegistry(folder)
+    loaded = load_config(config) if config.exists() else parse_config(default_text(), "default.yaml", Path.cwd())
+    return ModelRegistry(loaded.models_dir)
+
+
+@models.command("list")
+def list_(folder: ModelsOption = None, json: JsonOption = False, config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """List the models, oldest first; the one that serves is marked."""
+    from daemon.cli.models_table import print_list
+
+    print_list(_registry(folder, config), json)
+
+
+@models.command()
+def show(
+    model: ModelArgument, folder: ModelsOption = None, json: JsonOption = False, config: ConfigOption = DEFAULT_CONFIG
+) -> None:
+    """Show what is on record of a model, and why the gate let it serve or not."""
+    from daemon.cli.models_table import print_model
+
+    print_model(_registry(folder, config), model, json)
+
+
+@models.command()
+def promote(model: ModelArgument, folder: ModelsOption = None, config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Let a model serve, whatever the gate said of it."""
+    registry = _registry(folder, config)
+    record = registry.record(model)
+    registry.promote(model, "promoted by hand")
+    typer.echo(f"{model} serves from the next tick")
+    if record is not None and record.promoted is False:
+        typer.echo(f"note: the gate had rejected it: {' '.join(record.reasons)}", err=True)
+
+
+@models.command()
+def rollback(folder: ModelsOption = None, config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Let the model serve again that served before the present one."""
+    registry = _registry(folder, config)
+    current = registry.current()
+    typer.echo(f"{registry.rollback()} serves again from the next tick, instead of {current}")
+
+
+@models.command()
+def verify(model: ModelArgument, folder: ModelsOption = None, config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Check that a model's directory is whole, can be loaded, and holds nothing else."""
+    from daemon.domain.errors import BadModel
+    from daemon.registry.verification import problems
+
+    path = _registry(folder, config).path(model)
+    found = problems(path)
+    from daemon.learning.artifact import load_forecaster
+
+    try:
+        load_forecaster(path, {})
+    except BadModel as problem:
+        found.append(str(problem))
+    for problem_text in found:
+        typer.echo(f"{model}: {problem_text}", err=True)
+    if found:
+        raise typer.Exit(1)
+    typer.echo(f"{model}: whole")

@@ -1,0 +1,94 @@
+"""Models for a terminal, and as documents."""
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import typer
+from rich.table import Table
+
+from daemon.cli.tables import table_console
+from daemon.domain.errors import BadModel
+from daemon.registry.models import ModelRegistry
+
+_VERDICTS = {True: "promoted", False: "rejected", None: "none on record"}
+
+
+def print_list(registry: ModelRegistry, as_json: bool) -> None:
+    """Print a row per model; a damaged one says what is wrong with it."""
+    current = registry.current()
+    rows = [_row(registry, model, current) for model in registry.ids()]
+    if as_json:
+        typer.echo(json.dumps({"current": current, "models": rows}))
+        return
+    table = Table(title="models")
+    for name in ("", "id", "trained", "level", "epochs", "quantile loss", "verdict"):
+        table.add_column(name, justify="right" if name in ("epochs", "quantile loss") else "left")
+    for row in rows:
+        if "problem" in row:
+            table.add_row(_mark(row), row["id"], "", "", "", "", f"damaged: {row['problem']}")
+            continue
+        loss = "" if row["quantile_loss"] is None else f"{row['quantile_loss']:.3f}"
+        table.add_row(
+            _mark(row), row["id"], row["trained_at"], row["level"], str(row["epochs"]), loss, _VERDICTS[row["promoted"]]
+        )
+    table_console().print(table)
+    if not rows:
+        typer.echo("no model yet; make one with forewarn train", err=True)
+
+
+def print_model(registry: ModelRegistry, model: str, as_json: bool) -> None:
+    """Print what is on record of one model."""
+    record = registry.record(model)
+    if record is None:
+        raise BadModel(f"{registry.path(model)}: nothing is on record of its training")
+    served = [asdict(promotion) for promotion in registry.promotions() if promotion.model == model]
+    serves = registry.current() == model
+    if as_json:
+        typer.echo(json.dumps({**asdict(record), "serves": serves, "promotions": served}))
+        return
+    loss = "not measured" if record.quantile_loss is None else f"{record.quantile_loss:.3f}"
+    typer.echo(
+        f"{model}: level {record.level.value}, trained {_time(record.trained_at)} in {record.duration_seconds:.0f} s"
+        f"{', serves' if serves else ''}\n"
+        f"epochs {record.epochs}, train loss {record.train_loss:.4f}, validation loss {record.validation_loss:.4f}, "
+        f"quantile loss {loss}\n"
+        f"verdict: {_VERDICTS[record.promoted]}"
+    )
+    for reason in record.reasons:
+        typer.echo(f"  {reason}")
+    for promotion in served:
+        typer.echo(f"served from {promotion['at']}: {promotion['why']}")
+    table = Table(title="pinball loss relative to seasonal naive")
+    table.add_column("metric")
+    table.add_column("rel. loss", justify="right")
+    for metric, ratio in sorted(record.skill.items()):
+        table.add_row(metric, f"{ratio:.3f}")
+    table_console().print(table)
+
+
+def _row(registry: ModelRegistry, model: str, current: str | None) -> dict[str, Any]:
+    row: dict[str, Any] = {"id": model, "serves": model == current}
+    try:
+        record = registry.record(model)
+    except BadModel as problem:
+        return {**row, "problem": str(problem)}
+    if record is None:
+        return {**row, "problem": "nothing is on record of its training"}
+    return {
+        **row,
+        "trained_at": _time(record.trained_at),
+        "level": record.level.value,
+        "epochs": record.epochs,
+        "quantile_loss": record.quantile_loss,
+        "promoted": record.promoted,
+    }
+
+
+def _mark(row: dict[str, Any]) -> str:
+    return "serves" if row["serves"] else ""
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
