@@ -30,8 +30,7 @@ def pretrain(
         made = train(fleets, ZoneInfo("UTC"), epochs=epochs, seed=seed, on_epoch=watch.epoch, on_step=watch.step)
     with atomic_directory(out) as folder:
         made.write(folder)
-    best = made.fit.records[made.fit.best_epoch]
-    typer.echo(f"{out}: from {len(fleets)} fleets, epoch {best.epoch + 1}, validation loss {best.val_loss:.4f}")
+    typer.echo(f"{out}: from {len(fleets)} fleets, validation loss {made.fit.best_loss:.4f}")
 
 
 def _name(path: Path) -> str:

@@ -22,6 +22,7 @@ from daemon.learning.sampling import Batch, Rounds
 
 _WARM_UP_SHARE = 0.15
 _AVERAGE_DECAY = 0.995
+_START = -1
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Plan:
         patience_epochs: epochs without a better validation loss after which fitting stops; None is never.
         accumulate: batches per step of the optimiser.
         mixed_precision: compute in bf16 where the device is a GPU.
+        keep_start: keep the weights that fitting starts from if no epoch betters their validation loss.
         checkpoint: file that fitting goes on from if it is there, and writes; None is neither.
         checkpoint_every_epochs: how often it is written.
     """
@@ -43,6 +45,7 @@ class Plan:
     patience_epochs: int | None = 3
     accumulate: int = 1
     mixed_precision: bool = False
+    keep_start: bool = False
     checkpoint: Path | None = None
     checkpoint_every_epochs: int = 1
 
@@ -62,10 +65,19 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class Fit:
-    """What fitting gives: one record per epoch, the epoch whose weights were kept, and how it ended."""
+    """What fitting gives: one record per epoch, and how it ended.
+
+    Attributes:
+        records: one per epoch.
+        best_epoch: the epoch whose weights were kept; None if those that it started from were better than any.
+        best_loss: validation loss of the weights that were kept.
+        early_stopping: whether it ended because validation no longer improved.
+        device: where it was computed.
+    """
 
     records: tuple[EpochRecord, ...]
-    best_epoch: int
+    best_epoch: int | None
+    best_loss: float
     early_stopping: bool
     device: str
 
@@ -84,6 +96,8 @@ def fit(
 ) -> Fit:
     """Train ``network`` in place and leave it with the averaged weights of its best epoch."""
     recorder = _Recorder(network, len(training), plan.patience_epochs, on_epoch, on_step)
+    if plan.keep_start:
+        recorder.keep(_START, _loss_of(network, validation))
     average = WeightAveraging(use_buffers=False, multi_avg_fn=_average)
     resumed = plan.checkpoint if plan.checkpoint is not None and plan.checkpoint.exists() else None
     with _quiet():
@@ -97,7 +111,19 @@ def fit(
     network.eval()
     if plan.checkpoint is not None:
         plan.checkpoint.unlink(missing_ok=True)
-    return Fit(tuple(recorder.records), recorder.best_epoch, recorder.stopped, str(trainer.strategy.root_device))
+    best = None if recorder.best_epoch == _START else recorder.best_epoch
+    device = str(trainer.strategy.root_device)
+    return Fit(tuple(recorder.records), best, recorder.best_loss, recorder.stopped, device)
+
+
+def _loss_of(network: TemporalFusionTransformer, batches: Iterable[Batch]) -> float:
+    mean = _Mean()
+    with torch.inference_mode():
+        for batch in batches:
+            paths = network.to(batch.target.device)(batch.windows)
+            loss = weighted_loss(batch.target, batch.observed, paths, batch.weight)
+            mean.add(loss, len(batch.weight))
+    return mean.value
 
 
 def _trainer(plan: Plan, callbacks: list[Callback]) -> Trainer:
@@ -222,9 +248,9 @@ class _Recorder(Callback):
         self.records: list[EpochRecord] = []
         self.best_weights: dict[str, Tensor] = {}
         self.best_epoch = 0
+        self.best_loss = float("inf")
         self.stopped = False
         self._on_epoch, self._on_step = on_epoch, on_step
-        self._best = float("inf")
         self._train_loss = _Mean()
         self._val_loss = _Mean()
         self._windows = 0
@@ -260,9 +286,8 @@ class _Recorder(Callback):
     def on_validation_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         # the averaged weights are in the module here, and only here
         loss = self._val_loss.value
-        if loss < self._best or not self.best_weights:
-            self._best, self.best_epoch = loss, trainer.current_epoch
-            self.best_weights = {name: tensor.detach().clone() for name, tensor in self._network.state_dict().items()}
+        if loss < self.best_loss or not self.best_weights:
+            self.keep(trainer.current_epoch, loss)
         record = EpochRecord(
             trainer.current_epoch,
             self._train_loss.value,
@@ -278,18 +303,23 @@ class _Recorder(Callback):
             self.stopped = True
             trainer.should_stop = True
 
+    def keep(self, epoch: int, loss: float) -> None:
+        """Take the present weights as the best so far."""
+        self.best_epoch, self.best_loss = epoch, loss
+        self.best_weights = {name: tensor.detach().clone() for name, tensor in self._network.state_dict().items()}
+
     def state_dict(self) -> dict[str, Any]:
         return {
             "records": [asdict(record) for record in self.records],
             "best_weights": self.best_weights,
             "best_epoch": self.best_epoch,
-            "best": self._best,
+            "best_loss": self.best_loss,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.records = [EpochRecord(**record) for record in state_dict["records"]]
         self.best_weights, self.best_epoch = state_dict["best_weights"], state_dict["best_epoch"]
-        self._best = state_dict["best"]
+        self.best_loss = state_dict["best_loss"]
 
 
 class _Mean:

@@ -33,7 +33,7 @@ from daemon.reports.training import render_training_report
 
 BATCH_SIZE = 256
 LEARNING_RATE = 1e-2
-_TUNING_RATE = 3e-3
+_TUNING_RATE = 1e-3
 _REAL_SHARE, _MIXED_SHARE = 2, 1
 _VALIDATION_STRIDE = 24
 _CALIBRATION_STRIDE = 12
@@ -158,6 +158,7 @@ def train(
         LEARNING_RATE if start is None else _TUNING_RATE,
         accumulate=level.accumulate_batches,
         mixed_precision=level.mixed_precision,
+        keep_start=start is not None,
         checkpoint=checkpoint,
         checkpoint_every_epochs=level.checkpoint_every_epochs,
     )

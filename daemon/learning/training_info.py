@@ -49,7 +49,7 @@ def training_info(
         held_out: epoch seconds of the first origin and the last target of the held-out span.
         run: seed, seconds, parameters, latency and where training started from.
     """
-    best = next(record for record in fitted.records if record.epoch == fitted.best_epoch)
+    best = next((record for record in fitted.records if record.epoch == fitted.best_epoch), fitted.records[-1])
     ratio = best.val_loss / best.train_loss if best.train_loss > 0 else math.nan
     loss = measured.quantile_loss
     info: dict[str, Any] = {
@@ -59,7 +59,7 @@ def training_info(
         "data_hours": panel.steps / STEPS_PER_HOUR,
         "num_servers": len({key.server for key in panel.keys}),
         "final_train_loss": fitted.records[-1].train_loss,
-        "final_val_loss": best.val_loss,
+        "final_val_loss": fitted.best_loss,
         "quantile_loss": loss,
         "quantile_loss_rating": rating(loss) if math.isfinite(loss) else None,
         "training_time_hours": run["seconds"] / 3600,

@@ -46,14 +46,14 @@ class ServingModel:
         """
         try:
             self._follow()
-            if self._forecaster is None and self._base is None and _a_day_old(panel):
-                self._base = self._load_base()
         except BadModel as problem:
             if isinstance(problem, ModelNotFound):
                 self._damaged = ""
             if str(problem) != self.error:
                 self.error = str(problem)
                 _log.error("model_unusable", serving=self._loaded or "base or baseline", reason=self.error)
+        if self._forecaster is None and self._base is None and _a_day_old(panel):
+            self._base = self._load_base()
         return self._forecaster or self._base
 
     def _follow(self) -> None:

@@ -18,7 +18,7 @@ from daemon.learning.fitting import EpochRecord
 from daemon.learning.network import TemporalFusionTransformer
 from daemon.learning.training import TrainedModel, train
 from daemon.learning.training_info import fingerprint
-from daemon.pipeline.promotion import BASE, verdict_of
+from daemon.pipeline.promotion import verdict_of
 from daemon.registry.models import ModelRegistry
 
 _log = structlog.get_logger()
@@ -108,4 +108,4 @@ def train_and_register(
 def _network(registry: ModelRegistry, start: str) -> TemporalFusionTransformer | None:
     if start == "scratch":
         return None
-    return load_network(BASE_FOLDER if start == BASE else registry.path(start))[0]
+    return load_network(BASE_FOLDER if start == "base" else registry.path(start))[0]

@@ -127,7 +127,7 @@ def test_a_model_forecasts_within_two_minutes_of_one_command(tmp_path: Path) -> 
         assert (np.diff(paths, axis=0) >= 0).all()
     assert exit_status == 0
     assert stop_seconds < STOP_SECONDS
-    assert sorted(path.name for path in models.iterdir()) == [name, "current"]
+    assert sorted(path.name for path in models.iterdir()) == [".checkpoints", name, "current", "promotions.jsonl"]
 
 
 @pytest.mark.parametrize("after_seconds", [0.3, 6.0], ids=["while-it-imports", "while-it-trains"])

@@ -1,5 +1,6 @@
 """The service as a process: killed, stopped, started twice, with others at its store, without its model."""
 
+import json
 import random
 import shutil
 import sqlite3
@@ -297,10 +298,9 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("untrained") / "models"
     vocabulary = tuple(sorted(yaml.safe_load(default_text())["metrics"]))
-    architecture = Architecture(len(vocabulary))
     with ModelRegistry(folder).new() as (name, model):
-        network = TemporalFusionTransformer(architecture)
-        write_network(model, network, architecture, vocabulary, (), ZoneInfo("UTC"))
+        write_network(model, TemporalFusionTransformer(Architecture()), vocabulary, (), ZoneInfo("UTC"))
+        (model / "calibration.json").write_text(json.dumps({"stretch": [1] * 7}), encoding="utf-8")
     ModelRegistry(folder).promote(name, "by a test")
     return folder
 
@@ -348,7 +348,7 @@ def test_a_lost_model_goes_on_serving_and_is_visible(config: Path, untrained: Pa
     assert len(service.events("model_loaded")) == 1
 
 
-def test_without_a_usable_model_the_baseline_serves_and_says_why(config: Path, untrained: Path) -> None:
+def test_without_a_usable_model_others_serve_and_the_status_says_why(config: Path, untrained: Path) -> None:
     """A start on a lost model is a start all the same; once the model is there again it serves."""
     models = config.parent / "data" / "models"
     shutil.copytree(untrained, models)
@@ -356,7 +356,7 @@ def test_without_a_usable_model_the_baseline_serves_and_says_why(config: Path, u
     with RunningForewarn(config) as service:
         status = service.get("/api/v1/status").json()
         assert (status["model"], status["ready"]) == ("", True)
-        assert status["forecast_source"]["baseline"] > 0
+        assert status["forecast_source"]["base"] + status["forecast_source"]["baseline"] > 0
         assert str(models) in status["model_error"]
         shutil.rmtree(models)
         shutil.copytree(untrained, models)
