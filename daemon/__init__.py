@@ -6,13 +6,14 @@ The map, from the top down; an arrow only points down, and import-linter checks 
     service      composition root: builds, starts and stops everything
     api          HTTP: /metrics, health, push, the JSON API
     schedule     the five-minute rhythm
-    pipeline     use cases: one tick (``cycle.py``), ingesting, forecasting, training
+    pipeline     use cases: one tick (``cycle.py``), ingesting, forecasting, training, promotion
     learning     the forecasters and their training; the only part that knows torch
     sources      where metrics come from: simulator, Prometheus, replay, push
     store        the history, in SQLite or PostgreSQL
-    registry     model directories, and which of them serves
+    registry     model directories, which of them serves, and what served when and why
     simulation   the simulated fleet
     files        metrics files and atomic writing
+    reports      pages of training runs and backtests
     config       schema and loading of the configuration
     domain       records, the grid, quantiles, errors, ports: numpy only
 """

@@ -23,6 +23,7 @@ from daemon.learning.sampling import Batch, Rounds
 _WARM_UP_SHARE = 0.15
 _AVERAGE_DECAY = 0.995
 _START = -1
+_FIRST_SHARE, _LAST_SHARE = 0.04, 0.01
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Plan:
     Attributes:
         epochs: passes at most.
         learning_rate: the highest of the schedule.
+        schedule_epochs: epochs after which the learning rate is at its lowest, where it stays; None is the last one.
         patience_epochs: epochs without a better validation loss after which fitting stops; None is never.
         accumulate: batches per step of the optimiser.
         mixed_precision: compute in bf16 where the device is a GPU.
@@ -42,6 +44,7 @@ class Plan:
 
     epochs: int
     learning_rate: float
+    schedule_epochs: int | None = None
     patience_epochs: int | None = 3
     accumulate: int = 1
     mixed_precision: bool = False
@@ -102,7 +105,8 @@ def fit(
     resumed = plan.checkpoint if plan.checkpoint is not None and plan.checkpoint.exists() else None
     with _quiet():
         trainer = _trainer(plan, [average, recorder])
-        steps = math.ceil(plan.epochs * len(training) / plan.accumulate)
+        scheduled = min(plan.epochs, plan.schedule_epochs or plan.epochs)
+        steps = math.ceil(scheduled * len(training) / plan.accumulate)
         module = _Module(network, steps, plan.learning_rate)
         passes = _Passes(training, _epochs_done(resumed) if resumed else 0)
         loaders = DataLoader(passes, batch_size=None), DataLoader(_Passes(validation, 0), batch_size=None)
@@ -198,14 +202,16 @@ class _Module(LightningModule):
         optimizer = torch.optim.AdamW(
             self.parameters(), lr=self._learning_rate, betas=(0.9, 0.99), weight_decay=0.01, foreach=True
         )
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
-            max_lr=self._learning_rate,
-            total_steps=self._steps,
-            pct_start=_WARM_UP_SHARE,
-            cycle_momentum=False,
-        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._share)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _share(self, step: int) -> float:
+        """Return the share of the highest learning rate at ``step``: one cycle (Smith, 2018), then its lowest value."""
+        rising = _WARM_UP_SHARE * self._steps
+        if step < rising:
+            return _FIRST_SHARE + (1 - _FIRST_SHARE) * (1 - math.cos(math.pi * step / rising)) / 2
+        done = min(1.0, (step - rising) / (self._steps - rising))
+        return _LAST_SHARE + (1 - _LAST_SHARE) * (1 + math.cos(math.pi * done)) / 2
 
     def _loss(self, batch: Batch) -> Tensor:
         paths = self.network(batch.windows)

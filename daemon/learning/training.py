@@ -33,7 +33,8 @@ from daemon.reports.training import render_training_report
 
 BATCH_SIZE = 256
 LEARNING_RATE = 1e-2
-_TUNING_RATE = 1e-3
+_TUNING_RATE = 3e-3
+_TUNING_EPOCHS = 3
 _REAL_SHARE, _MIXED_SHARE = 2, 1
 _VALIDATION_STRIDE = 24
 _CALIBRATION_STRIDE = 12
@@ -156,6 +157,8 @@ def train(
     plan = Plan(
         epochs or level.epochs,
         LEARNING_RATE if start is None else _TUNING_RATE,
+        # before patience ends: at a high rate no epoch betters a good start
+        None if start is None else _TUNING_EPOCHS,
         accumulate=level.accumulate_batches,
         mixed_precision=level.mixed_precision,
         keep_start=start is not None,

@@ -108,7 +108,7 @@ def test_a_recording_is_replayed_trained_on_and_forecast(name: str, recordings: 
 
 
 def test_a_day_of_a_recording_is_enough_to_forecast_but_not_to_train(recordings: Path, tmp_path: Path) -> None:
-    """On one day the base network and the baseline serve; training is refused with what there is and what is needed, forced or not."""
+    """On one day base network and baseline serve; training is refused, forced or not, with what is there and needed."""
     data = recordings / "gpu_pods" / "data.parquet"
     recorded = read_metrics_file(data)
     metrics = sorted({key.metric for key in recorded.keys})
