@@ -23,6 +23,8 @@ from daemon.learning.sampling import Batch, Rounds
 _WARM_UP_SHARE = 0.15
 _AVERAGE_DECAY = 0.995
 _START = -1
+# less is no improvement: at the lowest rate there would be some in every epoch
+_WORTH = 0.999
 _FIRST_SHARE, _LAST_SHARE = 0.04, 0.01
 
 
@@ -292,7 +294,7 @@ class _Recorder(Callback):
     def on_validation_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         # the averaged weights are in the module here, and only here
         loss = self._val_loss.value
-        if loss < self.best_loss or not self.best_weights:
+        if loss < _WORTH * self.best_loss or not self.best_weights:
             self.keep(trainer.current_epoch, loss)
         record = EpochRecord(
             trainer.current_epoch,

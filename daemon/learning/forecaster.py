@@ -19,7 +19,7 @@ from daemon.learning.calibration import stretch_paths
 from daemon.learning.history import History
 from daemon.learning.network import TemporalFusionTransformer
 from daemon.learning.sampling import MINIMUM_HISTORY_STEPS
-from daemon.learning.windows import cut_windows
+from daemon.learning.windows import RECENT_STEPS, cut_windows
 
 HISTORY_STEPS = 4 * STEPS_PER_WEEK
 _SERIES_AT_ONCE = 128
@@ -77,4 +77,8 @@ class NetworkForecaster:
                 paths = stretch_paths(paths, torch.tensor(self.stretch, device=device))
             z = windows.centre[:, None, None] + windows.scale[:, None, None] * paths
             values = history.in_units(z, rows).cpu().numpy()
+        recent = panel.values[:, -RECENT_STEPS:]
+        lowest, highest = np.fmin.reduce(recent, axis=1), np.fmax.reduce(recent, axis=1)
+        # the network's residual is never quite 0, and all that it sees of such a series is this one value
+        values = np.where((lowest == highest)[:, None, None], highest[:, None, None], values)
         return within_range(values, *bounds(panel, self.metrics))

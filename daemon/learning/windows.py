@@ -18,7 +18,7 @@ DECODER_SIZES = (PATCH_STEPS, PATCH_STEPS, PATCH_STEPS, len(QUANTILES), len(QUAN
 STATIC_SIZE = 31 + 3 * len(QUANTILES)
 BASELINES = 14
 
-_RECENT_STEPS = STEPS_PER_WEEK + STEPS_PER_DAY
+RECENT_STEPS = STEPS_PER_WEEK + STEPS_PER_DAY
 _SLOT_MARGIN = PATCH_STEPS // 2
 _SMALLEST_SCALE = 0.002
 _DECAY_STEPS = 3.0
@@ -139,9 +139,9 @@ def _at(table: Tensor, rows: Tensor, first: Tensor) -> Tensor:
 
 
 def _recent(history: History, rows: Tensor, origins: Tensor) -> _Recent:
-    first = origins + 1 - _RECENT_STEPS
-    z = _cut(history.z, rows, first, _RECENT_STEPS)
-    observed = _cut(history.observed, rows, first, _RECENT_STEPS)
+    first = origins + 1 - RECENT_STEPS
+    z = _cut(history.z, rows, first, RECENT_STEPS)
+    observed = _cut(history.observed, rows, first, RECENT_STEPS)
     day, seen = z[:, -STEPS_PER_DAY:], observed[:, -STEPS_PER_DAY:]
     centre = _mean(day, seen)
     centre = centre.where(seen.any(1), _mean(z, observed))
@@ -150,7 +150,7 @@ def _recent(history: History, rows: Tensor, origins: Tensor) -> _Recent:
     scale = (0.5 * deviation + 0.5 * torch.where(torch.isfinite(seasonal), seasonal, deviation)).clamp(
         min=_SMALLEST_SCALE
     )
-    week_mean = _cut(history.week_mean, rows, first, _RECENT_STEPS)
+    week_mean = _cut(history.week_mean, rows, first, RECENT_STEPS)
     return _Recent(z, observed, week_mean, centre, scale)
 
 
