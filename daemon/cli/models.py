@@ -25,7 +25,8 @@ def _registry(folder: Path | None, config: Path) -> ModelRegistry:
 
     if folder is not None:
         return ModelRegistry(folder)
-    loaded = load_config(config) if config.exists() else parse_config(default_text(), "default.yaml", Path.cwd())
+    given = config.exists() or config != DEFAULT_CONFIG
+    loaded = load_config(config) if given else parse_config(default_text(), "default.yaml", Path.cwd())
     return ModelRegistry(loaded.models_dir)
 
 
@@ -50,20 +51,27 @@ def show(
 @models.command()
 def promote(model: ModelArgument, folder: ModelsOption = None, config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Let a model serve, whatever the gate said of it."""
+    from daemon.domain.errors import BadModel
+
     registry = _registry(folder, config)
+    path, damage = registry.path(model), registry.damage(model)
+    if damage is not None:
+        raise BadModel(f"{path}: is damaged and cannot serve: {damage}")
     record = registry.record(model)
-    registry.promote(model, "promoted by hand")
+    rejected = record is not None and record.promoted is False
+    registry.promote(model, "promoted by hand" + ", though the gate had rejected it" * rejected)
     typer.echo(f"{model} serves from the next tick")
-    if record is not None and record.promoted is False:
+    if record is not None and rejected:
         typer.echo(f"note: the gate had rejected it: {' '.join(record.reasons)}", err=True)
 
 
 @models.command()
 def rollback(folder: ModelsOption = None, config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Let the model serve again that served before the present one."""
-    registry = _registry(folder, config)
-    current = registry.current()
-    typer.echo(f"{registry.rollback()} serves again from the next tick, instead of {current}")
+    done = _registry(folder, config).rollback()
+    for skipped, damage in done.skipped.items():
+        typer.echo(f"skipped {skipped}: {damage}", err=True)
+    typer.echo(f"{done.model} serves again from the next tick, instead of {done.instead_of}")
 
 
 @models.command()
@@ -72,16 +80,17 @@ def verify(model: ModelArgument, folder: ModelsOption = None, config: ConfigOpti
     from daemon.domain.errors import BadModel
     from daemon.registry.verification import problems
 
-    path = _registry(folder, config).path(model)
-    found = problems(path)
-    from daemon.learning.artifact import load_forecaster
+    registry = _registry(folder, config)
+    found = problems(registry.path(model))
+    if registry.damage(model) is None:
+        from daemon.learning.artifact import load_forecaster
 
-    try:
-        load_forecaster(path, {})
-    except BadModel as problem:
-        found.append(str(problem))
-    for problem_text in found:
-        typer.echo(f"{model}: {problem_text}", err=True)
+        try:
+            load_forecaster(registry.path(model), {})
+        except BadModel as problem:
+            found.append(str(problem))
+    for text in found:
+        typer.echo(f"{model}: {text}", err=True)
     if found:
         raise typer.Exit(1)
     typer.echo(f"{model}: whole")

@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from daemon.cli.tables import table_console
 from daemon.domain.errors import BadModel
 from daemon.registry.models import ModelRegistry
 
-_VERDICTS = {True: "promoted", False: "rejected", None: "none on record"}
+_VERDICTS = {True: "promoted", False: "rejected", None: "before the gate"}
 
 
 def print_list(registry: ModelRegistry, as_json: bool) -> None:
@@ -27,15 +28,23 @@ def print_list(registry: ModelRegistry, as_json: bool) -> None:
         table.add_column(name, justify="right" if name in ("epochs", "quantile loss") else "left")
     for row in rows:
         if "problem" in row:
-            table.add_row(_mark(row), row["id"], "", "", "", "", f"damaged: {row['problem']}")
+            table.add_row(_mark(row), escape(row["id"]), "", "", "", "", escape(f"damaged: {row['problem']}"))
             continue
         loss = "" if row["quantile_loss"] is None else f"{row['quantile_loss']:.3f}"
         table.add_row(
-            _mark(row), row["id"], row["trained_at"], row["level"], str(row["epochs"]), loss, _VERDICTS[row["promoted"]]
+            _mark(row),
+            escape(row["id"]),
+            row["trained_at"],
+            row["level"],
+            str(row["epochs"]),
+            loss,
+            _VERDICTS[row["promoted"]],
         )
     table_console().print(table)
     if not rows:
         typer.echo("no model yet; make one with forewarn train", err=True)
+    if current is not None and current not in registry.ids():
+        typer.echo(f"note: {current} is to serve and is not there; forewarn models rollback goes back", err=True)
 
 
 def print_model(registry: ModelRegistry, model: str, as_json: bool) -> None:
@@ -43,10 +52,11 @@ def print_model(registry: ModelRegistry, model: str, as_json: bool) -> None:
     record = registry.record(model)
     if record is None:
         raise BadModel(f"{registry.path(model)}: nothing is on record of its training")
+    damage = registry.damage(model)
     served = [asdict(promotion) for promotion in registry.promotions() if promotion.model == model]
     serves = registry.current() == model
     if as_json:
-        typer.echo(json.dumps({**asdict(record), "serves": serves, "promotions": served}))
+        typer.echo(json.dumps({**asdict(record), "serves": serves, "damage": damage, "promotions": served}))
         return
     loss = "not measured" if record.quantile_loss is None else f"{record.quantile_loss:.3f}"
     typer.echo(
@@ -58,22 +68,24 @@ def print_model(registry: ModelRegistry, model: str, as_json: bool) -> None:
     )
     for reason in record.reasons:
         typer.echo(f"  {reason}")
+    if damage is not None:
+        typer.echo(f"damaged: {damage}")
     for promotion in served:
         typer.echo(f"served from {promotion['at']}: {promotion['why']}")
     table = Table(title="pinball loss relative to seasonal naive")
     table.add_column("metric")
     table.add_column("rel. loss", justify="right")
     for metric, ratio in sorted(record.skill.items()):
-        table.add_row(metric, f"{ratio:.3f}")
+        table.add_row(escape(metric), f"{ratio:.3f}")
     table_console().print(table)
 
 
 def _row(registry: ModelRegistry, model: str, current: str | None) -> dict[str, Any]:
     row: dict[str, Any] = {"id": model, "serves": model == current}
-    try:
-        record = registry.record(model)
-    except BadModel as problem:
-        return {**row, "problem": str(problem)}
+    damage = registry.damage(model)
+    if damage is not None:
+        return {**row, "problem": damage}
+    record = registry.record(model)
     if record is None:
         return {**row, "problem": "nothing is on record of its training"}
     return {

@@ -13,10 +13,11 @@ class Verdict:
     Attributes:
         promoted: whether the candidate may serve.
         reasons: sentences with the figures that decided.
-        candidate_loss: its pinball loss relative to seasonal naive's on the held-out span.
-        serving_model: id of the model that served, ``base`` for the base network; None if nothing did.
-        serving_loss: its loss on the same windows; None if there is none.
+        candidate_loss: its pinball loss relative to seasonal naive's on the held-out span; None if not measurable.
+        serving_model: id of the model that served; None if none did.
+        serving_loss: its loss on the same windows; None if it could forecast none of them.
         coverage_80: share of the values of varying series inside the candidate's 80 % interval; None if none varies.
+        naive_loss: seasonal naive's, which is the unit of the others.
     """
 
     promoted: bool
@@ -32,7 +33,7 @@ def judge(candidate_loss: float, serving_model: str | None, serving_loss: float 
     """Return the verdict: a model serves only if it beats seasonal naive and what serves, and its coverage is sound.
 
     Args:
-        candidate_loss: pinball loss relative to seasonal naive's, geometric mean over series; NaN if not measurable.
+        candidate_loss: scaled pinball loss relative to seasonal naive's; NaN if not measurable.
         serving_model: id of the model that serves; None if nothing does.
         serving_loss: its loss on the same windows; None if it could not forecast any of them.
         coverage_80: share of values inside the 80 % interval over the series that vary; NaN if none does.

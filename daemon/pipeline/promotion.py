@@ -1,6 +1,7 @@
 """Measuring a new model against what serves, on time that it was not trained on."""
 
 import numpy as np
+import numpy.typing as npt
 import structlog
 
 from daemon.domain.errors import BadModel
@@ -8,6 +9,7 @@ from daemon.domain.gate import Verdict, judge
 from daemon.domain.grid import HORIZON_STEPS, STEP_SECONDS
 from daemon.domain.ports import Forecaster
 from daemon.domain.scores import coverage, scaled_pinball
+from daemon.domain.series import Panel
 from daemon.learning.artifact import load_forecaster
 from daemon.learning.evaluation import Scores, held_out_origins, score
 from daemon.learning.seasonal_naive import SeasonalNaive
@@ -24,14 +26,15 @@ def verdict_of(model: TrainedModel, registry: ModelRegistry) -> Verdict:
     """
     name, serving = _serving(registry, model)
     origins = held_out_origins(*model.held_out)
+    varying = _varying(model.panel, origins)
     forecasters: dict[str, Forecaster] = {"candidate": model.forecaster("candidate"), "naive": SeasonalNaive({})}
     if serving is not None:
         both = score({**forecasters, "serving": serving}, model.panel, origins)
         loss = _loss(both, "serving")
         if np.isfinite(loss):
-            return judge(_loss(both, "candidate"), name, loss, _coverage(both, model))
+            return judge(_loss(both, "candidate"), name, loss, _coverage(both, varying))
     alone = score(forecasters, model.panel, origins)
-    return judge(_loss(alone, "candidate"), name, None, _coverage(alone, model))
+    return judge(_loss(alone, "candidate"), name, None, _coverage(alone, varying))
 
 
 def _loss(scores: Scores, name: str) -> float:
@@ -43,8 +46,8 @@ def _loss(scores: Scores, name: str) -> float:
     return scaled_pinball(scores.sums[name], scores.scale) / naive if naive > 0 else float("nan")
 
 
-def _coverage(scores: Scores, model: TrainedModel) -> float:
-    return coverage(scores.sums["candidate"].select(_varying(model)))["80"]
+def _coverage(scores: Scores, rows: npt.NDArray[np.bool_]) -> float:
+    return coverage(scores.sums["candidate"].select(rows))["80"]
 
 
 def _serving(registry: ModelRegistry, model: TrainedModel) -> tuple[str | None, Forecaster | None]:
@@ -58,10 +61,9 @@ def _serving(registry: ModelRegistry, model: TrainedModel) -> tuple[str | None, 
         return name, None
 
 
-def _varying(model: TrainedModel) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    first, last = model.held_out
-    values = model.panel.between(first + STEP_SECONDS, max(last, first + HORIZON_STEPS * STEP_SECONDS)).values
-    with np.errstate(invalid="ignore"):
-        lowest, highest = np.fmin.reduce(values, axis=1), np.fmax.reduce(values, axis=1)
-        varying: np.ndarray[tuple[int], np.dtype[np.bool_]] = highest > lowest
+def _varying(panel: Panel, origins: range) -> npt.NDArray[np.bool_]:
+    """Return which series are not constant over the steps that forecasts from ``origins`` are scored on."""
+    last = max(origins, default=origins.start) + HORIZON_STEPS * STEP_SECONDS
+    values = panel.between(origins.start + STEP_SECONDS, last).values
+    varying: npt.NDArray[np.bool_] = np.fmax.reduce(values, axis=1) > np.fmin.reduce(values, axis=1)
     return varying

@@ -94,7 +94,8 @@ def train_and_register(
         on_step=progress.step,
     )
     verdict = verdict_of(model, registry)
-    model = replace(model, info={**model.info, "verdict": asdict(verdict)})
+    measured_on = {key: model.info["held_out"][key] for key in ("origins", "from", "to")}
+    model = replace(model, info={**model.info, "verdict": {**asdict(verdict), **measured_on}})
     with registry.new() as (name, folder):
         model.write(folder)
     if verdict.promoted:

@@ -1,18 +1,35 @@
 """Model directories, and which of them serves."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from daemon.domain.errors import BadModel, ModelNotFound
 from daemon.domain.model_record import ModelRecord
 from daemon.files.atomic import atomic_directory, atomic_path
-from daemon.registry.promotions import Promotion, PromotionJournal
+from daemon.registry.damage import cannot_serve
+from daemon.registry.promotions import Promotion, PromotionJournal, served_before
 from daemon.registry.records import read_record
 
 _CURRENT = "current"
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """What a rollback did.
+
+    Attributes:
+        model: id of the model that serves again.
+        instead_of: id of the model that served until then; None if none did.
+        skipped: why models that served in between cannot any more, by id, the latest first.
+    """
+
+    model: str
+    instead_of: str | None
+    skipped: Mapping[str, str]
 
 
 class ModelRegistry:
@@ -76,29 +93,40 @@ class ModelRegistry:
             ModelNotFound: there is no such model.
         """
         self.path(model)
-        self._journal.append(model, why, back)
+        self._journal.append(model, self._current_or_none(), why, back)
         with atomic_path(self._folder / _CURRENT) as temporary:
             temporary.write_text(f"{model}\n", encoding="utf-8")
 
-    def rollback(self) -> str:
-        """Let the model serve that served before the present one, and return its id; models that are gone are skipped.
+    def rollback(self) -> Rollback:
+        """Let the model serve that served before the present one; models that are gone or damaged are skipped.
 
         Raises:
             ModelNotFound: there is none to go back to.
             BadModel: the journal of promotions or ``current`` is damaged.
         """
-        current, known = self.current(), set(self.ids())
-        served: list[str] = []
-        for promotion in self._journal.read():
-            while promotion.back and served and served[-1] != promotion.model:
-                served.pop()
-            if not promotion.back:
-                served.append(promotion.model)
-        before = next((model for model in reversed(served) if model in known and model != current), None)
-        if before is None:
-            raise ModelNotFound(f"{self._folder}: no model served before {current or 'now'} that is still there")
-        self.promote(before, f"rolled back from {current}", back=True)
-        return before
+        current = self.current()
+        skipped: dict[str, str] = {}
+        for model in served_before(current, self._journal.read()):
+            damage = self.damage(model)
+            if damage is None:
+                self.promote(model, f"rolled back from {current}", back=True)
+                return Rollback(model, current, skipped)
+            skipped[model] = damage
+        over = "".join(f"; {model}: {damage}" for model, damage in skipped.items())
+        raise ModelNotFound(
+            f"{self._folder}: no model served before {current or 'now'} that still can{over}; "
+            "promote one with forewarn models promote ID, or train one with forewarn train"
+        )
+
+    def damage(self, model: str) -> str | None:
+        """Return in a sentence why ``model`` cannot serve; None where nothing of it is seen to be damaged."""
+        try:
+            self.record(model)
+        except ModelNotFound:
+            return "it is gone"
+        except BadModel as problem:
+            return str(problem)
+        return cannot_serve(self.path(model))
 
     def promotions(self) -> list[Promotion]:
         """Return what served since when and why, oldest first.
@@ -111,3 +139,9 @@ class ModelRegistry:
     def checkpoint(self, run: str) -> Path:
         """Return where the training ``run`` keeps what it can go on from."""
         return self._folder / ".checkpoints" / f"{run}.ckpt"
+
+    def _current_or_none(self) -> str | None:
+        try:
+            return self.current()
+        except BadModel:
+            return None  # what is promoted now puts that right

@@ -11,12 +11,21 @@ from daemon.domain.errors import BadModel
 
 @dataclass(frozen=True)
 class Promotion:
-    """A model began to serve ``at`` (ISO 8601, UTC); ``back`` if it had served before and was gone back to."""
+    """A model began to serve.
+
+    Attributes:
+        at: ISO 8601, UTC.
+        model: its id.
+        previous: id of the model that served until then; None if none did.
+        why: in words.
+        back: whether it had served before and was gone back to.
+    """
 
     at: str
     model: str
+    previous: str | None
     why: str
-    back: bool = False
+    back: bool
 
 
 class PromotionJournal:
@@ -25,11 +34,13 @@ class PromotionJournal:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def append(self, model: str, why: str, back: bool) -> None:
-        """Note that ``model`` serves from now on."""
-        promotion = Promotion(datetime.now(UTC).isoformat(timespec="seconds"), model, why, back)
+    def append(self, model: str, previous: str | None, why: str, back: bool) -> None:
+        """Note that ``model`` serves from now on, instead of ``previous``."""
+        promotion = Promotion(datetime.now(UTC).isoformat(timespec="seconds"), model, previous, why, back)
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(promotion)) + "\n")
+            # what a full disk cut off stays a line of its own
+            torn = file.tell() > 0 and not self._path.read_bytes().endswith(b"\n")
+            file.write("\n" * torn + json.dumps(asdict(promotion)) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
@@ -41,8 +52,30 @@ class PromotionJournal:
         """
         try:
             lines = self._path.read_text(encoding="utf-8").splitlines()
-            return [Promotion(**json.loads(line)) for line in lines]
         except FileNotFoundError:
             return []
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, UnicodeDecodeError) as error:
             raise BadModel(f"{self._path}: cannot be read: {error}; move it away") from error
+        return [self._parse(number, line) for number, line in enumerate(lines, 1)]
+
+    def _parse(self, number: int, line: str) -> Promotion:
+        try:
+            return Promotion(**json.loads(line))
+        except (ValueError, TypeError) as error:
+            raise BadModel(f"{self._path}: line {number} is damaged: {error}; take that line out") from error
+
+
+def served_before(current: str | None, journal: list[Promotion]) -> list[str]:
+    """Return the models that served before ``current``, the last one first; those gone back from are not among them."""
+    served: list[str] = []
+    for promotion in journal:
+        if promotion.back:
+            while served and served[-1] != promotion.model:
+                served.pop()
+        # the previous one has no line of its own if a hand wrote it into `current`
+        for model in (promotion.model,) if promotion.back else (promotion.previous, promotion.model):
+            if model is not None and served[-1:] != [model]:
+                served.append(model)
+    served.reverse()
+    after = served.index(current) + 1 if current in served else 0
+    return [model for model in served[after:] if model != current]

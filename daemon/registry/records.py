@@ -19,7 +19,8 @@ def read_record(folder: Path) -> ModelRecord | None:
     try:
         info: dict[str, Any] = json.loads((folder / "training_info.json").read_text(encoding="utf-8"))
         last: dict[str, Any] = json.loads((folder / "epochs.jsonl").read_text(encoding="utf-8").splitlines()[-1])
-        verdict = info.get("verdict") or {}
+        verdict: dict[str, Any] = info.get("verdict") or {}
+        promoted = verdict.get("promoted")
         return ModelRecord(
             folder.name,
             LevelName(info["level"]),
@@ -36,10 +37,10 @@ def read_record(folder: Path) -> ModelRecord | None:
                 for metric, ratio in info["skill_vs_seasonal_naive"].items()
                 if ratio is not None
             },
-            verdict.get("promoted"),
-            tuple(verdict.get("reasons", ())),
+            None if promoted is None else bool(promoted),
+            tuple(str(reason) for reason in verdict.get("reasons") or ()),
         )
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
         raise BadModel(f"{folder}: the record of its training is damaged: {error}; train a new model") from error

@@ -78,7 +78,7 @@ def _tell(service: Service, config_file: Path, url: str, started: float) -> None
     if service.stopping:
         return
     if training.returncode == _REFUSED:
-        say(f"trained; the gate found the base network better, which goes on serving. Look at {url}/metrics")
+        say(f"the gate refused the model, see above; what served before goes on serving. Look at {url}/metrics")
         return
     if training.returncode:
         say("training failed; what served before goes on serving. See the lines above")

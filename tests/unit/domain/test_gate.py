@@ -29,3 +29,12 @@ def test_a_model_serves_only_if_it_beats_what_serves_and_its_coverage_is_sound(
     verdict = judge(loss, model, serving, coverage)
     assert verdict.promoted is promoted
     assert says in " ".join(verdict.reasons)
+
+
+def test_a_verdict_holds_the_figures_that_decided() -> None:
+    """What could not be measured is None, as JSON knows no NaN."""
+    verdict = judge(0.7, "old", 0.8, 0.81)
+    assert (verdict.candidate_loss, verdict.serving_model, verdict.serving_loss) == (0.7, "old", 0.8)
+    assert (verdict.naive_loss, verdict.coverage_80) == (1.0, 0.81)
+    unknown = judge(NAN, None, None, NAN)
+    assert (unknown.candidate_loss, unknown.serving_model, unknown.serving_loss, unknown.coverage_80) == (None,) * 4

@@ -1,9 +1,12 @@
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from daemon.domain.errors import BadModel, ModelNotFound
-from daemon.registry.models import ModelRegistry
+from daemon.registry.models import ModelRegistry, Rollback
+from tests.model_directory import register
 
 
 def test_a_model_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -54,38 +57,107 @@ def test_a_current_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 def made(registry: ModelRegistry, count: int) -> list[str]:
-    names = []
-    for _ in range(count):
-        with registry.new() as (name, _):
-            pass
-        names.append(name)
+    return [register(registry) for _ in range(count)]
+
+
+def serving_in_turn(registry: ModelRegistry, count: int) -> list[str]:
+    names = made(registry, count)
+    for name in names:
+        registry.promote(name, "by a test")
     return names
 
 
 def test_rolling_back_undoes_one_promotion_after_the_other(tmp_path: Path) -> None:
-    """Each step goes to what served before, over models that are gone, and the first one stays."""
+    """Each step goes to what served before, and the first one stays."""
     registry = ModelRegistry(tmp_path)
-    first, second, third, fourth = made(registry, 4)
-    for name in (first, second, third, fourth):
-        registry.promote(name, "by a test")
-    registry.path(third).rmdir()
-    assert registry.rollback() == second
+    first, second, third = serving_in_turn(registry, 3)
+    assert registry.rollback() == Rollback(second, third, {})
     assert registry.current() == second
-    assert registry.rollback() == first
+    assert registry.rollback().model == first
     with pytest.raises(ModelNotFound, match=f"no model served before {first}"):
         registry.rollback()
     assert registry.current() == first
-    assert [(each.model, each.back) for each in registry.promotions()][-2:] == [(second, True), (first, True)]
+    assert [(each.model, each.previous, each.back) for each in registry.promotions()] == [
+        (first, None, False),
+        (second, first, False),
+        (third, second, False),
+        (second, third, True),
+        (first, second, True),
+    ]
+
+
+def test_rolling_back_passes_over_models_that_are_gone_or_damaged(tmp_path: Path) -> None:
+    """It says which and why; where none is left, the model that serves stays."""
+    registry = ModelRegistry(tmp_path)
+    first, second, third, fourth, fifth = serving_in_turn(registry, 5)
+    shutil.rmtree(registry.path(fourth))
+    weights = registry.path(third) / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    (registry.path(second) / "training_info.json").write_text("{", encoding="utf-8")
+    done = registry.rollback()
+    assert (done.model, done.instead_of, list(done.skipped)) == (first, fifth, [fourth, third, second])
+    assert done.skipped[fourth] == "it is gone"
+    assert done.skipped[third].startswith("model.safetensors: cannot be read")
+    assert "the record of its training is damaged" in done.skipped[second]
+    registry.promote(fifth, "by a test")
+    shutil.rmtree(registry.path(first))
+    with pytest.raises(ModelNotFound, match=f"{first}: it is gone.*promote one with forewarn models promote"):
+        registry.rollback()
+    assert registry.current() == fifth
+
+
+def test_rolling_back_goes_to_a_model_that_served_twice(tmp_path: Path) -> None:
+    """After first, second and the first one again, the second one served before."""
+    registry = ModelRegistry(tmp_path)
+    first, second = serving_in_turn(registry, 2)
+    registry.promote(first, "again")
+    assert registry.rollback().model == second
+    assert registry.rollback().model == first
+    registry.promote(second, "again")
+    registry.promote(first, "again")
+    shutil.rmtree(registry.path(second))
+    with pytest.raises(ModelNotFound, match=f"no model served before {first}.*{second}: it is gone"):
+        registry.rollback()
+
+
+def test_rolling_back_knows_what_a_hand_wrote_into_current(tmp_path: Path) -> None:
+    """A model that served without a promotion is gone back to; one whose promotion was cut off never served."""
+    registry = ModelRegistry(tmp_path)
+    first, second, third = made(registry, 3)
+    (tmp_path / "current").write_text(f"{first}\n", encoding="utf-8")
+    registry.promote(second, "by a test")
+    registry.promote(third, "cut off before it took effect")
+    (tmp_path / "current").write_text(f"{second}\n", encoding="utf-8")
+    assert registry.rollback() == Rollback(first, second, {})
 
 
 def test_what_served_when_and_why_is_on_record(tmp_path: Path) -> None:
-    """The journal is read back as written; a damaged line is an error that names the file."""
+    """The journal is a line of JSON per promotion; a damaged line is an error that names file and line."""
     registry = ModelRegistry(tmp_path)
     assert registry.promotions() == []
-    (name,) = made(registry, 1)
-    registry.promote(name, "promoted by the gate")
-    assert [(each.model, each.why) for each in registry.promotions()] == [(name, "promoted by the gate")]
-    with (tmp_path / "promotions.jsonl").open("a", encoding="utf-8") as file:
-        file.write("{\n")
-    with pytest.raises(BadModel, match=r"promotions\.jsonl"):
+    first, second = made(registry, 2)
+    registry.promote(first, "promoted by the gate")
+    journal = tmp_path / "promotions.jsonl"
+    assert set(json.loads(journal.read_text())) == {"at", "model", "previous", "why", "back"}
+    with journal.open("a", encoding="utf-8") as file:
+        file.write('{"at": "2026-')
+    registry.promote(second, "by hand")
+    assert registry.current() == second
+    with pytest.raises(BadModel, match=r"promotions\.jsonl: line 2 is damaged.*take that line out"):
         registry.promotions()
+    lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
+    journal.write_text(lines[0] + lines[2], encoding="utf-8")
+    assert [(each.model, each.why) for each in registry.promotions()] == [
+        (first, "promoted by the gate"),
+        (second, "by hand"),
+    ]
+
+
+def test_promoting_puts_a_garbled_current_right(tmp_path: Path) -> None:
+    """What served before is then unknown, and that is what the journal says."""
+    registry = ModelRegistry(tmp_path)
+    (name,) = made(registry, 1)
+    (tmp_path / "current").write_bytes(b"\xff")
+    registry.promote(name, "by hand")
+    assert registry.current() == name
+    assert registry.promotions()[0].previous is None

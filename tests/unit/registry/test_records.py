@@ -32,6 +32,15 @@ def test_a_record_is_read(tmp_path: Path) -> None:
     assert (record.level, record.epochs, record.duration_seconds) == (LevelName.PRODUCTION, 12, 180)
     assert record.trained_at == 1_767_571_200
     assert record.skill == {"cpu": 0.6}
+    assert (record.promoted, record.reasons) == (None, ())
+
+
+def test_a_verdict_is_read(tmp_path: Path) -> None:
+    """The gate's decision and its sentences; of a model from before the gate there is none."""
+    verdict = {"promoted": False, "reasons": ["It does not beat seasonal naive: 1.100."]}
+    record = read_record(write(tmp_path, {**INFO, "verdict": verdict}))
+    assert record is not None
+    assert (record.promoted, record.reasons) == (False, ("It does not beat seasonal naive: 1.100.",))
 
 
 def test_no_record_is_none(tmp_path: Path) -> None:
@@ -39,7 +48,13 @@ def test_no_record_is_none(tmp_path: Path) -> None:
     assert read_record(tmp_path) is None
 
 
-@pytest.mark.parametrize("info", [[], {**INFO, "level": "super"}, {**INFO, "epochs": None}, {"level": "demo"}])
+@pytest.mark.parametrize(
+    "info",
+    [
+        *([], {**INFO, "level": "super"}, {**INFO, "epochs": None}, {"level": "demo"}),
+        *({**INFO, "epochs": float("inf")}, {**INFO, "verdict": ["promoted"]}),
+    ],
+)
 def test_a_damaged_record_is_named(tmp_path: Path, info: object) -> None:
     """What cannot be understood is an error that names the model."""
     with pytest.raises(BadModel, match="damaged"):

@@ -1,0 +1,175 @@
+"""``forewarn models`` as a user types it, and what ``forewarn train`` says where the gate refuses."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from daemon.config.loading import default_text
+from daemon.learning.artifact import load_network
+from daemon.learning.base import BASE_FOLDER
+from daemon.registry.models import ModelRegistry
+from tests.model_directory import register
+from tests.servers.forewarn import forewarn
+
+REJECTED = {"promoted": False, "reasons": ["It does not beat seasonal naive: 1.234 of its pinball loss."]}
+
+
+def models(
+    command: str, *arguments: str, folder: Path, status: int = 0, config: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run ``forewarn models`` on ``folder / "models"``; fail if it does not end with ``status``."""
+    where = ("--config", "mine.yaml") if config else ("--models", "models")
+    line = [sys.executable, "-m", "daemon", "models", command, *arguments, *where]
+    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> ModelRegistry:
+    return ModelRegistry(tmp_path / "models")
+
+
+def test_the_list_shows_every_model_and_which_one_serves(registry: ModelRegistry, tmp_path: Path) -> None:
+    """Promoted, rejected, from before the gate and damaged: each in a row, as a table and as JSON."""
+    assert "no model yet; make one with forewarn train" in models("list", folder=tmp_path).stderr
+    serving, rejected = register(registry), register(registry, verdict=REJECTED)
+    old, damaged, torn = register(registry, verdict=None), register(registry), register(registry)
+    registry.promote(serving, "by a test")
+    (registry.path(damaged) / "model.safetensors").unlink()
+    (registry.path(torn) / "training_info.json").write_text('{"level": "[/demo]', encoding="utf-8")
+    rows = {}
+    for line in models("list", folder=tmp_path).stdout.splitlines():
+        cells = [cell.strip() for cell in line.split("│")]
+        rows[cells[2] if len(cells) > 2 else ""] = cells
+    assert rows[serving][1:-1] == ["serves", serving, "2026-02-01 03:04", "production", "6", "0.155", "promoted"]
+    assert (rows[rejected][1], rows[rejected][-2]) == ("", "rejected")
+    assert rows[old][-2] == "before the gate"
+    assert rows[damaged][-2] == "damaged: model.safetensors: is missing"
+    assert rows[torn][-2].startswith("damaged: ")
+    listed = json.loads(models("list", "--json", folder=tmp_path).stdout)
+    assert listed["current"] == serving
+    told = {row["id"]: row for row in listed["models"]}
+    assert {name: row.get("promoted") for name, row in told.items()} == {
+        serving: True, rejected: False, old: None, damaged: None, torn: None
+    }  # fmt: skip
+    assert [name for name, row in told.items() if row["serves"]] == [serving]
+    assert told[damaged]["problem"] == "model.safetensors: is missing"
+    shutil.rmtree(registry.path(serving))
+    assert f"{serving} is to serve and is not there" in models("list", folder=tmp_path).stderr
+
+
+def test_show_says_why_the_gate_decided_and_the_skill_per_metric(registry: ModelRegistry, tmp_path: Path) -> None:
+    """The record, the reasons and a row per metric; a metric's name is no markup."""
+    name = register(registry, verdict=REJECTED, skill_vs_seasonal_naive={"cpu": 0.61, "used[/var]": 0.83})
+    shown = models("show", name, folder=tmp_path).stdout
+    assert "level production, trained 2026-02-01 03:04 in 180 s" in shown
+    assert "verdict: rejected\n  It does not beat seasonal naive: 1.234 of its pinball loss.\n" in shown
+    rows = [[cell.strip() for cell in line.split("│")][1:-1] for line in shown.splitlines() if "│" in line]
+    assert rows == [["cpu", "0.610"], ["used[/var]", "0.830"]]
+    told = json.loads(models("show", name, "--json", folder=tmp_path).stdout)
+    assert (told["promoted"], told["reasons"]) == (False, REJECTED["reasons"])
+    assert (told["serves"], told["promotions"], told["damage"]) == (False, [], None)
+    unknown = models("show", "nope", folder=tmp_path, status=1).stderr
+    assert f"no model 'nope' in models; there are: {name}" in unknown
+
+
+def test_a_rejected_model_can_be_promoted_by_hand_and_that_is_on_record(
+    registry: ModelRegistry, tmp_path: Path
+) -> None:
+    """It says what the gate had said; rollback undoes it and says what serves again; then there is nothing left."""
+    good, rejected, damaged = register(registry), register(registry, verdict=REJECTED), register(registry)
+    registry.promote(good, "by a test")
+    (registry.path(damaged) / "calibration.json").unlink()
+    done = models("promote", rejected, folder=tmp_path)
+    assert done.stdout == f"{rejected} serves from the next tick\n"
+    assert "the gate had rejected it: It does not beat seasonal naive: 1.234" in done.stderr
+    assert registry.current() == rejected
+    assert registry.promotions()[-1].why == "promoted by hand, though the gate had rejected it"
+    refused = models("promote", damaged, folder=tmp_path, status=1).stderr
+    assert f"{damaged}: is damaged and cannot serve: calibration.json: is missing" in refused
+    models("promote", "nope", folder=tmp_path, status=1)
+    assert registry.current() == rejected
+    back = models("rollback", folder=tmp_path).stdout
+    assert back == f"{good} serves again from the next tick, instead of {rejected}\n"
+    assert registry.current() == good
+    assert f"no model served before {good}" in models("rollback", folder=tmp_path, status=1).stderr
+    assert registry.current() == good
+
+
+def test_rollback_says_what_it_passed_over(registry: ModelRegistry, tmp_path: Path) -> None:
+    """A model that was taken away cannot serve again; the one before it can."""
+    names = [register(registry) for _ in range(3)]
+    for name in names:
+        registry.promote(name, "by a test")
+    shutil.rmtree(registry.path(names[1]))
+    done = models("rollback", folder=tmp_path)
+    assert done.stderr == f"skipped {names[1]}: it is gone\n"
+    assert registry.current() == names[0]
+
+
+def test_verify_loads_the_model_and_lists_every_problem(registry: ModelRegistry, tmp_path: Path) -> None:
+    """Files that are whole one by one may still be no network that this forewarn can load."""
+    whole, strange, cut = (register(registry) for _ in range(3))
+    assert models("verify", whole, folder=tmp_path).stdout == f"{whole}: whole\n"
+    description = registry.path(strange) / "model.json"
+    description.write_text(json.dumps(json.loads(description.read_text()) | {"format": 999}), encoding="utf-8")
+    (registry.path(strange) / "evil.pkl").write_bytes(b"x")
+    said = models("verify", strange, folder=tmp_path, status=1).stderr
+    assert f"{strange}: evil.pkl: does not belong to a model" in said
+    assert "model format 999, this forewarn reads" in said
+    assert said.count("\n") == 2
+    weights = registry.path(cut) / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    said = models("verify", cut, folder=tmp_path, status=1).stderr
+    assert said.startswith(f"{cut}: model.safetensors: cannot be read: ")
+    assert said.count("\n") == 1
+
+
+def test_the_models_of_a_configuration_are_found(tmp_path: Path) -> None:
+    """Without ``--models`` it is the configuration's folder; one that is named and not there is an error."""
+    assert "mine.yaml" in models("list", folder=tmp_path, status=2, config=True).stderr
+    document = yaml.safe_load(default_text()) | {"data_dir": "here"}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    name = register(ModelRegistry(tmp_path / "here" / "models"))
+    listed = json.loads(models("list", "--json", folder=tmp_path, config=True).stdout)
+    assert [row["id"] for row in listed["models"]] == [name]
+
+
+def test_only_verify_imports_torch(registry: ModelRegistry, tmp_path: Path) -> None:
+    """What only reads records starts at once."""
+    name = register(registry)
+    for command in (("list",), ("show", name), ("promote", name)):
+        line = [sys.executable, "-X", "importtime", "-m", "daemon", "models", *command, "--models", "models"]
+        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+        imported = {
+            row.rpartition("|")[2].strip() for row in done.stderr.splitlines() if row.startswith("import time:")
+        }
+        assert "daemon.registry.models" in imported
+        assert not {"torch", "pyarrow", "pandas"} & imported
+
+
+def test_a_training_that_the_gate_refuses_ends_with_3_and_says_why(registry: ModelRegistry, tmp_path: Path) -> None:
+    """What served before goes on serving; the model is kept, and can be looked at."""
+    serving = register(registry, load_network(BASE_FOLDER)[0], tuple(yaml.safe_load(default_text())["metrics"]))
+    registry.promote(serving, "by a test")
+    none = [part for kind in ("conductor-mgmt", "data-ingest", "risk-analytics") for part in (f"--num-{kind}", "0")]
+    few = [part for kind in ("ml-compute", "database", "web-api", "generic") for part in (f"--num-{kind}", "1")]
+    forewarn("simulate", "--hours", "168", *none, *few, "--seed", "3", "--out", "fleet", folder=tmp_path)
+    line = [sys.executable, "-m", "daemon", "train", "--level", "demo", "--from", "scratch", "--data", "fleet"]
+    done = subprocess.run(
+        [*line, "--models", "models"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 3, done.stderr
+    assert "The gate rejects it; it is kept and does not serve:" in done.stdout
+    assert f"  It does not beat the serving model {serving}: " in done.stdout
+    assert registry.current() == serving
+    (made,) = set(registry.ids()) - {serving}
+    assert "verdict: rejected\n" in models("show", made, folder=tmp_path).stdout
+    assert models("verify", made, folder=tmp_path).stdout == f"{made}: whole\n"

@@ -1,0 +1,43 @@
+"""A whole model directory, without a training."""
+
+import json
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from daemon.domain.quantiles import QUANTILES
+from daemon.learning.artifact import write_network
+from daemon.learning.network import Architecture, TemporalFusionTransformer
+from daemon.registry.models import ModelRegistry
+from tests.training_records import EPOCHS, INFO, METRICS, samples
+
+
+def write_model(
+    folder: Path,
+    network: TemporalFusionTransformer | None = None,
+    metrics: tuple[str, ...] = METRICS,
+    **changes: Any,
+) -> None:
+    """Write every file of a model into ``folder``.
+
+    Args:
+        folder: an empty folder.
+        network: what computes its forecasts; by default one that was never trained.
+        metrics: the metrics that it was trained on.
+        **changes: what its ``training_info.json`` says otherwise.
+    """
+    write_network(folder, network or TemporalFusionTransformer(Architecture()), metrics, (), ZoneInfo("UTC"))
+    (folder / "calibration.json").write_text(json.dumps({"stretch": [1.0] * len(QUANTILES)}), encoding="utf-8")
+    info = {**INFO, "data_fingerprint": "0" * 64, "versions": {}, **changes}
+    (folder / "training_info.json").write_text(json.dumps(info), encoding="utf-8")
+    lines = "".join(json.dumps(record) + "\n" for record in EPOCHS)
+    (folder / "epochs.jsonl").write_text(lines, encoding="utf-8")
+    samples().to_parquet(folder / "samples.parquet", index=False)
+    (folder / "report.html").write_text("<!doctype html>\n", encoding="utf-8")
+
+
+def register(registry: ModelRegistry, *arguments: Any, **changes: Any) -> str:
+    """Write a model as ``write_model`` does into a directory of its own, and return its id."""
+    with registry.new() as (name, folder):
+        write_model(folder, *arguments, **changes)
+    return name

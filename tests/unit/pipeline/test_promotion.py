@@ -1,0 +1,200 @@
+import json
+import shutil
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+import torch
+from structlog.testing import capture_logs
+
+from daemon.domain.levels import LEVELS, LevelName
+from daemon.domain.metric import Metric
+from daemon.domain.series import Panel, SeriesKey
+from daemon.learning.artifact import load_network
+from daemon.learning.base import BASE_FOLDER
+from daemon.learning.calibration import NONE, Calibration
+from daemon.learning.fitting import EpochRecord, Fit
+from daemon.learning.network import Architecture, TemporalFusionTransformer
+from daemon.learning.training import TrainedModel, split
+from daemon.pipeline.promotion import verdict_of
+from daemon.pipeline.training import Trained, train_and_register
+from daemon.registry.models import ModelRegistry
+from tests.model_directory import register
+from tests.panels import START, daily_panel
+
+METRICS = ("cpu", "mem")
+RANGES = {name: Metric(name, minimum=0, maximum=100) for name in METRICS}
+UTC = ZoneInfo("UTC")
+DEMO = LEVELS[LevelName.DEMO]
+# stretched threefold, its 80 % interval covers nearly all
+WIDE = (3.0,) * len(NONE)
+
+
+def trained_network() -> TemporalFusionTransformer:
+    return load_network(BASE_FOLDER)[0]
+
+
+def untrained_network() -> TemporalFusionTransformer:
+    torch.manual_seed(0)
+    return TemporalFusionTransformer(Architecture())
+
+
+def candidate(
+    network: TemporalFusionTransformer, panel: Panel | None = None, stretch: tuple[float, ...] = NONE
+) -> TrainedModel:
+    """Return a network as if it had been trained on all but the last day of ``panel``."""
+    panel = panel or daily_panel()
+    calibration = Calibration(stretch, True, 0.2, 0.2, {}, {}, "")
+    fit = Fit((), None, 0.2, False, "cpu")
+    return TrainedModel(network, METRICS, UTC, panel, RANGES, split(panel, DEMO), fit, calibration, {})
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> ModelRegistry:
+    return ModelRegistry(tmp_path / "models")
+
+
+def serve(registry: ModelRegistry, network: TemporalFusionTransformer, metrics: tuple[str, ...] = METRICS) -> str:
+    name = register(registry, network, metrics)
+    registry.promote(name, "by a test")
+    return name
+
+
+def test_without_a_serving_model_the_candidate_has_to_beat_seasonal_naive(registry: ModelRegistry) -> None:
+    """The packaged network does, one that learnt nothing does not; the figures are measured, not told."""
+    good, bad = verdict_of(candidate(trained_network()), registry), verdict_of(candidate(untrained_network()), registry)
+    assert (good.promoted, good.serving_model, good.serving_loss) == (True, None, None)
+    assert good.candidate_loss is not None
+    assert good.candidate_loss < 1
+    assert not bad.promoted
+    assert bad.candidate_loss is not None
+    assert f"It does not beat seasonal naive: {bad.candidate_loss:.3f}" in bad.reasons[0]
+
+
+def test_the_candidate_has_to_beat_the_serving_model(registry: ModelRegistry) -> None:
+    """On the same windows the loss of the serving model is that of a candidate with its weights; a tie loses."""
+    bad = serve(registry, untrained_network())
+    alone = verdict_of(candidate(untrained_network()), ModelRegistry(registry.path(bad)))
+    better = verdict_of(candidate(trained_network()), registry)
+    assert (better.promoted, better.serving_model) == (True, bad)
+    assert better.serving_loss == pytest.approx(alone.candidate_loss)
+    good = serve(registry, trained_network())
+    tie = verdict_of(candidate(trained_network()), registry)
+    assert (tie.promoted, tie.serving_model, tie.serving_loss) == (False, good, tie.candidate_loss)
+    assert f"It does not beat the serving model {good}" in tie.reasons[1]
+
+
+def garble(registry: ModelRegistry, model: str) -> None:
+    (registry.path(model) / "model.safetensors").write_bytes(b"x")
+
+
+def lose(registry: ModelRegistry, model: str) -> None:
+    shutil.rmtree(registry.path(model))
+
+
+@pytest.mark.parametrize("damage", [garble, lose])
+def test_a_serving_model_that_cannot_be_loaded_is_no_hindrance(damage: Any, registry: ModelRegistry) -> None:
+    """The reason names it, and the log says what is wrong with it."""
+    name = serve(registry, trained_network())
+    damage(registry, name)
+    with capture_logs() as events:
+        verdict = verdict_of(candidate(trained_network()), registry)
+    assert (verdict.promoted, verdict.serving_model, verdict.serving_loss) == (True, name, None)
+    assert f"{name} could forecast none of the windows" in verdict.reasons[1]
+    assert [(event["event"], event["model"]) for event in events] == [("serving_model_unusable", name)]
+
+
+def test_a_serving_model_of_other_metrics_is_no_hindrance(registry: ModelRegistry) -> None:
+    """It can be loaded, but can forecast none of the windows."""
+    name = serve(registry, trained_network(), ("disk",))
+    verdict = verdict_of(candidate(trained_network()), registry)
+    assert (verdict.promoted, verdict.serving_model, verdict.serving_loss) == (True, name, None)
+
+
+def test_losses_are_compared_on_the_windows_that_all_can_forecast(registry: ModelRegistry) -> None:
+    """Where the serving model knows one metric of two, a candidate with its weights is no better and no worse."""
+    serve(registry, trained_network(), ("cpu",))
+    verdict = verdict_of(candidate(trained_network()), registry)
+    assert verdict.serving_loss == verdict.candidate_loss
+    assert (
+        verdict.candidate_loss != verdict_of(candidate(trained_network()), ModelRegistry(Path("none"))).candidate_loss
+    )
+
+
+def test_intervals_that_are_too_wide_are_refused(registry: ModelRegistry) -> None:
+    """However good the median is."""
+    verdict = verdict_of(candidate(trained_network(), stretch=WIDE), registry)
+    assert not verdict.promoted
+    assert verdict.coverage_80 is not None
+    assert verdict.coverage_80 > 0.95
+    assert "not sound" in verdict.reasons[2]
+
+
+def with_rows(panel: Panel, rows: Iterable[tuple[str, np.ndarray[Any, Any]]]) -> Panel:
+    keys = tuple(SeriesKey(server, "cpu") for server, _ in rows)
+    values = np.vstack([panel.values, *(values for _, values in rows)]).astype(np.float32)
+    return Panel((*panel.keys, *keys), START, values, panel.profiles)
+
+
+def test_series_that_stand_still_are_left_out_of_the_coverage(registry: ModelRegistry) -> None:
+    """As are those that only vary before the held-out span: it is trivial to cover them, whatever the intervals."""
+    panel = daily_panel()
+    still = np.full(panel.steps, 7.0)
+    once = np.where(np.arange(panel.steps) < panel.steps // 2, 3.0, 7.0)
+    gone = np.where(np.arange(panel.steps) < panel.steps // 2, panel.values[0], np.nan)
+    more = with_rows(panel, [("still", still), ("once", once), ("gone", gone)])
+    alone = verdict_of(candidate(trained_network(), panel), registry)
+    beside = verdict_of(candidate(trained_network(), more), registry)
+    assert beside.coverage_80 == alone.coverage_80
+    flat = Panel(panel.keys, START, np.full_like(panel.values, 7.0), {})
+    assert verdict_of(candidate(trained_network(), flat), registry).coverage_80 is None
+
+
+def test_a_held_out_span_without_a_window_promotes_nothing(registry: ModelRegistry) -> None:
+    """Less than eight hours were held out: nothing is known of the model."""
+    panel = daily_panel(days=2)
+    verdict = verdict_of(candidate(trained_network(), panel), registry)
+    assert (verdict.promoted, verdict.candidate_loss, verdict.coverage_80) == (False, None, None)
+    assert "nothing is known of the model" in verdict.reasons[0]
+
+
+class Unwatched:
+    """Progress that nobody looks at."""
+
+    def epoch(self, record: EpochRecord) -> None:
+        """Note nothing."""
+
+    def step(self, epoch: int, step: int, steps: int) -> None:
+        """Note nothing."""
+
+
+def trained(registry: ModelRegistry, start: str) -> Trained:
+    level = replace(DEMO, stride_steps=96)
+    return train_and_register(daily_panel(), RANGES, UTC, level, registry, Unwatched(), seed=1, start=start)
+
+
+def test_a_model_is_written_with_its_verdict_and_serves_only_if_promoted(registry: ModelRegistry) -> None:
+    """One that beats nothing is kept, explained and logged, and what served goes on serving."""
+    with capture_logs() as events:
+        first, second = trained(registry, "base"), trained(registry, "scratch")
+    assert (first.verdict.promoted, second.verdict.promoted) == (True, False)
+    assert registry.current() == first.name
+    assert set(registry.ids()) == {first.name, second.name}
+    assert [promotion.model for promotion in registry.promotions()] == [first.name]
+    assert [(event["event"], event["model"]) for event in events] == [
+        ("model_promoted", first.name),
+        ("model_rejected", second.name),
+    ]
+    assert events[1]["reasons"] == second.verdict.reasons
+    record = registry.record(second.name)
+    assert record is not None
+    assert (record.promoted, record.reasons) == (False, second.verdict.reasons)
+    info = json.loads((registry.path(second.name) / "training_info.json").read_text(encoding="utf-8"))
+    assert info["verdict"]["serving_model"] == first.name
+    assert info["verdict"]["candidate_loss"] == second.verdict.candidate_loss
+    assert (info["verdict"]["origins"], info["verdict"]["naive_loss"]) == (5, 1.0)
+    assert (info["verdict"]["from"], info["verdict"]["to"]) == ("2026-01-11T23:55:00Z", "2026-01-12T23:55:00Z")
