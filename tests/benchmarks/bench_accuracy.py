@@ -1,0 +1,96 @@
+"""The forecaster beside its peers on real servers, each pack left out of the network that training starts from."""
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from daemon.domain.forecast import ForecastSource
+from daemon.domain.grid import parse_time
+from daemon.domain.levels import LEVELS, LevelName
+from daemon.domain.ports import Forecaster
+from daemon.domain.scores import coverage, relative_loss
+from daemon.domain.series import Panel
+from daemon.files.metrics_file import read_metrics_file
+from daemon.learning.evaluation import Scores, score
+from daemon.learning.forecaster import NetworkForecaster
+from daemon.learning.network import TemporalFusionTransformer
+from daemon.learning.pretraining import pretrain
+from daemon.learning.seasonal_naive import SeasonalNaive
+from daemon.learning.training import train
+from daemon.pipeline.backtest import REFERENCE, peers
+from tests.benchmarks.fleets import full_fleet
+
+UTC = ZoneInfo("UTC")
+BOOSTING = "LightGBM quantile regression"
+PRETRAINING_EPOCHS = 3
+SIMULATED = 2
+
+
+@dataclass(frozen=True)
+class Pack:
+    """One recording: its history, the end of what may be trained on, and the times to forecast from."""
+
+    panel: Panel
+    train_end: int
+    origins: list[int]
+
+    @property
+    def known(self) -> Panel:
+        return self.panel.between(self.panel.start, self.train_end)
+
+
+def main(epochs: int = PRETRAINING_EPOCHS) -> None:
+    """Print a table per pack; takes about 15 minutes for each."""
+    folder = os.environ.get("FOREWARN_REAL_DATA")
+    if folder is None:
+        print("accuracy: not measured; FOREWARN_REAL_DATA names no folder of real metrics")
+        return
+    packs = {path.parent.name: read_pack(path.parent) for path in sorted(Path(folder).glob("*/pack.json"))}
+    simulated = {f"simulated {number}": full_fleet(20, 720) for number in range(SIMULATED)}
+    for name, pack in packs.items():
+        others = {other: each.known for other, each in packs.items() if other != name}
+        say(f"{name}: pretraining on {', '.join([*others, *simulated])}")
+        base = pretrain({**others, **simulated}, UTC, epochs=epochs).network
+        say(f"{name}: training at production level, then LightGBM")
+        trained = train(pack.known, {}, UTC, LEVELS[LevelName.PRODUCTION], start=base)
+        forecasters: dict[str, Forecaster] = {
+            "forewarn, production": trained.forecaster(name),
+            "forewarn, zero-shot": zero_shot(base),
+            REFERENCE: SeasonalNaive({}),
+            **peers(pack.panel, pack.train_end, UTC, lambda done: None),
+        }
+        print_table(name, score(forecasters, pack.panel, pack.origins))
+
+
+def read_pack(folder: Path) -> Pack:
+    """Return the recording in ``folder``."""
+    described = json.loads((folder / "pack.json").read_text(encoding="utf-8"))
+    origins = [int(parse_time(text.replace(" ", "T"))) for text in described["origins"]]
+    train_end = int(parse_time(described["train_end"].replace(" ", "T")))
+    return Pack(read_metrics_file(folder / "data.parquet"), train_end, origins)
+
+
+def zero_shot(network: TemporalFusionTransformer) -> NetworkForecaster:
+    return NetworkForecaster(network, None, {}, UTC, "", ForecastSource.BASE)
+
+
+def print_table(name: str, scores: Scores) -> None:
+    print(f"\n{name}: pinball loss, geometric means over series\n{'':34}to naive  to LightGBM  inside 80 %")
+    losses = {each: relative_loss(sums, scores.sums[REFERENCE]) for each, sums in scores.sums.items()}
+    for each in sorted(losses, key=lambda one: np.nan_to_num(losses[one], nan=np.inf)):
+        sums = scores.sums[each]
+        ratio = relative_loss(sums, scores.sums[BOOSTING])
+        print(f"{each:34}{losses[each]:8.3f}{ratio:13.3f}{coverage(sums)['80']:13.1%}", flush=True)
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
