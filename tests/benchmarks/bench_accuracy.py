@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from daemon.domain.forecast import ForecastSource
-from daemon.domain.grid import parse_time
+from daemon.domain.grid import STEP_SECONDS, parse_time
 from daemon.domain.levels import LEVELS, LevelName
 from daemon.domain.ports import Forecaster
 from daemon.domain.scores import coverage, relative_loss
@@ -23,12 +23,15 @@ from daemon.learning.pretraining import pretrain
 from daemon.learning.seasonal_naive import SeasonalNaive
 from daemon.learning.training import train
 from daemon.pipeline.backtest import REFERENCE, peers
-from tests.benchmarks.fleets import full_fleet
+from daemon.simulation.fleet import Fleet
+from daemon.simulation.spec import FleetSpec
+from tests.benchmarks.fleets import START
 
 UTC = ZoneInfo("UTC")
 BOOSTING = "LightGBM quantile regression"
 PRETRAINING_EPOCHS = 3
-SIMULATED = 2
+SIMULATED_SEEDS = (11, 12)
+SIMULATED_STEPS = 30 * 288
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ def main(epochs: int = PRETRAINING_EPOCHS) -> None:
         print("accuracy: not measured; FOREWARN_REAL_DATA names no folder of real metrics")
         return
     packs = {path.parent.name: read_pack(path.parent) for path in sorted(Path(folder).glob("*/pack.json"))}
-    simulated = {f"simulated {number}": full_fleet(20, 720) for number in range(SIMULATED)}
+    simulated = {f"simulated, seed {seed}": fleet(seed) for seed in SIMULATED_SEEDS}
     for name, pack in packs.items():
         others = {other: each.known for other, each in packs.items() if other != name}
         say(f"{name}: pretraining on {', '.join([*others, *simulated])}")
@@ -65,6 +68,11 @@ def main(epochs: int = PRETRAINING_EPOCHS) -> None:
             **peers(pack.panel, pack.train_end, UTC, lambda done: None),
         }
         print_table(name, score(forecasters, pack.panel, pack.origins))
+
+
+def fleet(seed: int) -> Panel:
+    """Return a month of 20 simulated servers."""
+    return Fleet(FleetSpec(seed=seed)).panel(START, START + (SIMULATED_STEPS - 1) * STEP_SECONDS)
 
 
 def read_pack(folder: Path) -> Pack:
