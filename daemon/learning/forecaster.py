@@ -18,8 +18,9 @@ from daemon.domain.series import Float32, Panel
 from daemon.learning.calibration import stretch_paths
 from daemon.learning.history import History
 from daemon.learning.network import TemporalFusionTransformer
+from daemon.learning.recent import RECENT_STEPS
 from daemon.learning.sampling import MINIMUM_HISTORY_STEPS
-from daemon.learning.windows import RECENT_STEPS, cut_windows
+from daemon.learning.windows import cut_windows
 
 HISTORY_STEPS = 4 * STEPS_PER_WEEK
 _SERIES_AT_ONCE = 128

@@ -17,14 +17,15 @@ from daemon.learning.layers import (
     InterpretableMultiHeadAttention,
     VariableSelection,
 )
+from daemon.learning.recent import PATCH_STEPS
 from daemon.learning.windows import (
     BASELINES,
     DECODER_SIZES,
     ENCODER_SIZES,
     ENCODER_STEPS,
-    PATCH_STEPS,
     PATCHES,
     STATIC_SIZE,
+    STEPWISE_BASELINES,
     Windows,
 )
 
@@ -73,9 +74,10 @@ class TemporalFusionTransformer(nn.Module):
         """Return sorted quantile paths in window units, ``(windows, HORIZON_STEPS, quantiles)``."""
         decoded = self._decode(windows, self.static(windows.static))
         mixture = self.mixture(decoded).unflatten(-1, (BASELINES, len(QUANTILES))).softmax(-2)
-        mixed = (windows.baselines * mixture[:, :, None]).sum(-2)
+        slots = (windows.slots * mixture).sum(-2, keepdim=True)
+        points = windows.points @ mixture[:, :, -STEPWISE_BASELINES:]
         residual = self.residual(decoded).unflatten(-1, (PATCH_STEPS, len(QUANTILES)))
-        paths: Tensor = (mixed + residual).flatten(1, 2).sort(-1).values
+        paths: Tensor = (slots + points + residual).flatten(1, 2).sort(-1).values
         return paths
 
     def _decode(self, windows: Windows, static: Tensor) -> Tensor:

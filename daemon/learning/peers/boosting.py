@@ -17,8 +17,9 @@ from daemon.domain.ranges import bounds
 from daemon.domain.series import Float32, Panel
 from daemon.learning.forecaster import HISTORY_STEPS
 from daemon.learning.history import LOOKBACK_STEPS, History, metric_codes
+from daemon.learning.recent import PATCH_STEPS
 from daemon.learning.sampling import WindowSampler
-from daemon.learning.windows import PATCH_STEPS, Windows, cut_windows
+from daemon.learning.windows import Windows, cut_windows
 
 _ROWS = 400_000
 _STRIDE = 96

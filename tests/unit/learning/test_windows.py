@@ -7,8 +7,9 @@ import torch
 from daemon.domain.quantiles import QUANTILES
 from daemon.domain.series import Panel
 from daemon.learning.history import LOOKBACK_STEPS, History, civil_seconds
+from daemon.learning.recent import known_quantiles
 from daemon.learning.sampling import WindowSampler
-from daemon.learning.windows import BASELINES, STATIC_SIZE, cut_targets, cut_windows, masked_quantiles
+from daemon.learning.windows import BASELINES, STATIC_SIZE, STEPWISE_BASELINES, cut_targets, cut_windows
 from tests.panels import START, daily_panel
 
 UTC = ZoneInfo("UTC")
@@ -56,7 +57,8 @@ def test_shapes_and_finiteness() -> None:
     assert windows.encoder.shape == (len(rows), 16, 21)
     assert windows.decoder.shape == (len(rows), 16, 44)
     assert windows.static.shape == (len(rows), STATIC_SIZE)
-    assert windows.baselines.shape == (len(rows), 16, 6, BASELINES, len(QUANTILES))
+    assert windows.slots.shape == (len(rows), 16, BASELINES, len(QUANTILES))
+    assert windows.points.shape == (len(rows), 16, 6, STEPWISE_BASELINES)
     assert all(torch.isfinite(part).all() for part in windows)
     assert (windows.scale > 0).all()
 
@@ -73,12 +75,12 @@ def test_targets_are_what_comes_after_the_origin() -> None:
     np.testing.assert_allclose(values[np.isfinite(expected)], expected[np.isfinite(expected)], rtol=1e-4)
 
 
-def test_masked_quantiles_are_numpys() -> None:
+def test_known_quantiles_are_numpys() -> None:
     """Quantiles of what is there equal numpy's, whatever is missing."""
     values = np.random.default_rng(0).normal(size=(50, 40)).astype(np.float32)
     values[np.random.default_rng(1).random(values.shape) < 0.5] = np.nan
     values[3] = np.nan
-    found = masked_quantiles(torch.from_numpy(values)).numpy()
+    found = known_quantiles(torch.from_numpy(values)).numpy()
     assert np.isnan(found[3]).all()
     rest = np.delete(np.arange(50), 3)
     np.testing.assert_allclose(found[rest], np.nanquantile(values[rest], QUANTILES, axis=1).T, atol=1e-5)
