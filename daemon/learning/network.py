@@ -21,15 +21,14 @@ from daemon.learning.recent import PATCH_STEPS
 from daemon.learning.windows import (
     BASELINES,
     DECODER_SIZES,
+    ENCODER_PATCHES,
     ENCODER_SIZES,
-    ENCODER_STEPS,
     PATCHES,
     STATIC_SIZE,
     STEPWISE_BASELINES,
     Windows,
 )
 
-_ENCODER_PATCHES = ENCODER_STEPS // PATCH_STEPS
 _RESIDUAL_START = 1e-3
 
 
@@ -67,8 +66,8 @@ class TemporalFusionTransformer(nn.Module):
         nn.init.zeros_(self.mixture.bias)
         nn.init.normal_(self.residual.weight, std=_RESIDUAL_START)
         nn.init.zeros_(self.residual.bias)
-        ones = torch.ones(PATCHES, _ENCODER_PATCHES + PATCHES, dtype=torch.bool)
-        self.register_buffer("future", ones.triu(_ENCODER_PATCHES + 1), persistent=False)
+        ones = torch.ones(PATCHES, ENCODER_PATCHES + PATCHES, dtype=torch.bool)
+        self.register_buffer("future", ones.triu(ENCODER_PATCHES + 1), persistent=False)
 
     def forward(self, windows: Windows) -> Tensor:
         """Return sorted quantile paths in window units, ``(windows, HORIZON_STEPS, quantiles)``."""
@@ -90,8 +89,8 @@ class TemporalFusionTransformer(nn.Module):
         skip = torch.cat([past, future], dim=1)
         local = self.lstm_norm(torch.cat([encoded, decoded], dim=1), skip)
         enriched = self.enrichment(local, self.contexts["enrichment"](static)[:, None])
-        query = enriched[:, _ENCODER_PATCHES:]
+        query = enriched[:, ENCODER_PATCHES:]
         attended = self.attention(query, enriched, self.future)
         attended = self.attention_norm(attended, query)
-        output: Tensor = self.output_norm(self.feed_forward(attended), local[:, _ENCODER_PATCHES:])
+        output: Tensor = self.output_norm(self.feed_forward(attended), local[:, ENCODER_PATCHES:])
         return output

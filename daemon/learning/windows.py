@@ -11,8 +11,10 @@ from daemon.learning.history import History, asinh
 from daemon.learning.recent import PATCH_STEPS, Recent, count, cut, slot_quantiles
 
 PATCHES = HORIZON_STEPS // PATCH_STEPS
-ENCODER_STEPS = 96
-ENCODER_SIZES = (PATCH_STEPS, PATCH_STEPS, 8, 1)
+ENCODER_PATCHES = 8
+_ENCODER_PATCH_STEPS = 12
+_ENCODER_STEPS = ENCODER_PATCHES * _ENCODER_PATCH_STEPS
+ENCODER_SIZES = (_ENCODER_PATCH_STEPS, _ENCODER_PATCH_STEPS, 8, 1)
 DECODER_SIZES = (PATCH_STEPS, PATCH_STEPS, PATCH_STEPS, len(QUANTILES), len(QUANTILES), 8, 4)
 STATIC_SIZE = 31 + 3 * len(QUANTILES)
 BASELINES = 14
@@ -28,12 +30,12 @@ class Windows(NamedTuple):
     Values are in window units, ``(z − centre) / scale``; what the layers read is their asinh.
 
     Attributes:
-        encoder: ``(windows, 16, 21)``: z, its week mean, calendar, observed share of each past patch.
+        encoder: ``(windows, 8, 33)``: z, its week mean, calendar, observed share of each past patch of an hour.
         decoder: ``(windows, 16, 44)``: z a day and a week before, week mean, slot quantiles of the last 7 days and of
             the last 4 weeks, calendar, position of each future patch.
         static: ``(windows, 52)``.
-        slots: ``(windows, 16, 14, quantiles)``; the quantile forecasts that the head mixes, in window units: what is the
-            same in a whole patch.
+        slots: ``(windows, 16, 14, quantiles)``; of the quantile forecasts that the head mixes, in window units, what is
+            the same in a whole patch.
         points: ``(windows, 16, 6, 6)``; what the last six of them add at each step of a patch.
         centre: ``(windows,)`` in z.
         scale: ``(windows,)`` in z, above 0.
@@ -111,17 +113,19 @@ def _measured(history: History, recent: Recent, rows: Tensor, origins: Tensor) -
     )
 
 
-def _patches(values: Tensor) -> Tensor:
-    return values.view(len(values), -1, PATCH_STEPS)
+def _patches(values: Tensor, steps: int = PATCH_STEPS) -> Tensor:
+    return values.view(len(values), -1, steps)
 
 
 def _encoder(history: History, recent: Recent, origins: Tensor) -> Tensor:
-    z = asinh(recent.in_window(recent.z[:, -ENCODER_STEPS:]))
-    week_mean = asinh(recent.in_window(recent.week_mean[:, -ENCODER_STEPS:]))
-    observed = count(_patches(recent.known[:, -ENCODER_STEPS:]))[..., None] / PATCH_STEPS
-    middle = torch.arange(-ENCODER_STEPS + 3, 1, PATCH_STEPS, device=origins.device)
+    z, week_mean = (
+        _patches(asinh(recent.in_window(values[:, -_ENCODER_STEPS:])), _ENCODER_PATCH_STEPS)
+        for values in (recent.z, recent.week_mean)
+    )
+    observed = count(_patches(recent.known[:, -_ENCODER_STEPS:], _ENCODER_PATCH_STEPS))[..., None]
+    middle = torch.arange(_ENCODER_PATCH_STEPS // 2 - _ENCODER_STEPS, 1, _ENCODER_PATCH_STEPS, device=origins.device)
     calendar = history.calendar[origins[:, None] + middle]
-    return torch.cat([_patches(z), _patches(week_mean), calendar, observed], dim=-1)
+    return torch.cat([z, week_mean, calendar, observed / _ENCODER_PATCH_STEPS], dim=-1)
 
 
 def _decoder(history: History, origins: Tensor, made: _Measured) -> Tensor:
