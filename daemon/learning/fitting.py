@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from daemon.learning.loss import weighted_loss
 from daemon.learning.network import TemporalFusionTransformer
-from daemon.learning.sampling import Batch, Rounds
+from daemon.learning.sampling import Batch, Rounds, prefetched
 
 _WARM_UP_SHARE = 0.15
 _AVERAGE_DECAY = 0.995
@@ -184,7 +184,7 @@ class _Passes(IterableDataset[Batch]):
         if isinstance(self._batches, Rounds):
             self._batches.begin(self._epoch)
         self._epoch += 1
-        return iter(self._batches)
+        return prefetched(self._batches)
 
 
 class _Module(LightningModule):

@@ -16,9 +16,8 @@ from daemon.domain.quantiles import QUANTILES, within_range
 from daemon.domain.ranges import bounds
 from daemon.domain.series import Float32, Panel
 from daemon.learning.calibration import stretch_paths
-from daemon.learning.history import History
+from daemon.learning.history import RECENT_STEPS, History
 from daemon.learning.network import TemporalFusionTransformer
-from daemon.learning.recent import RECENT_STEPS
 from daemon.learning.sampling import MINIMUM_HISTORY_STEPS
 from daemon.learning.windows import cut_windows
 

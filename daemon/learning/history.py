@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
 from torch import Tensor
@@ -13,6 +15,7 @@ from daemon.domain.grid import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_DAY, STEPS
 from daemon.domain.series import Float32, Int64, Panel, SeriesKey
 
 LOOKBACK_STEPS = 4 * STEPS_PER_WEEK + STEPS_PER_HOUR
+RECENT_STEPS = STEPS_PER_WEEK + STEPS_PER_DAY
 _SCALE_STRIDE = 6
 _WIDEST = 12.0
 
@@ -28,7 +31,8 @@ class History:
         start: epoch seconds of column 0.
         z: ``(series, columns)`` float32, the last observed value carried forward; NaN before the first.
         observed: ``(series, columns)`` bool.
-        week_mean: ``(series, columns + HORIZON_STEPS)``; mean of z at the same time on the 7 days before; NaN if none.
+        week_mean: ``(series, columns + HORIZON_STEPS)``; mean of z at the same time on the 7 days before, NaN if none;
+            from ``RECENT_STEPS`` before the first window's end.
         calendar: ``(columns + HORIZON_STEPS, 8)``; sine and cosine of the day, half day, week and hour in civil time.
         median: ``(series,)`` in the metric's unit.
         spread: ``(series,)`` in the metric's unit, above 0.
@@ -60,14 +64,16 @@ class History:
         before = 0 if first_origin is None else (first_origin - panel.start) // STEP_SECONDS
         padding = max(0, LOOKBACK_STEPS - before)
         start = panel.start - padding * STEP_SECONDS
-        sparse = torch.full((len(panel.keys), padding + panel.steps), torch.nan)
-        z = sparse[:, padding:].copy_(torch.from_numpy(panel.values))
-        z.copy_(asinh(z.sub_(median[:, None]).div_(spread[:, None])))
-        observed = torch.isfinite(sparse)
-        week_mean = _week_mean(sparse, observed)
-        calendar = torch.from_numpy(civil_calendar(start, sparse.shape[1] + HORIZON_STEPS, zone))
+        z = torch.full((len(panel.keys), padding + panel.steps), torch.nan)
+        scaled = (torch.from_numpy(panel.values) - median[:, None]).div_(spread[:, None])
+        z[:, padding:] = asinh(scaled)
+        observed = np.isfinite(z.numpy())
+        first_mean = 0 if first_origin is None else padding + before + 1 - RECENT_STEPS
+        week_mean = _week_mean(z.numpy(), observed, first_mean)
+        calendar = torch.from_numpy(civil_calendar(start, z.shape[1] + HORIZON_STEPS, zone))
         # in place and last: from here on z has no gaps
-        return cls(panel.keys, start, _carried_forward(sparse, observed), observed, week_mean, calendar, median, spread)
+        _carry_forward(z.numpy(), observed)
+        return cls(panel.keys, start, z, torch.from_numpy(observed), week_mean, calendar, median, spread)
 
     @property
     def columns(self) -> int:
@@ -105,6 +111,7 @@ def asinh(values: Tensor) -> Tensor:
     return size.addcdiv_(size**2, (size**2 + 1).sqrt_().add_(1)).log1p_().copysign_(values)
 
 
+@lru_cache(maxsize=1)
 def civil_calendar(start: int, columns: int, zone: ZoneInfo) -> Float32:
     """Return ``(columns, 8)``: sine and cosine of the civil day, half day, week and hour at each grid time."""
     seconds = civil_seconds(start + np.arange(columns, dtype=np.int64) * STEP_SECONDS, zone)
@@ -132,30 +139,30 @@ def scale_of(values: Float32) -> tuple[Float32, Float32]:
     return median.astype(np.float32), np.where(mean > 0, mean, 1.0).astype(np.float32)
 
 
-def _carried_forward(sparse: Tensor, observed: Tensor) -> Tensor:
-    # only the gaps are looked at: each takes the observed sample before it, if that is of the same series
-    flat, columns = sparse.view(-1), sparse.shape[1]
-    seen, gaps = observed.view(-1).nonzero()[:, 0], (~observed).view(-1).nonzero()[:, 0]
-    if not len(seen):
-        return sparse
-    position = torch.searchsorted(seen, gaps) - 1
-    before = seen[position.clamp(min=0)]
-    known = (position >= 0) & (before // columns == gaps // columns)
-    flat[gaps[known]] = flat[before[known]]
-    return sparse
+def _carry_forward(values: Float32, observed: npt.NDArray[np.bool_]) -> None:
+    """Fill each gap with what was observed before it, as far as there is something; only gaps are looked at."""
+    columns = values.shape[1]
+    flat, gaps = values.reshape(-1), np.flatnonzero(~observed)
+    starts = (np.diff(gaps, prepend=-2) != 1) | (gaps % columns == 0)
+    source = np.maximum.accumulate(np.where(starts, gaps, 0)) - 1
+    known = (source >= 0) & (source // columns == gaps // columns)
+    flat[gaps[known]] = flat[source[known]]
 
 
-def _week_mean(sparse: Tensor, observed: Tensor) -> Tensor:
+def _week_mean(sparse: Float32, observed: npt.NDArray[np.bool_], first: int) -> Tensor:
     series, columns = sparse.shape
-    values = torch.where(observed, sparse, 0.0)
-    total = torch.zeros(series, columns + HORIZON_STEPS)
-    count = torch.zeros(series, columns + HORIZON_STEPS, dtype=torch.uint8)
+    needed = max(0, first - STEPS_PER_WEEK)
+    values = np.where(observed[:, needed:], sparse[:, needed:], np.float32(0))
+    mean = np.zeros((series, columns + HORIZON_STEPS), dtype=np.float32)
+    days = np.zeros(mean.shape, dtype=np.uint8)
     for shift in range(STEPS_PER_DAY, STEPS_PER_WEEK + 1, STEPS_PER_DAY):
-        width = min(columns, columns + HORIZON_STEPS - shift)
-        if width > 0:
-            total[:, shift : shift + width] += values[:, :width]
-            count[:, shift : shift + width] += observed[:, :width]
-    return total.div_(count).masked_fill_(count == 0, torch.nan)
+        to = slice(max(first, shift), min(columns + shift, columns + HORIZON_STEPS))
+        of = slice(to.start - shift, to.stop - shift)
+        mean[:, to] += values[:, of.start - needed : of.stop - needed]
+        days[:, to] += observed[:, of]
+    with np.errstate(invalid="ignore"):
+        mean[:, first:] /= days[:, first:]
+    return torch.from_numpy(mean)
 
 
 def metric_codes(keys: Sequence[SeriesKey], vocabulary: Sequence[str]) -> Tensor:

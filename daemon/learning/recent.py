@@ -8,9 +8,8 @@ from torch import Tensor
 
 from daemon.domain.grid import HORIZON_STEPS, STEPS_PER_DAY, STEPS_PER_HOUR, STEPS_PER_WEEK
 from daemon.domain.quantiles import QUANTILES
-from daemon.learning.history import History
+from daemon.learning.history import RECENT_STEPS, History
 
-RECENT_STEPS = STEPS_PER_WEEK + STEPS_PER_DAY
 PATCH_STEPS = 6
 _SLOT_MARGIN = PATCH_STEPS // 2
 _SMALLEST_SCALE = 0.002

@@ -1,7 +1,8 @@
 """Batches of windows for training and validation."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import torch
@@ -139,6 +140,16 @@ class Rounds(IterableDataset[Batch]):
                         batch = next(passes[position], None)
                     if batch is not None:
                         yield batch
+
+
+def prefetched(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Yield ``batches``, the next one of them cut in a thread of its own meanwhile."""
+    coming = iter(batches)
+    with ThreadPoolExecutor(1) as thread:
+        following = thread.submit(next, coming, None)
+        while (batch := following.result()) is not None:
+            following = thread.submit(next, coming, None)
+            yield batch
 
 
 def _varies(history: History, until: int) -> Tensor:
