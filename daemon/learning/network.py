@@ -1,4 +1,4 @@
-"""The Temporal Fusion Transformer, one for all series, over patches of half an hour.
+"""The Temporal Fusion Transformer, one for all series, over patches of an hour.
 
 Lim et al., Temporal Fusion Transformers for interpretable multi-horizon time series forecasting, 2021. It knows no
 metric and no server by name, so that one network serves all fleets. Its head mixes baseline quantile forecasts and adds
@@ -17,12 +17,12 @@ from daemon.learning.layers import (
     InterpretableMultiHeadAttention,
     VariableSelection,
 )
-from daemon.learning.recent import PATCH_STEPS
+from daemon.learning.recent import SLOT_STEPS, SLOTS
 from daemon.learning.windows import (
     BASELINES,
     DECODER_SIZES,
-    ENCODER_PATCHES,
     ENCODER_SIZES,
+    PATCH_STEPS,
     PATCHES,
     STATIC_SIZE,
     STEPWISE_BASELINES,
@@ -60,22 +60,22 @@ class TemporalFusionTransformer(nn.Module):
         self.attention_norm = GateAddNorm(size)
         self.feed_forward = GatedResidualNetwork(size)
         self.output_norm = GateAddNorm(size)
-        self.mixture = nn.Linear(size, BASELINES * len(QUANTILES))
+        self.mixture = nn.Linear(size, PATCH_STEPS // SLOT_STEPS * BASELINES * len(QUANTILES))
         self.residual = nn.Linear(size, PATCH_STEPS * len(QUANTILES))
         nn.init.zeros_(self.mixture.weight)
         nn.init.zeros_(self.mixture.bias)
         nn.init.normal_(self.residual.weight, std=_RESIDUAL_START)
         nn.init.zeros_(self.residual.bias)
-        ones = torch.ones(PATCHES, ENCODER_PATCHES + PATCHES, dtype=torch.bool)
-        self.register_buffer("future", ones.triu(ENCODER_PATCHES + 1), persistent=False)
+        ones = torch.ones(PATCHES, PATCHES + PATCHES, dtype=torch.bool)
+        self.register_buffer("future", ones.triu(PATCHES + 1), persistent=False)
 
     def forward(self, windows: Windows) -> Tensor:
         """Return sorted quantile paths in window units, ``(windows, HORIZON_STEPS, quantiles)``."""
         decoded = self._decode(windows, self.static(windows.static))
-        mixture = self.mixture(decoded).unflatten(-1, (BASELINES, len(QUANTILES))).softmax(-2)
+        mixture = self.mixture(decoded).view(-1, SLOTS, BASELINES, len(QUANTILES)).softmax(-2)
         slots = (windows.slots * mixture).sum(-2, keepdim=True)
         points = windows.points @ mixture[:, :, -STEPWISE_BASELINES:]
-        residual = self.residual(decoded).unflatten(-1, (PATCH_STEPS, len(QUANTILES)))
+        residual = self.residual(decoded).view(-1, SLOTS, SLOT_STEPS, len(QUANTILES))
         paths: Tensor = (slots + points + residual).flatten(1, 2).sort(-1).values
         return paths
 
@@ -89,8 +89,8 @@ class TemporalFusionTransformer(nn.Module):
         skip = torch.cat([past, future], dim=1)
         local = self.lstm_norm(torch.cat([encoded, decoded], dim=1), skip)
         enriched = self.enrichment(local, self.contexts["enrichment"](static)[:, None])
-        query = enriched[:, ENCODER_PATCHES:]
+        query = enriched[:, PATCHES:]
         attended = self.attention(query, enriched, self.future)
         attended = self.attention_norm(attended, query)
-        output: Tensor = self.output_norm(self.feed_forward(attended), local[:, ENCODER_PATCHES:])
+        output: Tensor = self.output_norm(self.feed_forward(attended), local[:, PATCHES:])
         return output

@@ -10,8 +10,9 @@ from daemon.domain.grid import HORIZON_STEPS, STEPS_PER_DAY, STEPS_PER_HOUR, STE
 from daemon.domain.quantiles import QUANTILES
 from daemon.learning.history import RECENT_STEPS, History
 
-PATCH_STEPS = 6
-_SLOT_MARGIN = PATCH_STEPS // 2
+SLOT_STEPS = 6
+SLOTS = HORIZON_STEPS // SLOT_STEPS
+_SLOT_MARGIN = SLOT_STEPS // 2
 _SMALLEST_SCALE = 0.002
 _ERROR_STRIDE = 3
 _CHANGE_STRIDE = 12
@@ -80,8 +81,8 @@ class Recent:
     def changes(self, steps: int) -> Tensor:
         """Return quantiles of the week's change over ``steps`` from a half hour's mean, in window units."""
         week = self.known[:, STEPS_PER_DAY:]
-        half_hours = self.z[:, STEPS_PER_DAY:-steps].unfold(1, PATCH_STEPS, _CHANGE_STRIDE).mean(-1)
-        start, end = (week[:, PATCH_STEPS - 1 + later :: _CHANGE_STRIDE] for later in (0, steps))
+        half_hours = self.z[:, STEPS_PER_DAY:-steps].unfold(1, SLOT_STEPS, _CHANGE_STRIDE).mean(-1)
+        start, end = (week[:, SLOT_STEPS - 1 + later :: _CHANGE_STRIDE] for later in (0, steps))
         fewest = end.shape[1]
         # z of the first sample only says whether the half hour ended with one
         return self._spread_of(end - half_hours[:, :fewest] + 0 * start[:, :fewest])
@@ -127,7 +128,7 @@ def slot_quantiles(history: History, rows: Tensor, origins: Tensor, period: int,
         first = origins + 1 - _SLOT_MARGIN - k * period
         observed = cut(history.observed, rows, first, width)
         known = torch.where(observed, cut(history.z, rows, first, width), torch.nan)
-        slots.append(known.unfold(1, PATCH_STEPS + 2 * _SLOT_MARGIN, PATCH_STEPS))
+        slots.append(known.unfold(1, SLOT_STEPS + 2 * _SLOT_MARGIN, SLOT_STEPS))
     return known_quantiles(torch.cat(slots, dim=-1))
 
 

@@ -8,14 +8,13 @@ from torch import Tensor
 from daemon.domain.grid import HORIZON_STEPS, STEPS_PER_DAY, STEPS_PER_HOUR, STEPS_PER_WEEK
 from daemon.domain.quantiles import MEDIAN, QUANTILES
 from daemon.learning.history import History, asinh
-from daemon.learning.recent import PATCH_STEPS, Recent, count, cut, slot_quantiles
+from daemon.learning.recent import SLOT_STEPS, SLOTS, Recent, count, cut, slot_quantiles
 
+PATCH_STEPS = 12
 PATCHES = HORIZON_STEPS // PATCH_STEPS
-ENCODER_PATCHES = 8
-_ENCODER_PATCH_STEPS = 12
-_ENCODER_STEPS = ENCODER_PATCHES * _ENCODER_PATCH_STEPS
-ENCODER_SIZES = (_ENCODER_PATCH_STEPS, _ENCODER_PATCH_STEPS, 8, 1)
-DECODER_SIZES = (PATCH_STEPS, PATCH_STEPS, PATCH_STEPS, len(QUANTILES), len(QUANTILES), 8, 4)
+_SLOT_QUANTILES = PATCH_STEPS // SLOT_STEPS * len(QUANTILES)
+ENCODER_SIZES = (PATCH_STEPS, PATCH_STEPS, 8, 1)
+DECODER_SIZES = (PATCH_STEPS, PATCH_STEPS, PATCH_STEPS, _SLOT_QUANTILES, _SLOT_QUANTILES, 8, 4)
 STATIC_SIZE = 31 + 3 * len(QUANTILES)
 BASELINES = 14
 STEPWISE_BASELINES = 6
@@ -30,13 +29,13 @@ class Windows(NamedTuple):
     Values are in window units, ``(z − centre) / scale``; what the layers read is their asinh.
 
     Attributes:
-        encoder: ``(windows, 8, 33)``: z, its week mean, calendar, observed share of each past patch of an hour.
-        decoder: ``(windows, 16, 44)``: z a day and a week before, week mean, slot quantiles of the last 7 days and of
-            the last 4 weeks, calendar, position of each future patch.
+        encoder: ``(windows, 8, 33)``: z, its week mean, calendar, observed share of each past hour.
+        decoder: ``(windows, 8, 76)``: z a day and a week before, week mean, slot quantiles of the last 7 days and of
+            the last 4 weeks, calendar, position of each hour to come.
         static: ``(windows, 52)``.
         slots: ``(windows, 16, 14, quantiles)``; of the quantile forecasts that the head mixes, in window units, what is
-            the same in a whole patch.
-        points: ``(windows, 16, 6, 6)``; what the last six of them add at each step of a patch.
+            the same in a whole half hour.
+        points: ``(windows, 16, 6, 6)``; what the last six of them add at each step of it.
         centre: ``(windows,)`` in z.
         scale: ``(windows,)`` in z, above 0.
     """
@@ -99,7 +98,7 @@ def _measured(history: History, recent: Recent, rows: Tensor, origins: Tensor) -
     week_mean = _after(history.week_mean, rows, origins)
     return _Measured(
         recent.in_window(recent.z[:, -1:])[:, 0],
-        recent.in_window(recent.z[:, -PATCH_STEPS:]).mean(1),
+        recent.in_window(recent.z[:, -SLOT_STEPS:]).mean(1),
         day,
         recent.in_window_or(recent.quantiles(3 * STEPS_PER_HOUR), day),
         slots_days,
@@ -113,27 +112,26 @@ def _measured(history: History, recent: Recent, rows: Tensor, origins: Tensor) -
     )
 
 
-def _patches(values: Tensor, steps: int = PATCH_STEPS) -> Tensor:
-    return values.view(len(values), -1, steps)
+def _patches(values: Tensor) -> Tensor:
+    return values.reshape(len(values), PATCHES, -1)
 
 
 def _encoder(history: History, recent: Recent, origins: Tensor) -> Tensor:
     z, week_mean = (
-        _patches(asinh(recent.in_window(values[:, -_ENCODER_STEPS:])), _ENCODER_PATCH_STEPS)
-        for values in (recent.z, recent.week_mean)
+        _patches(asinh(recent.in_window(values[:, -HORIZON_STEPS:]))) for values in (recent.z, recent.week_mean)
     )
-    observed = count(_patches(recent.known[:, -_ENCODER_STEPS:], _ENCODER_PATCH_STEPS))[..., None]
-    middle = torch.arange(_ENCODER_PATCH_STEPS // 2 - _ENCODER_STEPS, 1, _ENCODER_PATCH_STEPS, device=origins.device)
+    observed = count(_patches(recent.known[:, -HORIZON_STEPS:]))[..., None]
+    middle = torch.arange(PATCH_STEPS // 2 - HORIZON_STEPS, 1, PATCH_STEPS, device=origins.device)
     calendar = history.calendar[origins[:, None] + middle]
-    return torch.cat([z, week_mean, calendar, observed / _ENCODER_PATCH_STEPS], dim=-1)
+    return torch.cat([z, week_mean, calendar, observed / PATCH_STEPS], dim=-1)
 
 
 def _decoder(history: History, origins: Tensor, made: _Measured) -> Tensor:
-    steps = torch.arange(3, HORIZON_STEPS + 1, PATCH_STEPS, device=origins.device)
+    steps = torch.arange(PATCH_STEPS // 2, HORIZON_STEPS + 1, PATCH_STEPS, device=origins.device)
     calendar = history.calendar[origins[:, None] + steps]
     share = steps / HORIZON_STEPS
     position = torch.stack([share, share**2, torch.exp(-steps / 6.0), torch.exp(-steps / 24.0)], dim=-1)
-    parts = [_patches(point) for point in made.points] + [made.slots_days, made.slots_weeks]
+    parts = [_patches(values) for values in (*made.points, made.slots_days, made.slots_weeks)]
     return torch.cat(
         [asinh(torch.cat(parts, dim=-1)), calendar, position.expand(len(origins), -1, -1)],
         dim=-1,
@@ -159,7 +157,7 @@ def _slots(made: _Measured) -> Tensor:
         made.slots_days,
         made.slots_weeks,
         made.slots_days + made.shift_hour.view(-1, 1, 1),
-        level + _by_patch(made.changes),
+        level + _by_slot(made.changes),
         zero,
         zero,
         zero,
@@ -167,7 +165,7 @@ def _slots(made: _Measured) -> Tensor:
         made.errors_of_day[:, None],
         made.three_hours[:, None],
     )
-    full = (len(made.day), PATCHES, len(QUANTILES))
+    full = (len(made.day), SLOTS, len(QUANTILES))
     return torch.stack([baseline.expand(full) for baseline in baselines], dim=2)
 
 
@@ -176,15 +174,15 @@ def _points(made: _Measured) -> Tensor:
     step = torch.arange(1, HORIZON_STEPS + 1, device=made.day.device)
     decaying = (made.last - made.three_hours[:, MEDIAN])[:, None] * torch.exp(-step / _DECAY_STEPS)
     paths = (lag_day, lag_week, week_mean, week_mean, lag_day, decaying)
-    return torch.stack([_patches(path) for path in paths], dim=-1)
+    return torch.stack(paths, dim=-1).unflatten(1, (SLOTS, SLOT_STEPS))
 
 
-def _by_patch(changes: Tensor) -> Tensor:
-    """Return changes over _CHANGE_STEPS as changes to the middle of each patch, ``(windows, 16, quantiles)``.
+def _by_slot(changes: Tensor) -> Tensor:
+    """Return changes over _CHANGE_STEPS as changes to the middle of each half hour, ``(windows, 16, quantiles)``.
 
     Linear in the square root of time, as the spread of a random walk grows.
     """
-    at = (torch.arange(PATCHES, device=changes.device) * PATCH_STEPS + PATCH_STEPS / 2).sqrt()
+    at = (torch.arange(SLOTS, device=changes.device) * SLOT_STEPS + SLOT_STEPS / 2).sqrt()
     knots = torch.tensor(_CHANGE_STEPS, device=changes.device).sqrt()
     upper = torch.searchsorted(knots, at).clamp(1, len(_CHANGE_STEPS) - 1)
     share = ((at - knots[upper - 1]) / (knots[upper] - knots[upper - 1]))[:, None]

@@ -17,9 +17,9 @@ from daemon.domain.ranges import bounds
 from daemon.domain.series import Float32, Panel
 from daemon.learning.forecaster import HISTORY_STEPS
 from daemon.learning.history import LOOKBACK_STEPS, History, metric_codes
-from daemon.learning.recent import PATCH_STEPS
+from daemon.learning.recent import SLOT_STEPS, SLOTS
 from daemon.learning.sampling import WindowSampler
-from daemon.learning.windows import Windows, cut_windows
+from daemon.learning.windows import DECODER_SIZES, PATCH_STEPS, PATCHES, Windows, cut_windows
 
 _ROWS = 400_000
 _STRIDE = 96
@@ -116,13 +116,17 @@ def _training_rows(
 
 def _features(windows: Windows, metric: torch.Tensor) -> Float32:
     """Return ``(windows, HORIZON_STEPS, features)``."""
-    per_step = windows.decoder[..., : 3 * PATCH_STEPS].unflatten(-1, (3, PATCH_STEPS)).transpose(-1, -2)
-    per_patch = windows.decoder[..., 3 * PATCH_STEPS :]
-    recent = windows.encoder[:, -2:, :PATCH_STEPS].flatten(1)
+    points, slots, per_patch = windows.decoder.split(
+        [3 * PATCH_STEPS, sum(DECODER_SIZES[3:5]), sum(DECODER_SIZES[5:])], -1
+    )
+    per_step = points.unflatten(-1, (3, PATCH_STEPS)).transpose(-1, -2)
+    per_slot = slots.unflatten(-1, (2, SLOTS // PATCHES, -1)).transpose(2, 3).flatten(1, 2).flatten(2)
+    recent = windows.encoder[:, -1, :PATCH_STEPS]
     count = len(metric)
     step = torch.arange(1, HORIZON_STEPS + 1, dtype=torch.float32)
     parts = [
         per_step.reshape(count, HORIZON_STEPS, 3),
+        per_slot.repeat_interleave(SLOT_STEPS, dim=1),
         per_patch.repeat_interleave(PATCH_STEPS, dim=1),
         torch.cat([windows.static, recent, metric[:, None].float()], dim=1)[:, None].expand(-1, HORIZON_STEPS, -1),
         step.view(1, -1, 1).expand(count, -1, -1),

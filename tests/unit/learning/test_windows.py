@@ -55,7 +55,7 @@ def test_shapes_and_finiteness() -> None:
     rows = torch.arange(len(panel.keys))
     windows = cut_windows(history, rows, torch.full_like(rows, history.columns - 1))
     assert windows.encoder.shape == (len(rows), 8, 33)
-    assert windows.decoder.shape == (len(rows), 16, 44)
+    assert windows.decoder.shape == (len(rows), 8, 76)
     assert windows.static.shape == (len(rows), STATIC_SIZE)
     assert windows.slots.shape == (len(rows), 16, BASELINES, len(QUANTILES))
     assert windows.points.shape == (len(rows), 16, 6, STEPWISE_BASELINES)
