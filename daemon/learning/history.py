@@ -106,9 +106,11 @@ class History:
 
 
 def asinh(values: Tensor) -> Tensor:
-    """Return the inverse hyperbolic sine; a tenth of the time of torch's, which is not vectorised on a CPU."""
-    size = values.abs()
-    return size.addcdiv_(size**2, (size**2 + 1).sqrt_().add_(1)).log1p_().copysign_(values)
+    """Return the inverse hyperbolic sine."""
+    if values.is_cuda:
+        return values.asinh()
+    # numpy's is vectorised, where the processor can: a thirtieth of the time of torch's
+    return torch.from_numpy(np.arcsinh(values.numpy()))
 
 
 @lru_cache(maxsize=1)
