@@ -174,7 +174,7 @@ def _points(made: _Measured) -> Tensor:
     step = torch.arange(1, HORIZON_STEPS + 1, device=made.day.device)
     decaying = (made.last - made.three_hours[:, MEDIAN])[:, None] * torch.exp(-step / _DECAY_STEPS)
     paths = (lag_day, lag_week, week_mean, week_mean, lag_day, decaying)
-    return torch.stack(paths, dim=-1).unflatten(1, (SLOTS, SLOT_STEPS))
+    return torch.stack(paths, dim=-1).view(-1, SLOTS, SLOT_STEPS, STEPWISE_BASELINES)
 
 
 def _by_slot(changes: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Stock pytorch-forecasting as its tutorial uses it, on forewarn's panels and behind forewarn's port."""
 
 import logging
+import os
 import time
 import warnings
 from collections.abc import Iterator
@@ -133,7 +134,7 @@ def fit(
 ) -> StepTimes:
     """Train ``network`` in place for ``steps`` or ``seconds`` and return when its steps ended."""
     times = StepTimes()
-    with _quiet():
+    with _quiet(), _every_core():
         trainer = Trainer(
             max_epochs=-1,
             max_steps=steps,
@@ -158,7 +159,7 @@ class StockForecaster:
     def forecast(self, panel: Panel, origin: int) -> Forecast:
         """Return paths for every series of ``panel`` from its last day up to ``origin``."""
         known = panel.between(origin - (ENCODER_STEPS - 1) * STEP_SECONDS, origin)
-        with _quiet():
+        with _quiet(), _every_core():
             made = self.network.predict(frame_of(known, HORIZON_STEPS), mode="quantiles", return_index=True)
         row_of = {server: row for row, server in enumerate(made.index["server"])}
         target_of = {metric: target for target, metric in enumerate(metrics_of(known))}
@@ -167,6 +168,17 @@ class StockForecaster:
         paths = levels[targets, [row_of[key.server] for key in known.keys]]
         paths = within_range(paths, *bounds(known, {}))
         return Forecast(origin, known.keys, paths, (ForecastSource.MODEL,) * len(known.keys), "stock")
+
+
+@contextmanager
+def _every_core() -> Iterator[None]:
+    # its fastest on a quiet machine; forewarn has threads of its own instead
+    threads = torch.get_num_threads()
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @contextmanager

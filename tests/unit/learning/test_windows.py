@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -8,7 +9,7 @@ from daemon.domain.quantiles import QUANTILES
 from daemon.domain.series import Panel
 from daemon.learning.history import LOOKBACK_STEPS, History, civil_seconds
 from daemon.learning.recent import known_quantiles
-from daemon.learning.sampling import WindowSampler
+from daemon.learning.sampling import Batch, WindowSampler, prefetched
 from daemon.learning.windows import BASELINES, STATIC_SIZE, STEPWISE_BASELINES, cut_targets, cut_windows
 from tests.panels import START, daily_panel
 
@@ -97,6 +98,28 @@ def test_every_time_step_is_a_target_in_every_pass() -> None:
         for row, origin in zip(rows, origins, strict=True):
             covered[row, origin + 1 - LOOKBACK_STEPS : origin + 97 - LOOKBACK_STEPS] = True
     assert covered[:, 289:].all()
+
+
+def test_batches_cut_ahead_are_the_same() -> None:
+    """Cutting the next batch in another thread changes neither the batches nor their order."""
+    history = History.from_panel(daily_panel(servers=2), UTC)
+    one, other = (WindowSampler(history, (LOOKBACK_STEPS, history.columns - 1), 96, 7, 3) for _ in range(2))
+    pairs = list(zip(one, prefetched(other), strict=True))
+    assert len(pairs) > 2
+    for batch, ahead in pairs:
+        assert torch.equal(batch.rows, ahead.rows)
+        assert torch.equal(batch.target, ahead.target)
+
+
+def test_an_error_while_cutting_ahead_is_raised() -> None:
+    """What goes wrong in the other thread ends the training as it would in this one."""
+
+    def broken() -> Iterator[Batch]:
+        raise ValueError("no such column")
+        yield  # the signature of a generator
+
+    with pytest.raises(ValueError, match="no such column"):
+        list(prefetched(broken()))
 
 
 def _drawn(sampler: WindowSampler) -> list[tuple[list[int], list[int]]]:
