@@ -3,13 +3,15 @@ from typing import Annotated
 
 import typer
 
-_EPOCHS = 12
+_EPOCHS = 5
+_SYNTHETIC = 8
 
 
 def pretrain(
     data: Annotated[list[Path], typer.Option(help="Metrics file of a fleet; give one option for each fleet.")],
     out: Annotated[Path, typer.Option(help="Folder for the network; it must not exist yet.")],
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the largest fleet.")] = _EPOCHS,
+    synthetic: Annotated[int, typer.Option(min=0, help="Fleets of random series to train on too.")] = _SYNTHETIC,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all randomness in training.")] = 0,
 ) -> None:
     """Train the base network, one for all fleets, on many of them."""
@@ -27,10 +29,20 @@ def pretrain(
     fleets = {_name(path): read_metrics_file(path) for path in data}
     with progress_bar("pretraining") as report:
         watch = Watch(report, epochs)
-        made = train(fleets, ZoneInfo("UTC"), epochs=epochs, seed=seed, on_epoch=watch.epoch, on_step=watch.step)
+        made = train(
+            fleets,
+            ZoneInfo("UTC"),
+            epochs=epochs,
+            synthetic_fleets=synthetic,
+            seed=seed,
+            on_epoch=watch.epoch,
+            on_step=watch.step,
+        )
     with atomic_directory(out) as folder:
         made.write(folder)
-    typer.echo(f"{out}: from {len(fleets)} fleets, validation loss {made.fit.best_loss:.4f}")
+    typer.echo(
+        f"{out}: from {len(fleets)} fleets and {synthetic} synthetic ones, validation loss {made.fit.best_loss:.4f}"
+    )
 
 
 def _name(path: Path) -> str:

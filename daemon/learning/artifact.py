@@ -19,7 +19,7 @@ from daemon.learning.forecaster import NetworkForecaster
 from daemon.learning.network import Architecture, TemporalFusionTransformer
 from daemon.learning.windows import DECODER_SIZES, ENCODER_SIZES, STATIC_SIZE
 
-FORMAT = 2
+FORMAT = 3
 WEIGHTS_FILE = "model.safetensors"
 DESCRIPTION_FILE = "model.json"
 

@@ -23,8 +23,13 @@ from daemon.learning.network import Architecture, TemporalFusionTransformer
 from daemon.learning.sampling import Rounds, WindowSampler
 from daemon.learning.training import BATCH_SIZE, LEARNING_RATE
 from daemon.learning.training_info import fingerprint
+from daemon.simulation.synthetic import synthetic
 
 PRETRAINING_FILE = "pretraining.json"
+SYNTHETIC_FLEETS = 8
+SYNTHETIC_SERIES = 160
+SYNTHETIC_DAYS = 35
+_SYNTHETIC_SHARE = 2
 _STRIDE_STEPS = 96
 _VALIDATION_STEPS = 3 * STEPS_PER_DAY
 _VALIDATION_STRIDE = 48
@@ -52,6 +57,7 @@ def pretrain(
     zone: ZoneInfo,
     *,
     epochs: int,
+    synthetic_fleets: int = SYNTHETIC_FLEETS,
     seed: int = 0,
     on_epoch: Callable[[EpochRecord], None] = lambda record: None,
     on_step: Progress = lambda epoch, step, steps: None,
@@ -62,6 +68,7 @@ def pretrain(
         fleets: by name; a file's name is enough.
         zone: civil time zone of all of them.
         epochs: passes over the largest fleet.
+        synthetic_fleets: how many fleets of random series to train on too.
         seed: seed of the weights, the mixed series, the origins and the order.
         on_epoch: called as each epoch ends.
         on_step: called after each step.
@@ -85,6 +92,9 @@ def pretrain(
         shares += [(_sampler(history, 0, last, seed), 1), (_sampler(_mixed(known, zone, generator), 0, last, seed), 1)]
         span = (LOOKBACK_STEPS + last, LOOKBACK_STEPS + panel.steps - 1)
         held.append((WindowSampler(history, span, _VALIDATION_STRIDE, BATCH_SIZE), 1))
+    for number in range(synthetic_fleets):
+        history = History.from_panel(synthetic(seed + number, SYNTHETIC_SERIES, SYNTHETIC_DAYS), zone)
+        shares.append((_sampler(history, 0, SYNTHETIC_DAYS * STEPS_PER_DAY, seed), _SYNTHETIC_SHARE))
     network = TemporalFusionTransformer(Architecture())
     plan = Plan(epochs, LEARNING_RATE, patience_epochs=None)
     fitted = fit(network, Rounds(shares), Rounds(held), plan, on_epoch, on_step)
@@ -105,6 +115,7 @@ def pretrain(
             }
             for name, panel in fleets.items()
         ],
+        "synthetic": {"fleets": synthetic_fleets, "series": SYNTHETIC_SERIES, "days": SYNTHETIC_DAYS},
         "versions": versions(),
     }
     return Pretrained(network, fitted, record)

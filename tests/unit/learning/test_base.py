@@ -116,7 +116,7 @@ def test_the_package_says_from_what_it_was_made() -> None:
 def test_pretraining_makes_such_a_network(tmp_path: Path) -> None:
     """From several fleets: it is written with its record, loads, and forecasts a metric that it never saw."""
     fleets = {"one": daily_panel(2, 10), "two": daily_panel(3, 12)}
-    made = pretrain(fleets, UTC, epochs=1, seed=2)
+    made = pretrain(fleets, UTC, epochs=1, synthetic_fleets=1, seed=2)
     folder = tmp_path / "network"
     folder.mkdir()
     made.write(folder)
@@ -125,6 +125,7 @@ def test_pretraining_makes_such_a_network(tmp_path: Path) -> None:
     }  # fmt: skip
     record = json.loads((folder / "pretraining.json").read_text(encoding="utf-8"))
     assert [fleet["name"] for fleet in record["fleets"]] == ["one", "two"]
+    assert record["synthetic"] == {"fleets": 1, "series": 160, "days": 35}
     panel = Panel((SeriesKey("a", "strange"),), START, counts()[None])
     assert base_forecaster({}, UTC, folder).forecast(panel, panel.end).keys == panel.keys
 

@@ -186,6 +186,6 @@ def test_a_damaged_model_is_named(folder: Path, tmp_path: Path, damage: str) -> 
     elif damage == "shape":
         description.write_text(text.replace('"hidden_size": 32', '"hidden_size": 16'), encoding="utf-8")
     else:
-        description.write_text(text.replace('"format": 2', '"format": 99'), encoding="utf-8")
+        description.write_text(text.replace(f'"format": {FORMAT}', '"format": 99'), encoding="utf-8")
     with pytest.raises(BadModel, match="broken"):
         load_forecaster(broken, METRICS)
