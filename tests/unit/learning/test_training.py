@@ -12,7 +12,7 @@ from daemon.domain.errors import BadModel, NotEnoughHistory
 from daemon.domain.levels import LEVELS, LevelName
 from daemon.domain.metric import Metric
 from daemon.domain.series import Panel, SeriesKey
-from daemon.learning.artifact import load_forecaster
+from daemon.learning.artifact import FORMAT, load_forecaster
 from daemon.learning.fitting import EpochRecord
 from daemon.learning.history import LOOKBACK_STEPS, History
 from daemon.learning.sampling import WindowSampler
