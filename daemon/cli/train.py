@@ -26,7 +26,7 @@ def train(
     from daemon.cli.data import read_input
     from daemon.cli.progress import progress_bar
 
-    longest = max(each.data_hours for each in LEVELS.values())
+    longest = max(each.history_hours for each in LEVELS.values())
     given = read_input(config, data, models, longest, until)
     chosen = LEVELS[level or given.level]
 

@@ -19,11 +19,11 @@ class Level:
     """What a training level does.
 
     Attributes:
-        data_hours: hours of history that it trains on, ending at the newest.
+        data_hours: hours of history that it trains on, before those that are held back.
         epochs: passes at most; every time step of every series is a target at least once in each.
         stride_steps: distance of a series' origins in an epoch, ≤ HORIZON_STEPS.
-        validation_hours: held back at the end of the history, to choose the epoch.
-        test_hours: held back after that, to measure; 0 where the level claims no accuracy.
+        validation_hours: held back after that, to choose the epoch.
+        test_hours: held back at the end of the history, to measure; 0 where the level claims no accuracy.
         accumulate_batches: batches per step of the optimiser.
         checkpoint_every_epochs: how often a checkpoint is written.
         mixed_precision: compute in bf16 on a GPU.
@@ -38,6 +38,11 @@ class Level:
     accumulate_batches: int = 1
     checkpoint_every_epochs: int = 1
     mixed_precision: bool = False
+
+    @property
+    def history_hours(self) -> int:
+        """Hours of history that it uses where there are so many: what it trains on and what is held back."""
+        return self.data_hours + self.validation_hours + self.test_hours
 
 
 LEVELS = MappingProxyType(

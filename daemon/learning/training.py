@@ -107,7 +107,7 @@ def train(
     on_epoch: Callable[[EpochRecord], None] = lambda record: None,
     on_step: Progress = lambda epoch, step, steps: None,
 ) -> TrainedModel:
-    """Train a network on the last hours of ``panel`` that ``level`` asks for.
+    """Train a network on the last hours of ``panel`` that ``level`` asks for; a shorter one is split all the same.
 
     Args:
         panel: the history, as long as it is.
@@ -127,7 +127,7 @@ def train(
         NotEnoughHistory: less than a week of data and not forced, or too little for one window.
     """
     keep_freed_memory()
-    panel = last_hours(panel, level.data_hours)
+    panel = last_hours(panel, level.history_hours)
     hours = panel.steps / STEPS_PER_HOUR
     if hours < MINIMUM_HOURS and not force:
         raise NotEnoughHistory(

@@ -56,7 +56,7 @@ def training_info(
         "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "level": level.name.value,
         "epochs": len(fitted.records),
-        "data_hours": panel.steps / STEPS_PER_HOUR,
+        "data_hours": min(level.data_hours, panel.steps / STEPS_PER_HOUR),
         "num_servers": len({key.server for key in panel.keys}),
         "final_train_loss": fitted.records[-1].train_loss,
         "final_val_loss": fitted.best_loss,
