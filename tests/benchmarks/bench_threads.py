@@ -7,22 +7,21 @@ import sys
 _RUN = """
 import time
 from zoneinfo import ZoneInfo
-import torch
-from daemon.learning.fitting import fit
+from daemon.learning.fitting import Plan, fit
 from daemon.learning.history import LOOKBACK_STEPS, History
 from daemon.learning.memory import keep_freed_memory
 from daemon.learning.network import Architecture, TemporalFusionTransformer
-from daemon.learning.sampling import WindowSampler
+from daemon.learning.sampling import Rounds, WindowSampler
 from tests.panels import daily_panel
 
 keep_freed_memory()
 history = History.from_panel(daily_panel(40, 14), ZoneInfo("UTC"))
 span = (LOOKBACK_STEPS, history.columns - 1)
-codes = torch.ones(80, dtype=torch.long)
-sampler = WindowSampler(history, codes, span, 48, 256, torch.Generator().manual_seed(0))
-check = WindowSampler(history, codes, (span[1] - 200, span[1]), 96, 256)
+sampler = WindowSampler(history, span, 48, 256, 0)
+check = WindowSampler(history, (span[1] - 200, span[1]), 96, 256)
 rates = []
-fit(TemporalFusionTransformer(Architecture(1)), sampler, check, 3, lambda record: rates.append(record), lambda *_: None)
+network = TemporalFusionTransformer(Architecture())
+fit(network, Rounds([(sampler, 1)]), check, Plan(3, 1e-2), rates.append, lambda *_: None)
 print(round(rates[-1].samples_per_second))
 """
 _BUSY = "while True: pass"
