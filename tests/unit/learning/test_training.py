@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from daemon.domain.errors import BadModel, NotEnoughHistory
+from daemon.domain.grid import STEPS_PER_HOUR
 from daemon.domain.levels import LEVELS, LevelName
 from daemon.domain.metric import Metric
 from daemon.domain.series import Panel, SeriesKey
@@ -16,7 +17,7 @@ from daemon.learning.artifact import FORMAT, load_forecaster
 from daemon.learning.fitting import EpochRecord
 from daemon.learning.history import LOOKBACK_STEPS, History
 from daemon.learning.sampling import WindowSampler
-from daemon.learning.training import TrainedModel, split, train
+from daemon.learning.training import TrainedModel, last_hours, split, train
 from tests.panels import START, daily_panel
 
 UTC = ZoneInfo("UTC")
@@ -166,6 +167,16 @@ def test_held_out_spans_follow_the_level() -> None:
     """Validation, and the test span of the levels that claim accuracy, lie at the end."""
     spans = split(daily_panel(days=30), LEVELS[LevelName.PRODUCTION])
     assert (spans.training, spans.validation, spans.end) == (24 * 288, 27 * 288, 30 * 288)
+
+
+def test_held_out_days_come_after_the_hours_of_the_level() -> None:
+    """Where there is history for both, a level trains on all its hours; with less, they include what is held back."""
+    level = LEVELS[LevelName.PRODUCTION]
+    trained_hours = [
+        split(last_hours(daily_panel(servers=1, days=days), level.history_hours), level).training / STEPS_PER_HOUR
+        for days in (40, 36, 30)
+    ]
+    assert trained_hours == [720, 720, 576]
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "json", "shape", "format"])
