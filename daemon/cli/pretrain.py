@@ -4,7 +4,7 @@ from typing import Annotated
 import typer
 
 _EPOCHS = 5
-_SYNTHETIC = 8
+_SYNTHETIC = 16
 
 
 def pretrain(

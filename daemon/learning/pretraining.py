@@ -26,7 +26,7 @@ from daemon.learning.training_info import fingerprint
 from daemon.simulation.synthetic import synthetic
 
 PRETRAINING_FILE = "pretraining.json"
-SYNTHETIC_FLEETS = 8
+SYNTHETIC_FLEETS = 16
 SYNTHETIC_SERIES = 160
 SYNTHETIC_DAYS = 35
 _SYNTHETIC_SHARE = 2

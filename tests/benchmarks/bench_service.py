@@ -18,7 +18,7 @@ from daemon.simulation.spec import counts_for
 from tests.servers.processes import free_port
 
 SERVERS, TICKS, SPEED = 160, 6, 30
-_IMPORTS = "import daemon.learning, torch, lightning, pytorch_forecasting, pandas"
+_IMPORTS = "import daemon.learning.forecaster, torch, pandas"
 
 
 def main() -> None:
@@ -62,7 +62,7 @@ def _service(folder: Path) -> None:
         libraries = _imports_memory()
         print(f"resident memory between ticks: {resident:.0f} MB (limit 800 MB), at most "
               f"{_memory(service.pid, 'VmHWM'):.0f} MB; {resident / libraries:.2f} of the {libraries:.0f} MB that "
-              f"importing torch, lightning, pytorch_forecasting and pandas alone takes")  # fmt: skip
+              f"importing torch and pandas alone takes")  # fmt: skip
         started = time.perf_counter()
         service.send_signal(signal.SIGTERM)
         service.wait(30)
