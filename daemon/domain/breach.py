@@ -3,26 +3,64 @@
 import numpy as np
 import numpy.typing as npt
 
-from daemon.domain.grid import STEPS_PER_HOUR
+from daemon.domain.grid import HORIZON_STEPS, STEPS_PER_HOUR
 from daemon.domain.metric import Direction
 from daemon.domain.series import Float32
 
 BREACH_STEPS = 3
 QUIET_STEPS = 2 * STEPS_PER_HOUR
 
+Bool = npt.NDArray[np.bool_]
 
-def past(values: Float32, threshold: float, direction: Direction) -> npt.NDArray[np.bool_]:
+
+def past(values: Float32, threshold: npt.ArrayLike, direction: Direction) -> Bool:
     """Return which values lie on the bad side of ``threshold`` or on it; a missing one does not."""
     with np.errstate(invalid="ignore"):
-        bad: npt.NDArray[np.bool_] = values >= threshold if direction is Direction.ABOVE else values <= threshold
+        bad: Bool = values >= threshold if direction is Direction.ABOVE else values <= threshold
     return bad
 
 
-def breaches(values: Float32, threshold: float, direction: Direction) -> npt.NDArray[np.bool_]:
-    """Return which rows of ``(series, steps)`` have at least BREACH_STEPS consecutive values past ``threshold``."""
-    bad = past(values, threshold, direction)
-    run = bad[:, : values.shape[1] - BREACH_STEPS + 1].copy()
+def onsets(bad: Bool) -> Bool:
+    """Return where in ``(series, steps)`` a breach begins: BREACH_STEPS bad ones in a row after QUIET_STEPS without one.
+
+    What was before the first column is taken as quiet.
+    """
+    begins = np.zeros_like(bad)
+    run = bad[:, : bad.shape[1] - BREACH_STEPS + 1].copy()
     for later in range(1, BREACH_STEPS):
         run &= bad[:, later : later + run.shape[1]]
-    found: npt.NDArray[np.bool_] = np.any(run, axis=1)
-    return found
+    begins[:, : run.shape[1]] = run
+    counted = np.cumsum(np.pad(bad, ((0, 0), (1, 0))), axis=1, dtype=np.int32)
+    columns = np.arange(bad.shape[1])
+    quiet: Bool = counted[:, columns] == counted[:, np.maximum(columns - QUIET_STEPS, 0)]
+    return begins & quiet
+
+
+def first_onset(before: Bool, after: Bool) -> npt.NDArray[np.intp]:
+    """Return the step (1 is the first of ``after``) at which the first breach begins; 0 where none does.
+
+    Args:
+        before: ``(series, QUIET_STEPS)`` what was bad up to the origin.
+        after: ``(series, steps)`` what is bad after it.
+    """
+    begins = onsets(np.concatenate([before, after], axis=1))[:, before.shape[1] :]
+    return np.where(begins.any(axis=1), begins.argmax(axis=1) + 1, 0)
+
+
+def longest_held(values: Float32) -> Float32:
+    """Return at each step what the values reach for BREACH_STEPS from there on, ``(..., steps − BREACH_STEPS + 1)``."""
+    held = values[..., : values.shape[-1] - BREACH_STEPS + 1]
+    for later in range(1, BREACH_STEPS):
+        held = np.minimum(held, values[..., later : later + held.shape[-1]])
+    return held
+
+
+def first_crossing(path: Float32, thresholds: npt.ArrayLike) -> npt.NDArray[np.intp]:
+    """Return the step (1 is the first) from which ``path`` ``(series, steps)`` holds at or above; 0 where it never does.
+
+    Args:
+        path: turned so that high is bad.
+        thresholds: ``(series,)``, turned likewise.
+    """
+    held = longest_held(path[:, :HORIZON_STEPS]) >= np.asarray(thresholds)[:, None]
+    return np.where(held.any(axis=1), held.argmax(axis=1) + 1, 0)

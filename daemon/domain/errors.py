@@ -43,3 +43,11 @@ class BadModel(ForewarnError):
 
 class ModelNotFound(BadModel):
     """No model of that id, or no model that serves yet."""
+
+
+class NotifierUnavailable(ForewarnError):
+    """An Alertmanager cannot be reached or refuses to serve; what was to be sent stays queued."""
+
+
+class NotificationRejected(ForewarnError):
+    """An Alertmanager answers but refuses an alert; sending it again would not help."""

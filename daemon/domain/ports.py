@@ -1,9 +1,12 @@
 """The ports that adapters implement and use cases are written against."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from daemon.domain.alerts import Identity
 from daemon.domain.forecast import Forecast
+from daemon.domain.ledger import Prediction
+from daemon.domain.notification import Alert, Notification, Queued
 from daemon.domain.series import Panel, Samples
 
 
@@ -109,4 +112,72 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Release the connections."""
+        ...
+
+
+class AlertBook(Protocol):
+    """What is known of alerts, kept over restarts and shared with other processes: alerts, ledger, and queues."""
+
+    def alerts(self) -> dict[Identity, Alert]:
+        """Return every alert that is not inactive."""
+        ...
+
+    def predictions(self, since: int) -> tuple[Prediction, ...]:
+        """Return the predictions that are not judged yet and those made at or after ``since``, oldest first."""
+        ...
+
+    def queued(self, target: str, limit: int) -> tuple[Queued, ...]:
+        """Return the oldest notifications, at most ``limit``, that wait for ``target``."""
+        ...
+
+    def write(
+        self,
+        alerts: Mapping[Identity, Alert | None],
+        predictions: Sequence[Prediction],
+        notifications: Mapping[str, Sequence[Notification]],
+    ) -> None:
+        """Write a tick's changes in one transaction.
+
+        Args:
+            alerts: what each changed alert is now; None removes it.
+            predictions: new or changed lines of the ledger.
+            notifications: to be queued, by target.
+
+        Raises:
+            StoreUnavailable: nothing was written.
+        """
+        ...
+
+    def delivered(self, target: str, numbers: Sequence[int]) -> None:
+        """Delete the notifications ``numbers`` of the queue of ``target``."""
+        ...
+
+    def shorten(self, target: str, most: int) -> int:
+        """Delete the oldest notifications that wait for ``target`` but ``most``; return how many went."""
+        ...
+
+    def prune(self, before: int) -> int:
+        """Delete the judged predictions made before ``before`` (epoch seconds); return how many went."""
+        ...
+
+
+class Notifier(Protocol):
+    """Somebody who routes alerts."""
+
+    @property
+    def name(self) -> str:
+        """What tells it from the others, in logs and metrics; holds no secret."""
+        ...
+
+    def send(self, notifications: Sequence[Notification]) -> None:
+        """Hand over the alerts; when it returns they were taken.
+
+        Raises:
+            NotifierUnavailable: none was taken, or it is not known; trying again later may help.
+            NotificationRejected: they were refused and will be again.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release what the notifier holds."""
         ...
