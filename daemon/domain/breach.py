@@ -1,5 +1,7 @@
 """When a metric breaches its threshold."""
 
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,17 +13,19 @@ BREACH_STEPS = 3
 QUIET_STEPS = 2 * STEPS_PER_HOUR
 
 Bool = npt.NDArray[np.bool_]
+Number = TypeVar("Number", np.float32, np.float64)
 
 
-def past(values: Float32, threshold: npt.ArrayLike, direction: Direction) -> Bool:
+def past(values: Float32, threshold: npt.ArrayLike, direction: Direction = Direction.ABOVE) -> Bool:
     """Return which values lie on the bad side of ``threshold`` or on it; a missing one does not."""
     with np.errstate(invalid="ignore"):
-        bad: Bool = values >= threshold if direction is Direction.ABOVE else values <= threshold
+        limit = np.asarray(threshold)
+        bad: Bool = values >= limit if direction is Direction.ABOVE else values <= limit
     return bad
 
 
 def onsets(bad: Bool) -> Bool:
-    """Return where in ``(series, steps)`` a breach begins: BREACH_STEPS bad ones in a row after QUIET_STEPS without one.
+    """Return where in ``(series, steps)`` a breach begins: BREACH_STEPS bad in a row after QUIET_STEPS without any.
 
     What was before the first column is taken as quiet.
     """
@@ -47,7 +51,7 @@ def first_onset(before: Bool, after: Bool) -> npt.NDArray[np.intp]:
     return np.where(begins.any(axis=1), begins.argmax(axis=1) + 1, 0)
 
 
-def longest_held(values: Float32) -> Float32:
+def longest_held(values: npt.NDArray[Number]) -> npt.NDArray[Number]:
     """Return at each step what the values reach for BREACH_STEPS from there on, ``(..., steps − BREACH_STEPS + 1)``."""
     held = values[..., : values.shape[-1] - BREACH_STEPS + 1]
     for later in range(1, BREACH_STEPS):
@@ -56,7 +60,7 @@ def longest_held(values: Float32) -> Float32:
 
 
 def first_crossing(path: Float32, thresholds: npt.ArrayLike) -> npt.NDArray[np.intp]:
-    """Return the step (1 is the first) from which ``path`` ``(series, steps)`` holds at or above; 0 where it never does.
+    """Return the step (1 is the first) from which ``path`` ``(series, steps)`` breaches; 0 where it never does.
 
     Args:
         path: turned so that high is bad.

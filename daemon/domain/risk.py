@@ -57,7 +57,7 @@ class Risk:
 
     @property
     def breach_seconds(self) -> int | None:
-        """Seconds until the breach: by the median path, or else by the 90th percentile's; None where neither has one."""
+        """Seconds until the breach by the median path, or else by the 90th percentile's; None if neither does."""
         return self.early_seconds if self.median_seconds is None else self.median_seconds
 
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from daemon.domain.errors import BadModel
 from daemon.domain.metric import Metric
 from daemon.domain.quantiles import QUANTILES
-from daemon.learning.calibration import read_stretch
+from daemon.learning.calibration_file import read_stretch
 from daemon.learning.forecaster import NetworkForecaster
 from daemon.learning.network import Architecture, TemporalFusionTransformer
 from daemon.learning.windows import DECODER_SIZES, ENCODER_SIZES, STATIC_SIZE

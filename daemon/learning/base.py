@@ -10,9 +10,8 @@ from zoneinfo import ZoneInfo
 from daemon.domain.forecast import ForecastSource
 from daemon.domain.metric import Metric
 from daemon.learning.artifact import load_forecaster, load_network
+from daemon.learning.breach.base import BASE_FOLDER
 from daemon.learning.forecaster import NetworkForecaster
-
-BASE_FOLDER = Path(__file__).parent / "base_network"
 
 
 def base_forecaster(metrics: Mapping[str, Metric], zone: ZoneInfo, folder: Path = BASE_FOLDER) -> NetworkForecaster:

@@ -1,21 +1,16 @@
 """Stretching the intervals about the median, where held-out time says that it helps."""
 
-import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from daemon.domain.errors import BadModel
 from daemon.domain.quantiles import MEDIAN, QUANTILES
 from daemon.domain.scores import INTERVALS
 from daemon.learning.network import TemporalFusionTransformer
 from daemon.learning.sampling import Batch
 
-CALIBRATION_FILE = "calibration.json"
 _FACTORS = tuple(0.7 + 0.05 * step for step in range(15))
 _WORTH = 0.999
 
@@ -73,29 +68,6 @@ def stretch_paths(paths: Tensor, stretch: Tensor) -> Tensor:
     """Return sorted ``paths``, ``(..., quantiles)``, with each quantile's distance from the median times its factor."""
     median = paths[..., MEDIAN : MEDIAN + 1]
     return torch.lerp(median, paths, stretch).sort(-1).values
-
-
-def write_calibration(folder: Path, calibration: Calibration) -> None:
-    """Write ``calibration.json`` into ``folder``."""
-    document = {"quantiles": QUANTILES, **asdict(calibration)}
-    (folder / CALIBRATION_FILE).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-
-
-def read_stretch(folder: Path) -> tuple[float, ...]:
-    """Return the factors in ``folder``.
-
-    Raises:
-        BadModel: the file is missing or damaged.
-    """
-    path = folder / CALIBRATION_FILE
-    try:
-        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        stretch = tuple(float(factor) for factor in document["stretch"])
-        if len(stretch) != len(QUANTILES) or not all(0 < factor < 10 for factor in stretch):
-            raise ValueError(f"stretch is {stretch}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadModel(f"{path}: cannot be used: {error}; train a new model or roll back") from error
-    return stretch
 
 
 def _predicted(network: TemporalFusionTransformer, batches: Iterable[Batch]) -> tuple[Tensor, Tensor, Tensor]:

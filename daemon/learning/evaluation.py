@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from daemon.domain.forecast import Forecast
 from daemon.domain.grid import HORIZON_STEPS, STEP_SECONDS
-from daemon.domain.metric import Metric
 from daemon.domain.ports import Forecaster
 from daemon.domain.scores import (
     BUCKETS,
@@ -23,7 +22,6 @@ from daemon.domain.scores import (
     seasonal_error,
 )
 from daemon.domain.series import GENERIC_PROFILE, Panel
-from daemon.learning.incidents import IncidentCounts
 from daemon.learning.seasonal_naive import SeasonalNaive
 
 _EVERY_STEPS = 48
@@ -77,7 +75,6 @@ class Evaluation:
         coverage_by_metric: the same by metric.
         reliability: share of the actual values at or below each quantile.
         by_profile: by profile, the number of series, the skill and the coverage.
-        incidents: by metric that has a critical threshold, how well its breaches were foreseen.
         origins: how many forecasts were scored.
     """
 
@@ -88,7 +85,6 @@ class Evaluation:
     coverage_by_metric: dict[str, dict[str, float]]
     reliability: dict[str, float]
     by_profile: dict[str, dict[str, Any]]
-    incidents: dict[str, dict[str, Any]]
     origins: int
 
 
@@ -97,16 +93,10 @@ def held_out_origins(start: int, end: int) -> range:
     return range(start, end - HORIZON_STEPS * STEP_SECONDS + 1, _EVERY_STEPS * STEP_SECONDS)
 
 
-def evaluate(forecaster: Forecaster, panel: Panel, start: int, end: int, metrics: Mapping[str, Metric]) -> Evaluation:
+def evaluate(forecaster: Forecaster, panel: Panel, start: int, end: int) -> Evaluation:
     """Score ``forecaster`` from origins every 4 h, all of whose targets lie in ``start < t <= end`` (epoch seconds)."""
     origins = held_out_origins(start, end)
-    incidents = IncidentCounts(panel, metrics)
-
-    def judge(name: str, forecast: Forecast) -> None:
-        if name == "model":
-            incidents.add(forecast)
-
-    scores = score({"model": forecaster, "naive": SeasonalNaive({})}, panel, origins, judge)
+    scores = score({"model": forecaster, "naive": SeasonalNaive({})}, panel, origins)
     sums, naive = scores.sums["model"], scores.sums["naive"]
     by_metric = _rows_by([key.metric for key in panel.keys])
     profiles = _rows_by([panel.profiles.get(key.server, GENERIC_PROFILE) for key in panel.keys])
@@ -129,7 +119,6 @@ def evaluate(forecaster: Forecaster, panel: Panel, start: int, end: int, metrics
             }
             for name, rows in profiles.items()
         },
-        incidents.figures(),
         len(origins),
     )
 

@@ -12,10 +12,16 @@ import numpy as np
 import torch
 
 from daemon.domain.errors import NotEnoughHistory
+from daemon.domain.forecast import ForecastSource
 from daemon.domain.grid import STEPS_PER_DAY, as_text
 from daemon.domain.series import Panel
 from daemon.learning.artifact import versions, write_network
+from daemon.learning.breach.learning import drawn_examples, learn_base
+from daemon.learning.breach.model import BreachModel
+from daemon.learning.calibration import NONE
+from daemon.learning.calibration_file import write_calibration
 from daemon.learning.fitting import EpochRecord, Fit, Plan, Progress, fit
+from daemon.learning.forecaster import NetworkForecaster
 from daemon.learning.history import LOOKBACK_STEPS, History
 from daemon.learning.memory import keep_freed_memory
 from daemon.learning.mixing import mixed
@@ -42,11 +48,13 @@ class Pretrained:
 
     network: TemporalFusionTransformer
     fit: Fit
+    breach: BreachModel
     record: Mapping[str, Any]
 
     def write(self, folder: Path) -> None:
         """Write the network, its epochs and what it was made from into ``folder``."""
         write_network(folder, self.network, None, (), ZoneInfo("UTC"))
+        write_calibration(folder, {"stretch": NONE}, self.breach)
         lines = [json.dumps(asdict(record)) + "\n" for record in self.fit.records]
         (folder / "epochs.jsonl").write_text("".join(lines), encoding="utf-8")
         (folder / PRETRAINING_FILE).write_text(json.dumps(self.record, indent=2) + "\n", encoding="utf-8")
@@ -118,7 +126,15 @@ def pretrain(
         "synthetic": {"fleets": synthetic_fleets, "series": SYNTHETIC_SERIES, "days": SYNTHETIC_DAYS},
         "versions": versions(),
     }
-    return Pretrained(network, fitted, record)
+    return Pretrained(network, fitted, learn_breaches(network, fleets, zone, seed), record)
+
+
+def learn_breaches(
+    network: TemporalFusionTransformer, fleets: Mapping[str, Panel], zone: ZoneInfo, seed: int
+) -> BreachModel:
+    """Return how likely breaches are by the forecasts of ``network``, from random thresholds of all ``fleets``."""
+    forecaster = NetworkForecaster(network, None, {}, zone, "", ForecastSource.BASE)
+    return learn_base([drawn_examples(panel, panel.end, forecaster, seed) for panel in fleets.values()])
 
 
 def _mixed(panel: Panel, zone: ZoneInfo, generator: np.random.Generator) -> History:

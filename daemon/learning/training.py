@@ -18,7 +18,11 @@ from daemon.domain.levels import MINIMUM_HOURS, Level
 from daemon.domain.metric import Metric
 from daemon.domain.series import GENERIC_PROFILE, Panel
 from daemon.learning.artifact import write_network
-from daemon.learning.calibration import Calibration, calibrate, write_calibration
+from daemon.learning.breach.base import base_breach_model
+from daemon.learning.breach.learning import TARGET_PRECISION, learn, measure
+from daemon.learning.breach.model import BreachModel
+from daemon.learning.calibration import Calibration, calibrate
+from daemon.learning.calibration_file import write_calibration
 from daemon.learning.evaluation import evaluate
 from daemon.learning.fitting import EpochRecord, Fit, Plan, Progress, fit
 from daemon.learning.forecaster import NetworkForecaster
@@ -62,6 +66,7 @@ class TrainedModel:
     spans: Spans
     fit: Fit
     calibration: Calibration
+    breach: BreachModel
     info: Mapping[str, Any]
 
     def forecaster(self, name: str) -> NetworkForecaster:
@@ -79,7 +84,7 @@ class TrainedModel:
         """Write the model's files into ``folder``."""
         profiles = tuple(sorted({*self.panel.profiles.values(), GENERIC_PROFILE}))
         write_network(folder, self.network, self.vocabulary, profiles, self.zone)
-        write_calibration(folder, self.calibration)
+        write_calibration(folder, asdict(self.calibration), self.breach)
         lines = [json.dumps(asdict(record)) + "\n" for record in self.fit.records]
         (folder / "epochs.jsonl").write_text("".join(lines), encoding="utf-8")
         info = json.dumps(self.info, indent=2, allow_nan=False) + "\n"
@@ -103,6 +108,7 @@ def train(
     force: bool = False,
     start: TemporalFusionTransformer | None = None,
     started_from: str = "base",
+    target_precision: float = TARGET_PRECISION,
     checkpoint: Path | None = None,
     on_epoch: Callable[[EpochRecord], None] = lambda record: None,
     on_step: Progress = lambda epoch, step, steps: None,
@@ -111,7 +117,7 @@ def train(
 
     Args:
         panel: the history, as long as it is.
-        metrics: ranges by metric name; a metric that is not named has none.
+        metrics: ranges and thresholds by metric name; a metric that is not named has none.
         zone: civil time zone of the calendar.
         level: how much and how long.
         seed: seed of the weights, the origins and the order.
@@ -119,6 +125,7 @@ def train(
         force: train even on less than a week.
         start: network whose weights training starts from; None is afresh.
         started_from: name of that network, for the record.
+        target_precision: of the alerts; their cuts are chosen for it.
         checkpoint: file that training writes, and goes on from if it is there: the result is the same.
         on_epoch: called as each epoch ends.
         on_step: called after each step.
@@ -168,8 +175,10 @@ def train(
     fitted = fit(network, training, validation, plan, on_epoch, on_step)
     calibration = calibrate(network, *_halves(history, spans))
     seconds = time.perf_counter() - started
-    model = TrainedModel(network, vocabulary, zone, panel, metrics, spans, fitted, calibration, {})
+    model = TrainedModel(network, vocabulary, zone, panel, metrics, spans, fitted, calibration, base_breach_model(), {})
     forecaster = model.forecaster("")
+    known_until, end = model.held_out
+    breach = learn(panel, known_until, forecaster, metrics, model.breach, target_precision, seed)
     run = {
         "seed": seed,
         "seconds": seconds,
@@ -177,9 +186,10 @@ def train(
         "latency_ms": _latency_ms(forecaster, panel),
         "started_from": started_from if start is not None else "scratch",
     }
-    measured = evaluate(forecaster, panel, *model.held_out, metrics)
-    info = training_info(panel, level, fitted, measured, calibration, model.held_out, run)
-    return replace(model, info=info)
+    measured = evaluate(forecaster, panel, known_until, end)
+    foretold = measure(breach, panel, known_until, end, forecaster, metrics)
+    info = training_info(panel, level, fitted, measured, foretold, calibration, model.held_out, run)
+    return replace(model, breach=breach, info=info)
 
 
 def last_hours(panel: Panel, hours: int) -> Panel:

@@ -34,6 +34,7 @@ def training_info(
     level: Level,
     fitted: Fit,
     measured: Evaluation,
+    foretold: Mapping[str, Any],
     calibration: Calibration,
     held_out: tuple[int, int],
     run: Mapping[str, Any],
@@ -45,6 +46,7 @@ def training_info(
         level: the training level.
         fitted: the epochs.
         measured: figures on the held-out span.
+        foretold: how well breaches were foretold there.
         calibration: what calibration did.
         held_out: epoch seconds of the first origin and the last target of the held-out span.
         run: seed, seconds, parameters, latency and where training started from.
@@ -91,7 +93,7 @@ def training_info(
         "skill_vs_seasonal_naive": measured.skill,
         "skill_by_horizon": measured.skill_by_horizon,
         "by_profile": measured.by_profile,
-        "incident_figures": measured.incidents,
+        **foretold,
         "calibration_effect": {name: value for name, value in asdict(calibration).items() if name != "stretch"},
         "verdict": None,
         "versions": {**versions(), "lightning": lightning.__version__},
@@ -104,6 +106,8 @@ def training_info(
 def _without_nan(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _without_nan(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(each) for each in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

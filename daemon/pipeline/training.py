@@ -13,7 +13,7 @@ from daemon.domain.levels import Level
 from daemon.domain.metric import Metric
 from daemon.domain.series import Panel
 from daemon.learning.artifact import load_network
-from daemon.learning.base import BASE_FOLDER
+from daemon.learning.breach.base import BASE_FOLDER
 from daemon.learning.fitting import EpochRecord
 from daemon.learning.network import TemporalFusionTransformer
 from daemon.learning.training import TrainedModel, train

@@ -11,7 +11,7 @@ import yaml
 
 from daemon.config.loading import default_text
 from daemon.learning.artifact import load_network
-from daemon.learning.base import BASE_FOLDER
+from daemon.learning.breach.base import BASE_FOLDER
 from daemon.registry.models import ModelRegistry
 from tests.model_directory import register
 from tests.servers.forewarn import forewarn

@@ -10,7 +10,8 @@ import pytest
 from daemon.domain.errors import NotEnoughHistory
 from daemon.domain.metric import Metric
 from daemon.domain.series import Float32, Panel, SeriesKey
-from daemon.learning.base import BASE_FOLDER, base_forecaster
+from daemon.learning.base import base_forecaster
+from daemon.learning.breach.base import BASE_FOLDER
 from daemon.learning.climatology import Climatology
 from daemon.learning.evaluation import score
 from daemon.learning.pretraining import pretrain

@@ -78,7 +78,7 @@ def test_evaluation_ranks_and_measures() -> None:
     """Seasonal naive against itself is exactly 1; its intervals cover about what they say."""
     panel = daily_panel(6, 12)
     start = panel.start + 9 * 86_400
-    same = evaluate(SeasonalNaive({}), panel, start, panel.end, {})
+    same = evaluate(SeasonalNaive({}), panel, start, panel.end)
     assert same.skill == pytest.approx({"cpu": 1.0, "mem": 1.0})
     assert 0.5 < same.coverage["80"] < 1
     assert same.quantile_loss > 0

@@ -1,3 +1,4 @@
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,9 @@ import torch
 
 from daemon.domain.errors import BadModel
 from daemon.domain.quantiles import MEDIAN, QUANTILES
-from daemon.learning.calibration import NONE, calibrate, read_stretch, stretch_paths, write_calibration
+from daemon.learning.breach.base import base_breach_model
+from daemon.learning.calibration import NONE, calibrate, stretch_paths
+from daemon.learning.calibration_file import read_breach_model, read_stretch, write_calibration
 from daemon.learning.network import TemporalFusionTransformer
 from daemon.learning.sampling import Batch
 
@@ -61,8 +64,10 @@ def test_a_damaged_calibration_is_named(tmp_path: Path) -> None:
     """What was written is read back; a file that makes no sense is an error that names it."""
     network: TemporalFusionTransformer = Narrow(0.8)  # type: ignore[assignment]
     made = calibrate(network, [batch(1)], [batch(2)])
-    write_calibration(tmp_path, made)
+    write_calibration(tmp_path, asdict(made), base_breach_model())
     assert read_stretch(tmp_path) == made.stretch
+    assert read_breach_model(tmp_path) == base_breach_model()
     (tmp_path / "calibration.json").write_text('{"stretch": [1, 2]}', encoding="utf-8")
-    with pytest.raises(BadModel, match=r"calibration\.json"):
-        read_stretch(tmp_path)
+    for read in (read_stretch, read_breach_model):
+        with pytest.raises(BadModel, match=r"calibration\.json"):
+            read(tmp_path)

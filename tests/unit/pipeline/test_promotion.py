@@ -15,7 +15,7 @@ from daemon.domain.levels import LEVELS, LevelName
 from daemon.domain.metric import Metric
 from daemon.domain.series import Panel, SeriesKey
 from daemon.learning.artifact import load_network
-from daemon.learning.base import BASE_FOLDER
+from daemon.learning.breach.base import BASE_FOLDER
 from daemon.learning.calibration import NONE, Calibration
 from daemon.learning.fitting import EpochRecord, Fit
 from daemon.learning.network import Architecture, TemporalFusionTransformer

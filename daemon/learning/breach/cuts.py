@@ -1,0 +1,41 @@
+"""From which probability on an alert is raised: the lowest at which enough of the alerts would have come true."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from daemon.domain.breach import Bool
+from daemon.domain.risk import Cut
+from daemon.learning.breach.exceedance import Float64
+
+_FEWEST_WINDOWS = 20
+_FEWEST_BREACHES = 10
+WITHOUT_KNOWLEDGE = Cut(0.8, None, None, False, "nothing: no breach was seen to choose it on", 0)
+
+
+def choose_cut(candidates: Sequence[tuple[str, Float64, Bool]], target: float) -> Cut:
+    """Return the cut for a ``target`` precision, chosen on the first of the candidates that has breaches enough.
+
+    Where no cut reaches the target there, it is the one of the highest precision, and says that it does not reach it.
+
+    Args:
+        candidates: each with what it is, in words, the probabilities ``(windows,)``, and whether a breach followed.
+        target: precision, 0 to 1.
+    """
+    for name, probability, happened in candidates:
+        if happened.sum() >= _FEWEST_BREACHES and len(happened) >= _FEWEST_WINDOWS:
+            return _cut(name, probability, happened, target)
+    return WITHOUT_KNOWLEDGE
+
+
+def _cut(name: str, probability: Float64, happened: Bool, target: float) -> Cut:
+    order = np.argsort(-probability, kind="stable")
+    ordered, hits = probability[order], happened[order].cumsum()
+    precision = hits / np.arange(1, len(hits) + 1)
+    # windows of the same probability are alerted on together, and a handful of them says nothing
+    possible = np.append(ordered[1:] < ordered[:-1], True) & (np.arange(len(hits)) + 1 >= _FEWEST_WINDOWS)
+    reached = possible & (precision >= target)
+    best = np.where(possible, precision, -1).argmax()
+    last = int(np.flatnonzero(reached)[-1] if reached.any() else best)
+    recall = float(hits[last] / hits[-1])
+    return Cut(float(ordered[last]), float(precision[last]), recall, bool(reached.any()), name, last + 1)

@@ -1,0 +1,65 @@
+"""What the probability of a breach is learned from: the quantile path, and the past of the threshold.
+
+Eight numbers that any threshold of any series has, so that one set of weights serves all of them.
+"""
+
+import numpy as np
+
+from daemon.domain.breach import longest_held
+from daemon.domain.grid import STEPS_PER_WEEK
+from daemon.domain.series import Float32
+from daemon.learning.breach.exceedance import Float64, exceedance
+from daemon.learning.breach.past_days import PastDays
+
+FEATURES = (
+    "likeliest run of the path",
+    "share of the quiet days whose same hours saw a breach",
+    "hours since the last breach",
+    "share of the last day past the threshold",
+    "distance of the threshold from the week's median",
+    "breach in the same hours a week ago",
+    "likeliest run after the first 4 hours",
+    "breach in the same hours yesterday",
+)
+_LATER_STEP = 48
+_LEAST = 1e-4
+_SMALLEST = 1e-6
+_WEEK_STRIDE = 6
+
+
+def features(history: Float32, paths: Float32, thresholds: Float32, days: PastDays) -> Float64:
+    """Return ``(windows, features)``.
+
+    Args:
+        history: ``(windows, HISTORY_STEPS)``, turned so that high is bad, the origin last; NaN is missing.
+        paths: ``(windows, HORIZON_STEPS, quantiles)``, turned likewise.
+        thresholds: ``(windows,)``, turned likewise.
+        days: what the days before saw of the thresholds.
+    """
+    runs = longest_held(exceedance(paths, thresholds))
+    share = ((days.began & days.quiet).sum(axis=1) + 0.2) / (days.quiet.sum(axis=1) + 1)
+    columns = [
+        _logit(runs.max(axis=1)),
+        np.log(share),
+        np.log1p(days.hours_since),
+        np.log(days.share_of_day + 1e-3),
+        _distance(history, thresholds),
+        days.began[:, 6],
+        _logit(runs[:, _LATER_STEP:].max(axis=1)),
+        days.began[:, 0],
+    ]
+    return np.stack(columns, axis=1).astype(np.float64)
+
+
+def _distance(history: Float32, thresholds: Float32) -> Float64:
+    week = np.sort(history[:, ::-1][:, :STEPS_PER_WEEK:_WEEK_STRIDE], axis=1)
+    count = np.isfinite(week).sum(axis=1)
+    median = np.take_along_axis(week, (np.maximum(count, 1) // 2)[:, None], axis=1)
+    spread = np.nansum(np.abs(week - median), axis=1) / np.maximum(count, 1)
+    far = (thresholds - median[:, 0]) / np.maximum(spread, _SMALLEST)
+    return np.asarray(np.arcsinh(np.nan_to_num(far, nan=0.0)))
+
+
+def _logit(probability: Float64) -> Float64:
+    bounded = np.clip(probability, _LEAST, 1 - _LEAST)
+    return np.asarray(np.log(bounded / (1 - bounded)))
