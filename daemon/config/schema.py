@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from daemon.config.alerting import AlertingConfig
 from daemon.config.sources import SourceConfig
 from daemon.domain.levels import LevelName
 from daemon.domain.metric import Direction, Metric, Thresholds
@@ -46,6 +47,10 @@ class MetricConfig(ThresholdsConfig):
     profiles: dict[str, ThresholdsConfig] = Field(
         default_factory=dict, description="Other thresholds for servers of a profile."
     )
+    hint: str = Field(
+        "",
+        description="What to look at when this metric is about to breach, in a few words; stands in the alert.",
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -72,6 +77,7 @@ class MetricConfig(ThresholdsConfig):
             self.direction,
             self.to_domain(),
             {profile: thresholds.to_domain() for profile, thresholds in self.profiles.items()},
+            self.hint,
         )
 
 
@@ -217,6 +223,9 @@ class Config(Section):
     schedule: ScheduleConfig = Field(default_factory=ScheduleConfig, description="When a tick runs.")
     clock: ClockConfig = Field(default_factory=ClockConfig, description="For demos and replays only.")
     training: TrainingConfig = Field(default_factory=TrainingConfig, description="How models are trained.")
+    alerting: AlertingConfig = Field(
+        default_factory=AlertingConfig, description="When an alert is raised and cleared, and who is told."
+    )
     exposition: ExpositionConfig = Field(default_factory=ExpositionConfig, description="What stands on /metrics.")
     http: HttpConfig = Field(default_factory=HttpConfig, description="The HTTP listener.")
     logging: LoggingConfig = Field(default_factory=LoggingConfig, description="What is logged, and how.")

@@ -22,7 +22,10 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric: its unit, its physical range (None is unbounded), its bad side and its thresholds."""
+    """One metric: its unit, its physical range (None is unbounded), its bad side and its thresholds.
+
+    ``hint`` says what to look at when it is about to breach.
+    """
 
     name: str
     unit: str = ""
@@ -31,3 +34,4 @@ class Metric:
     direction: Direction = Direction.ABOVE
     thresholds: Thresholds = Thresholds()
     profile_thresholds: Mapping[str, Thresholds] = field(default_factory=dict)
+    hint: str = ""

@@ -6,6 +6,7 @@ import pytest
 
 from daemon.config.loading import default_text, load_config, parse_config
 from daemon.config.schema import Config
+from daemon.domain.alerts import Policy
 from daemon.domain.errors import ConfigError
 from daemon.domain.metric import Direction, Thresholds
 
@@ -27,6 +28,10 @@ def problems(text: str) -> list[str]:
     return caught.value.problems
 
 
+def alertmanagers(entries: str) -> str:
+    return f"alerting: {{alertmanagers: [{entries}]}}\n"
+
+
 def test_shipped_config_works_as_it_stands() -> None:
     """The commented example at the top of the repository is the packaged default and is valid."""
     path = Path(__file__).parents[3] / "config.yaml"
@@ -40,6 +45,16 @@ def test_metrics_become_domain_records() -> None:
     assert (metric.minimum, metric.maximum, metric.direction) == (0, 100, Direction.ABOVE)
     assert metric.thresholds == Thresholds(80, 95)
     assert metric.profile_thresholds == {"database": Thresholds(90, None)}
+    hinted = SMALL.replace("{minimum", "{hint: the largest processes, minimum")
+    assert parse(hinted).domain_metrics()["cpu"].hint == "the largest processes"
+
+
+def test_alerting_becomes_the_policy_of_alerts() -> None:
+    """Every key arrives in its place, hours as ticks; what is not set is as the policy has it."""
+    assert parse(SMALL).alerting.policy() == Policy()
+    keys = "raise_ticks: 3, raise_window: 4, clear_ticks: 7, clear_window: 9, clear_share: 0.5, hold_ticks: 2"
+    policy = parse(f"{SMALL}alerting: {{{keys}, missing_hours: 2}}\n").alerting.policy()
+    assert policy == Policy(3, 4, 7, 9, 0.5, 2, missing_ticks=24)
 
 
 def test_relative_paths_are_relative_to_the_file() -> None:
@@ -47,6 +62,8 @@ def test_relative_paths_are_relative_to_the_file() -> None:
     config = parse(SMALL + "data_dir: state\n")
     assert config.store_url == "sqlite:////etc/forewarn/state/forewarn.sqlite"
     assert config.models_dir == Path("/etc/forewarn/state/models")
+    alerted = parse(SMALL + alertmanagers("{name: a, url: 'http://a', tls: {ca_file: ca.pem}}"))
+    assert alerted.alerting.alertmanagers[0].tls.ca_file == Path("/etc/forewarn/ca.pem")
 
 
 def test_all_problems_are_named_at_once() -> None:
@@ -101,6 +118,17 @@ def test_all_problems_are_named_at_once() -> None:
         (SMALL + "http: {listen: localhost}\n", "write it as address:port"),
         (SMALL + "profiles: [{pattern: '(', profile: web}]\n", "not a regular expression"),
         (SMALL + "store: {retention_days: 1}\n", "store.retention_days: 1"),
+        (SMALL + "alerting: {raise_ticks: 4}\n", "alerting: raise_ticks 4 of raise_window 3 can never be; make"),
+        (SMALL + "alerting: {clear_window: 4}\n", "alerting: clear_ticks 5 of clear_window 4 can never be; make"),
+        (SMALL + "alerting: {target_precision: 1}\n", "alerting.target_precision: 1"),
+        (SMALL + "alerting: {alertmanager: []}\n", "did you mean alertmanagers?"),
+        (SMALL + alertmanagers("{name: a, url: b}"), "alerting.alertmanagers[0].url: 'b'"),
+        (SMALL + alertmanagers("{name: a, url: 'http://a', tls: {ca: x}}"), "alertmanagers[0].tls.ca: unknown key"),
+        (SMALL + alertmanagers("{name: a, url: 'http://a'}, {name: a, url: 'http://b'}"), "'a' is used twice"),
+        (
+            SMALL + alertmanagers("{name: a, url: 'http://a', bearer_token: x, bearer_token_file: y}"),
+            "bearer_token and bearer_token_file are alternatives; keep one",
+        ),
     ],
 )
 def test_bad_file_is_explained(text: str, expected: str) -> None:
