@@ -22,6 +22,7 @@ UNIT_TESTS = sorted((PROMETHEUS / "tests").glob("*.yml"))
 
 EXPOSED = """\
 forewarn_forecast_age_seconds 20
+forewarn_source_up{source="prometheus"} 1
 forewarn_alert_cut{metric="cpu_busy_pct",severity="critical"} 0.6
 forewarn_breach_probability{server="web-1",metric="cpu_busy_pct",severity="critical"} 0.7
 forewarn_breach_probability{server="127.0.0.1",metric="cpu_busy_pct",severity="critical"} 0.9
