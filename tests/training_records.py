@@ -47,7 +47,28 @@ INFO: dict[str, Any] = {
         "reason": "the loss fell",
     },
     "incident_figures": {
-        "cpu": {"windows": 340, "breaches": 21, "balanced_accuracy": 0.874, "precision": 0.7, "recall": 0.8}
+        "cpu": {
+            "windows": 340,
+            "breaches": 21,
+            "balanced_accuracy": 0.874,
+            "precision": 0.7,
+            "recall": 0.8,
+            "cut": 0.62,
+            "cut_reaches_target": False,
+            "cut_chosen_on": "its own threshold",
+            "brier": 0.031,
+        }
+    },
+    "breach_reliability": {
+        "windows": 340,
+        "breaches": 21,
+        "brier": 0.031,
+        "brier_of_the_base_rate": 0.058,
+        "average_precision": 0.61,
+        "bins": [
+            {"from": 0.0, "to": 0.02, "windows": 300, "claimed": 0.004, "happened": 0.0033},
+            {"from": 0.65, "to": 0.8, "windows": 40, "claimed": 0.71, "happened": 0.5},
+        ],
     },
     "overfitting": {"warned": False, "ratio": 1.2, "remedies": []},
     "quantile_loss_rating": "good",

@@ -13,6 +13,14 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from daemon import __version__
+from daemon.api.alert_documents import (
+    AlertsPage,
+    HistoryPage,
+    alert_document,
+    figures_document,
+    prediction_document,
+    risk_document,
+)
 from daemon.api.board import Board
 from daemon.api.documents import (
     ForecastDocument,
@@ -32,6 +40,7 @@ from daemon.pipeline.cycle import Snapshot
 
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 _OPEN_PATHS = ("/healthz", "/readyz")
+_LIKELIEST = 20
 _Limit = Annotated[int, Query(ge=1, le=1000, description="Most items in the answer.")]
 _Offset = Annotated[int, Query(ge=0, description="Items to skip.")]
 
@@ -52,6 +61,7 @@ def create_app(
     _add_health(app, board)
     _add_exposition(app, board, telemetry)
     _add_documents(app, board)
+    _add_alerts(app, board)
     _add_push(app, push)
     if token_file is not None:
         _add_authentication(app, token_file)
@@ -141,15 +151,10 @@ def _add_exposition(app: FastAPI, board: Board, telemetry: PrometheusTelemetry) 
 
 
 def _add_documents(app: FastAPI, board: Board) -> None:
-    def newest() -> Snapshot:
-        if board.snapshot is None:
-            raise HTTPException(503, "no tick has ended yet")
-        return board.snapshot
-
     @app.get("/api/v1/servers")
     def servers(limit: _Limit = 100, offset: _Offset = 0) -> Page:
         """Return the servers that delivered a sample within a day, by name."""
-        known = newest().servers
+        known = _newest(board).servers
         return Page(
             total=len(known), offset=offset, items=[server_document(item) for item in known[offset : offset + limit]]
         )
@@ -157,7 +162,7 @@ def _add_documents(app: FastAPI, board: Board) -> None:
     @app.get("/api/v1/servers/{server}")
     def one_server(server: str) -> ServerDocument:
         """Return one server."""
-        found = next((item for item in newest().servers if item.name == server), None)
+        found = next((item for item in _newest(board).servers if item.name == server), None)
         if found is None:
             raise HTTPException(404, f"no server {server!r} has delivered a sample within a day")
         return server_document(found)
@@ -167,7 +172,7 @@ def _add_documents(app: FastAPI, board: Board) -> None:
         server: str | None = None, metric: str | None = None, limit: _Limit = 100, offset: _Offset = 0
     ) -> Page:
         """Return the quantile paths of all series, or of one server's, or of one metric's."""
-        snapshot = newest()
+        snapshot = _newest(board)
         rows = [
             row
             for row, key in enumerate(snapshot.forecast.keys)
@@ -175,6 +180,39 @@ def _add_documents(app: FastAPI, board: Board) -> None:
         ]
         items: list[ForecastDocument] = [forecast_document(snapshot, row) for row in rows[offset : offset + limit]]
         return Page(total=len(rows), offset=offset, items=items)
+
+
+def _add_alerts(app: FastAPI, board: Board) -> None:
+    @app.get("/api/v1/alerts")
+    def alerts(limit: _Limit = 100, offset: _Offset = 0) -> AlertsPage:
+        """Return the alerts that are pending or firing, and the likeliest breaches."""
+        warned = _newest(board).warned
+        items = sorted(warned.alerts.items())
+        likeliest = sorted(warned.risks, key=lambda risk: -(risk.probability or 0))
+        return AlertsPage(
+            total=len(items),
+            offset=offset,
+            items=[alert_document(identity, alert) for identity, alert in items[offset : offset + limit]],
+            likeliest=[risk_document(risk) for risk in likeliest[:_LIKELIEST]],
+        )
+
+    @app.get("/api/v1/alerts/history")
+    def history(limit: _Limit = 100, offset: _Offset = 0) -> HistoryPage:
+        """Return the ledger of predictions, newest first, with what became of each and the figures of all."""
+        warned = _newest(board).warned
+        newest_first = warned.predictions[::-1]
+        return HistoryPage(
+            total=len(newest_first),
+            offset=offset,
+            items=[prediction_document(each) for each in newest_first[offset : offset + limit]],
+            figures=figures_document(warned.figures),
+        )
+
+
+def _newest(board: Board) -> Snapshot:
+    if board.snapshot is None:
+        raise HTTPException(503, "no tick has ended yet")
+    return board.snapshot
 
 
 def _add_push(app: FastAPI, push: PushEndpoint | None) -> None:

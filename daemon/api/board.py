@@ -22,7 +22,8 @@ class Board:
 
     def publish(self, snapshot: Snapshot) -> None:
         """Replace what is shown."""
-        self._shown = (snapshot, expose(snapshot.forecast, self._directions, self._series_budget))
+        text = expose(snapshot.forecast, snapshot.warned, self._directions, self._series_budget)
+        self._shown = (snapshot, text)
 
     @property
     def snapshot(self) -> Snapshot | None:

@@ -7,7 +7,8 @@ from pydantic import BaseModel
 
 from daemon.domain.grid import STEP_SECONDS, as_text
 from daemon.domain.quantiles import QUANTILE_COLUMNS
-from daemon.pipeline.cycle import ServerState, Snapshot
+from daemon.pipeline.cycle import Snapshot
+from daemon.pipeline.server_state import ServerState
 
 
 class SourceDocument(BaseModel):

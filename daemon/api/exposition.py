@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import structlog
 
+from daemon.api.risk_exposition import risk_lines
 from daemon.domain.forecast import Forecast
 from daemon.domain.grid import STEPS_PER_HOUR
 from daemon.domain.metric import Direction
 from daemon.domain.quantiles import QUANTILES
 from daemon.domain.series import SeriesKey
+from daemon.pipeline.alerting import Warned
 
 _log = structlog.get_logger()
 
@@ -55,32 +57,34 @@ _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
 EMPTY = Exposition.of(b"")
 
 
-def expose(forecast: Forecast, directions: dict[str, Direction], series_budget: int) -> Exposition:
-    """Return ``forecast`` as text, narrowed to the lean profile if it has more than ``series_budget`` series.
+def expose(forecast: Forecast, warned: Warned, directions: dict[str, Direction], series_budget: int) -> Exposition:
+    """Return ``forecast`` and its risks as text, narrowed to the lean profile over ``series_budget`` series.
 
     Args:
         forecast: what to show.
+        warned: the risks, which are never narrowed.
         directions: the bad side of each metric; the peak is the highest value, or the lowest where below is bad.
         series_budget: most series to show in full.
     """
-    full = len(forecast.keys) * (len(_HORIZONS) + 1) * len(_QUANTILES)
+    risks = 3 * len(warned.risks) + len(warned.cuts)
+    full = len(forecast.keys) * (len(_HORIZONS) + 1) * len(_QUANTILES) + risks
     lean = full > series_budget
     horizons = _LEAN_HORIZONS if lean else tuple(_HORIZONS)
     quantiles = _LEAN_QUANTILES if lean else _QUANTILES
-    shown = len(forecast.keys) * (len(horizons) + 1) * len(quantiles)
+    shown = len(forecast.keys) * (len(horizons) + 1) * len(quantiles) + risks
     if lean:
         _log.warning("exposition_narrowed", series=full, series_budget=series_budget, dropped=full - shown)
-    text = _render(forecast, directions, horizons, quantiles, full - shown).encode()
-    return Exposition.of(text)
+    lines = [*risk_lines(warned, _labels), *_forecast_lines(forecast, directions, horizons, quantiles, full - shown)]
+    return Exposition.of("\n".join(lines).encode())
 
 
-def _render(
+def _forecast_lines(
     forecast: Forecast,
     directions: dict[str, Direction],
     horizons: Sequence[str],
     quantiles: Sequence[float],
     dropped: int,
-) -> str:
+) -> list[str]:
     # untyped: promtool allows the label quantile on no gauge, and a summary's would have to be over observations
     columns = [QUANTILES.index(quantile) for quantile in quantiles]
     labels = [_labels(key) for key in forecast.keys]
@@ -109,7 +113,7 @@ def _render(
         f"forewarn_exposition_series_dropped {dropped}",
         "",
     ]
-    return "\n".join(lines)
+    return lines
 
 
 def _lines(name: str, labels: list[str], endings: list[str], values: list[list[float]]) -> list[str]:

@@ -12,6 +12,7 @@ from prometheus_client import (
 )
 
 from daemon import __version__
+from daemon.api.alert_metrics import AlertMetrics
 from daemon.api.model_metrics import ModelMetrics
 from daemon.domain.forecast import ForecastSource
 from daemon.domain.ports import Clock
@@ -67,6 +68,7 @@ class PrometheusTelemetry:
         self._rows = Gauge("forewarn_forecast_source", "Series forecast by each source.", ["source"], registry=registry)
         self._servers = Gauge("forewarn_servers", "Servers by state.", ["state"], registry=registry)
         self._model = ModelMetrics(clock, registry)
+        self._alerts = AlertMetrics(registry)
         build = Gauge("forewarn_build_info", "The running version.", ["version"], registry=registry)
         build.labels(__version__).set(1)
 
@@ -91,6 +93,14 @@ class PrometheusTelemetry:
         """Note that a stream answered without a sample."""
         self._empty.labels(source, stream).inc()
 
+    def notifications(self, target: str, result: str, count: int) -> None:
+        """Note notifications that were sent, failed, rejected or dropped."""
+        self._alerts.notifications(target, result, count)
+
+    def queued(self, target: str, count: int) -> None:
+        """Note how many notifications wait for ``target``."""
+        self._alerts.queued(target, count)
+
     def ticks_skipped(self, ticks: int) -> None:
         """Note grid times that had no tick of their own."""
         self._skipped.inc(ticks)
@@ -107,6 +117,7 @@ class PrometheusTelemetry:
         for fetched in snapshot.sources:
             self._source_up.labels(fetched.name).set(fetched.healthy)
         self._model.publish(snapshot.model, snapshot.record)
+        self._alerts.publish(snapshot.warned)
 
     def render(self) -> bytes:
         """Return the metrics in the text format."""

@@ -16,6 +16,9 @@ def backtest(
     metrics: Annotated[list[str] | None, typer.Option(help="Only this metric; may be given again.")] = None,
     model: Annotated[str | None, typer.Option(help="Id of a model; default is the one that serves.")] = None,
     models: Annotated[Path | None, typer.Option(help="Folder of model directories.")] = None,
+    alerts: Annotated[
+        bool, typer.Option("--alerts", help="Score early warning of the configured thresholds, not the forecasts.")
+    ] = False,
     no_peers: Annotated[bool, typer.Option("--no-peers", help="Leave out all peers but seasonal naive.")] = False,
     out: Annotated[Path | None, typer.Option(help="File for the forecasts, .parquet.")] = None,
     report: Annotated[Path | None, typer.Option(help="File for a report with pictures, .html.")] = None,
@@ -30,6 +33,7 @@ def backtest(
     from daemon.cli.origins import read_origins
     from daemon.cli.progress import progress_bar
     from daemon.domain.errors import ConfigError
+    from daemon.domain.ports import Forecaster
     from daemon.files.atomic import atomic_path
     from daemon.files.forecast_file import forecast_file
     from daemon.learning.base import forecaster_of
@@ -52,11 +56,18 @@ def backtest(
     registry = ModelRegistry(given.models)
     chosen = model or registry.current()
     forecaster = forecaster_of(registry.path(chosen) if chosen else None, given.metrics, given.zone)
-    others = {}
+    others: dict[str, Forecaster] = {}
     if not no_peers:
         with progress_bar("training LightGBM") as tell:
             others = peers(panel, min(times), given.zone, tell)
     served = ServedForecaster(forecaster, Climatology(given.metrics))
+    if alerts:
+        from daemon.cli.alert_table import alerts_of, print_alert_tables
+
+        with progress_bar("forecasting") as tell:
+            warned = alerts_of(given, panel, times, served, registry.path(chosen) if chosen else None, others, tell)
+        (print_json if json else print_alert_tables)(warned)
+        return
     # both files are begun before the work, so that one that cannot be written is known at once
     with atomic_path(report) if report else nullcontext() as page, forecast_file(out) if out else nullcontext() as file:
         with progress_bar("forecasting") as tell:

@@ -22,6 +22,7 @@ class Input:
     models: Path
     level: LevelName
     seed: int
+    target_precision: float
 
 
 def read_input(config: Path, data: Path | None, models: Path | None, hours: float, until: str | None = None) -> Input:
@@ -47,6 +48,7 @@ def read_input(config: Path, data: Path | None, models: Path | None, hours: floa
         models or loaded.models_dir,
         loaded.training.level,
         loaded.training.seed,
+        loaded.alerting.target_precision,
     )
 
 

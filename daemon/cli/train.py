@@ -48,6 +48,7 @@ def train(
             start=from_,
             epochs=epochs,
             force=force,
+            target_precision=given.target_precision,
         )
     print_summary(trained.name, trained.model.info, chosen)
     if not trained.verdict.promoted:

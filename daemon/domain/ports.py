@@ -7,6 +7,7 @@ from daemon.domain.alerts import Identity
 from daemon.domain.forecast import Forecast
 from daemon.domain.ledger import Prediction
 from daemon.domain.notification import Alert, Notification, Queued
+from daemon.domain.risk import Cut, Risk, Severity, Watch
 from daemon.domain.series import Panel, Samples
 
 
@@ -71,6 +72,18 @@ class Forecaster(Protocol):
         ...
 
 
+class RiskModel(Protocol):
+    """Something that knows how likely thresholds are to be passed."""
+
+    def risks(self, forecast: Forecast, panel: Panel, watched: Sequence[Watch]) -> tuple[Risk, ...]:
+        """Return what is known of each of ``watched`` at the origin of ``forecast``, using no column after it."""
+        ...
+
+    def cut(self, metric: str, severity: Severity) -> Cut:
+        """Return from which probability on an alert is raised."""
+        ...
+
+
 class Store(Protocol):
     """The history of all samples, shared with other processes."""
 
@@ -119,7 +132,7 @@ class AlertBook(Protocol):
     """What is known of alerts, kept over restarts and shared with other processes: alerts, ledger, and queues."""
 
     def alerts(self) -> dict[Identity, Alert]:
-        """Return every alert that is not inactive."""
+        """Return every alert that was written and not removed."""
         ...
 
     def predictions(self, since: int) -> tuple[Prediction, ...]:
@@ -132,16 +145,16 @@ class AlertBook(Protocol):
 
     def write(
         self,
-        alerts: Mapping[Identity, Alert | None],
-        predictions: Sequence[Prediction],
-        notifications: Mapping[str, Sequence[Notification]],
+        changed: Mapping[Identity, Alert | None],
+        lines: Sequence[Prediction],
+        queue: Mapping[str, Sequence[Notification]],
     ) -> None:
         """Write a tick's changes in one transaction.
 
         Args:
-            alerts: what each changed alert is now; None removes it.
-            predictions: new or changed lines of the ledger.
-            notifications: to be queued, by target.
+            changed: what each changed alert is now; None removes it.
+            lines: new or changed lines of the ledger.
+            queue: notifications to be queued, by target.
 
         Raises:
             StoreUnavailable: nothing was written.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from daemon.domain.metric import Direction, Metric
+from daemon.domain.metric import Direction, Metric, Thresholds
 from daemon.domain.series import SeriesKey
 
 
@@ -94,3 +94,16 @@ def watches(key: SeriesKey, profile: str, metrics: Mapping[str, Metric]) -> Iter
         threshold = general if threshold is None else threshold
         if threshold is not None:
             yield Watch(key, severity, float(threshold), metric.direction, profile)
+
+
+def thresholded(metrics: Mapping[str, Metric]) -> frozenset[str]:
+    """Return the names of the metrics that have a threshold, be it for one profile only."""
+    return frozenset(
+        name
+        for name, metric in metrics.items()
+        if any(each.warning is not None or each.critical is not None for each in _thresholds(metric))
+    )
+
+
+def _thresholds(metric: Metric) -> tuple[Thresholds, ...]:
+    return (metric.thresholds, *metric.profile_thresholds.values())

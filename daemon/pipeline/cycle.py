@@ -1,4 +1,4 @@
-"""One tick: source → store → window → forecast → expose."""
+"""One tick: source → store → window → forecast → alert → expose."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -7,14 +7,18 @@ from dataclasses import dataclass, field
 import numpy as np
 import structlog
 
+from daemon.domain.alerts import Phase
 from daemon.domain.forecast import Forecast, ForecastSource
 from daemon.domain.grid import STEP_SECONDS, STEPS_PER_DAY, as_text
 from daemon.domain.model_record import ModelRecord
 from daemon.domain.ports import Forecaster, Store
 from daemon.domain.series import GENERIC_PROFILE, Panel
+from daemon.pipeline.alerting import Alerting, Tick, Warned
+from daemon.pipeline.delivery import Delivery
 from daemon.pipeline.forecasting import ServingModel, forecast_panel
 from daemon.pipeline.ingest import Ingest, SourceState
 from daemon.pipeline.profiles import ProfileRules
+from daemon.pipeline.server_state import ServerState
 from daemon.pipeline.telemetry import Telemetry, timed
 from daemon.pipeline.window import RecentHistory
 
@@ -22,17 +26,6 @@ _STALE_STEPS = 3
 _PRUNE_EVERY_SECONDS = 3_600
 
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True)
-class ServerState:
-    """One server as of a tick; state is ``known``, ``cold`` (less than a day of history) or ``stale`` (silent)."""
-
-    name: str
-    profile: str
-    state: str
-    metrics: tuple[str, ...]
-    newest: int
 
 
 @dataclass(frozen=True)
@@ -49,6 +42,7 @@ class Snapshot:
         model_error: why the current model could not be loaded; empty if it could.
         record: what is on record of the serving model's training; None if nothing is.
         rows_by_source: how many series each source of forecasts made.
+        warned: risks, alerts and the ledger of predictions.
     """
 
     at: int
@@ -60,6 +54,7 @@ class Snapshot:
     model_error: str = ""
     record: ModelRecord | None = None
     rows_by_source: Mapping[ForecastSource, int] = field(default_factory=dict)
+    warned: Warned = field(default_factory=Warned)
 
 
 class Cycle:
@@ -72,6 +67,8 @@ class Cycle:
         window: RecentHistory,
         model: ServingModel,
         baseline: Forecaster,
+        alerting: Alerting,
+        delivery: Delivery,
         profiles: ProfileRules,
         retention_seconds: int,
         telemetry: Telemetry,
@@ -80,6 +77,7 @@ class Cycle:
     ) -> None:
         self._ingest, self._store, self._window = ingest, store, window
         self._model, self._baseline, self._profiles = model, baseline, profiles
+        self._alerting, self._delivery = alerting, delivery
         self._retention_seconds, self._telemetry = retention_seconds, telemetry
         self._now, self._publish = now, publish
         self._pruned = 0
@@ -91,20 +89,26 @@ class Cycle:
         panel = _seen_within_a_day(self._window.until(at), at)
         with timed(self._telemetry, "forecast"):
             forecast = forecast_panel(panel, at, self._model.refresh(panel), self._baseline)
+        servers = self._server_states(panel, at)
+        with timed(self._telemetry, "alert"):
+            warned = self._warned(at, forecast, panel, servers, sources)
         snapshot = Snapshot(
             at,
             self._now(),
             forecast,
-            self._server_states(panel, at),
+            servers,
             sources,
             self._model.name,
             self._model.error,
             self._model.record,
             {source: forecast.sources.count(source) for source in ForecastSource},
+            warned,
         )
         with timed(self._telemetry, "expose"):
             for publish in self._publish:
                 publish(snapshot)
+        with timed(self._telemetry, "notify"):
+            self._delivery.run(self._alerting.firing(at))
         self._prune(at)
         _log.info(
             "tick_done",
@@ -113,9 +117,24 @@ class Cycle:
             servers=len(snapshot.servers),
             series=len(forecast.keys),
             model=snapshot.model or "baseline",
+            alerts=sum(alert.state.phase is Phase.FIRING for alert in warned.alerts.values()),
             failed_sources=[source.name for source in sources if not source.healthy],
         )
         return snapshot
+
+    def _warned(
+        self,
+        at: int,
+        forecast: Forecast,
+        panel: Panel,
+        servers: tuple[ServerState, ...],
+        sources: tuple[SourceState, ...],
+    ) -> Warned:
+        healthy = all(source.healthy for source in sources)
+        record = self._model.record
+        level = record.level.value if record is not None else ""
+        tick = Tick(at, forecast, panel, servers, healthy, self._model.name, level)
+        return self._alerting.run(tick, self._model.risks)
 
     def _server_states(self, panel: Panel, at: int) -> tuple[ServerState, ...]:
         seen = np.isfinite(panel.between(panel.start, at).values)

@@ -1,6 +1,7 @@
 """One forecast of all series: by the model where it can, by the baseline where it cannot, and saying which."""
 
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
 import numpy as np
 import structlog
@@ -9,25 +10,37 @@ from daemon.domain.errors import BadModel, ModelNotFound
 from daemon.domain.forecast import Forecast
 from daemon.domain.grid import STEPS_PER_DAY
 from daemon.domain.model_record import ModelRecord
-from daemon.domain.ports import Forecaster
+from daemon.domain.ports import Forecaster, RiskModel
 from daemon.domain.series import Panel, SeriesKey
 from daemon.registry.models import ModelRegistry
 
 _log = structlog.get_logger()
 
 
+@dataclass(frozen=True)
+class Loaders:
+    """How models are read: one by its id, and what comes with the package, the network only where it is needed."""
+
+    model: Callable[[str], Forecaster]
+    model_risks: Callable[[str], RiskModel]
+    base: Callable[[], Forecaster]
+    base_risks: Callable[[], RiskModel]
+
+
 class ServingModel:
     """The model that ``models/current`` names, loaded again when another one takes its place; before it, the base.
 
-    The base is loaded when a series is old enough to be forecast by it.
+    The base network is loaded when a series is old enough to be forecast by it.
+
+    Attributes:
+        error: why the current model could not be loaded; empty if it could.
+        record: what is on record of the loaded model's training; None if nothing is.
     """
 
-    def __init__(
-        self, registry: ModelRegistry, load: Callable[[str], Forecaster], load_base: Callable[[], Forecaster]
-    ) -> None:
-        self._registry = registry
-        self._load, self._load_base = load, load_base
+    def __init__(self, registry: ModelRegistry, loaders: Loaders) -> None:
+        self._registry, self._loaders = registry, loaders
         self._base: Forecaster | None = None
+        self._risks: RiskModel | None = None
         self._forecaster: Forecaster | None = None
         self._loaded = ""
         self._damaged = ""
@@ -53,8 +66,15 @@ class ServingModel:
                 self.error = str(problem)
                 _log.error("model_unusable", serving=self._loaded or "base or baseline", reason=self.error)
         if self._forecaster is None and self._base is None and _a_day_old(panel):
-            self._base = self._load_base()
+            self._base = self._loaders.base()
         return self._forecaster or self._base
+
+    @property
+    def risks(self) -> RiskModel:
+        """How likely breaches are, by the loaded model or else by what comes with the package."""
+        if self._risks is None:
+            self._risks = self._loaders.base_risks()
+        return self._risks
 
     def _follow(self) -> None:
         wanted = self._registry.current()
@@ -67,8 +87,8 @@ class ServingModel:
             # a damaged one is not read again at every tick
             self._damaged = wanted
             record = self._registry.record(wanted)
-            self._forecaster = self._load(wanted)
-            self.record = record
+            forecaster, risks = self._loaders.model(wanted), self._loaders.model_risks(wanted)
+            self._forecaster, self._risks, self.record = forecaster, risks, record
             self._loaded, self._damaged, self.error = wanted, "", ""
             _log.info("model_loaded", model=wanted)
 

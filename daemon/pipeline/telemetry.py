@@ -25,6 +25,14 @@ class Telemetry(Protocol):
         """Note that a stream could not be fetched; the stream is empty if the whole source failed."""
         ...
 
+    def notifications(self, target: str, result: str, count: int) -> None:
+        """Note notifications that were ``sent``, ``failed``, ``rejected`` or ``dropped``."""
+        ...
+
+    def queued(self, target: str, count: int) -> None:
+        """Note how many notifications wait for ``target``."""
+        ...
+
     def source_empty(self, source: str, stream: str) -> None:
         """Note that a stream answered without a sample."""
         ...

@@ -14,6 +14,7 @@ from daemon.domain.metric import Metric
 from daemon.domain.series import Panel
 from daemon.learning.artifact import load_network
 from daemon.learning.breach.base import BASE_FOLDER
+from daemon.learning.breach.learning import TARGET_PRECISION
 from daemon.learning.fitting import EpochRecord
 from daemon.learning.network import TemporalFusionTransformer
 from daemon.learning.training import TrainedModel, train
@@ -57,6 +58,7 @@ def train_and_register(
     start: str,
     epochs: int | None = None,
     force: bool = False,
+    target_precision: float = TARGET_PRECISION,
 ) -> Trained:
     """Train on ``panel``, write the model's directory, and let it serve if the gate promotes it.
 
@@ -73,6 +75,7 @@ def train_and_register(
         start: ``base``, ``scratch`` or the id of a model, whose weights training starts from.
         epochs: passes at most, instead of the level's.
         force: train even on less than a week.
+        target_precision: of the alerts.
 
     Raises:
         NotEnoughHistory: there is too little to train on.
@@ -89,6 +92,7 @@ def train_and_register(
         force=force,
         start=_network(registry, start),
         started_from=start,
+        target_precision=target_precision,
         checkpoint=registry.checkpoint(run[:16]),
         on_epoch=progress.epoch,
         on_step=progress.step,

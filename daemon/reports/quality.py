@@ -18,9 +18,12 @@ RELIABILITY_NOTE = (
     "The share of actual values at or below each quantile should be the quantile's own. A series that rests at one "
     "value, such as 0, equals its quantiles and so lies above the line."
 )
+BREACH_NOTE = (
+    "Of the windows for which a probability was claimed, the share in which a breach began should be that probability."
+)
 
 Info = Mapping[str, Any]
-_INCIDENT_COLUMNS = ("windows", "breaches", "balanced_accuracy", "precision", "recall")
+_INCIDENT_COLUMNS = ("windows", "breaches", "balanced_accuracy", "precision", "recall", "cut", "brier")
 
 
 def quality_sections(info: Info) -> list[Section]:
@@ -117,9 +120,50 @@ def _incidents(info: Info) -> list[Part]:
     rows = []
     for metric, found in _table(info, "incident_figures", figures, _INCIDENT_COLUMNS).items():
         counts = ["" if found[key] is None else f"{found[key]:g}" for key in _INCIDENT_COLUMNS[:2]]
-        rows.append([metric, *counts, *(percent(found[key]) for key in _INCIDENT_COLUMNS[2:])])
-    columns = ("metric", "windows", "with a breach", "balanced accuracy", "precision", "recall")
-    return ["Will this metric breach its threshold within 8 hours?", Table(columns, rows)]
+        shares = [percent(found[key]) for key in _INCIDENT_COLUMNS[2:6]]
+        score = "" if found["brier"] is None else f"{found['brier']:.4f}"
+        rows.append([metric, *counts, *shares, score, _cut_text(mapping(figures, metric))])
+    columns = (
+        "metric",
+        "windows",
+        "with a breach",
+        "balanced accuracy",
+        "precision",
+        "recall",
+        "alert from",
+        "Brier score",
+        "the cut was chosen on",
+    )
+    asked = "Will this metric breach its threshold within 8 hours? An alert says yes at the probability of its cut."
+    return [asked, Table(columns, rows), *_breach_reliability(info)]
+
+
+def _cut_text(figures: Info) -> str:
+    chosen = str(figures.get("cut_chosen_on", ""))
+    if figures.get("cut_reaches_target") is False:
+        return f"{chosen}; it does not reach the target precision: such alerts are sent as info"
+    return chosen
+
+
+def _breach_reliability(info: Info) -> list[Part]:
+    found = mapping(info, "breach_reliability")
+    bins = [each for each in found.get("bins") or () if isinstance(each, Mapping)]
+    score, base = measured(found, "brier"), measured(found, "brier_of_the_base_rate")
+    if not bins or score is None or base is None:
+        return [not_measured("breach_reliability")]
+    shares = {str(each["claimed"]): float(each["happened"]) for each in bins}
+    rows = [
+        [f"{percent(each['from'])} to {percent(each['to'])}", f"{each['windows']:g}", *_claimed_and_happened(each)]
+        for each in bins
+    ]
+    scored = f"Brier score {score:.4f}; always claiming the base rate would score {base:.4f}. Lower is better."
+    columns = ("probability", "windows", "claimed on average", "happened")
+    chart = reliability_chart("Reliability of the breach probability", {"this model": shares}, BREACH_NOTE)
+    return [scored, chart, Table(columns, rows)]
+
+
+def _claimed_and_happened(found: Info) -> list[str]:
+    return [percent(found["claimed"]), percent(found["happened"])]
 
 
 def _profiles(info: Info) -> list[Part]:

@@ -13,9 +13,15 @@ from daemon.config.sources import PrometheusConfig, PushConfig, ReplayConfig, Si
 from daemon.domain.clock import AcceleratedClock, SystemClock
 from daemon.domain.grid import STEP_SECONDS, parse_time
 from daemon.domain.ports import Clock, Forecaster, Source, Store
+from daemon.learning.breach.base import base_breach_model
+from daemon.learning.calibration_file import read_breach_model
 from daemon.learning.climatology import Climatology
+from daemon.notify.alertmanager import AlertmanagerNotifier
+from daemon.pipeline.alerting import Alerting, AlertRules
 from daemon.pipeline.cycle import Cycle
-from daemon.pipeline.forecasting import ServingModel
+from daemon.pipeline.delivery import Delivery
+from daemon.pipeline.fleet_alerts import FleetRule
+from daemon.pipeline.forecasting import Loaders, ServingModel
 from daemon.pipeline.ingest import Ingest
 from daemon.pipeline.profiles import ProfileRules
 from daemon.pipeline.window import RecentHistory
@@ -48,12 +54,17 @@ def build_service(config: Config) -> Service:
     stopping = Stopping()
     ingest = Ingest(sources, store, metrics, retention_seconds, telemetry, stopping.requested)
     board = Board(clock, metrics, config.exposition.series_budget)
+    book = store.alert_book()
+    notifiers = [AlertmanagerNotifier(each) for each in config.alerting.alertmanagers]
+    targets = [notifier.name for notifier in notifiers]
     cycle = Cycle(
         ingest,
         store,
         RecentHistory(store, _HISTORY_STEPS),
         serving_model(config),
         Climatology(metrics),
+        Alerting(book, metrics, alert_rules(config), targets, partial(_wall_time, clock)),
+        Delivery(book, notifiers, config.alerting.queue_limit, clock, telemetry, SystemClock().now),
         ProfileRules((rule.pattern, rule.profile) for rule in config.profiles),
         retention_seconds,
         telemetry,
@@ -68,14 +79,37 @@ def build_service(config: Config) -> Service:
     server = HttpServer(app, config.http.host, config.http.port)
     service = Service(cycle, telemetry, board, stopping)
     scheduler = GridScheduler(clock, config.schedule.delay_seconds, service.tick)
-    service.runs(server, scheduler, sources, store)
+    service.runs(server, scheduler, [*sources, *notifiers], store)
     return service
 
 
 def serving_model(config: Config) -> ServingModel:
     """Return the model of the configured registry; torch is imported when there is something to forecast with it."""
     registry = ModelRegistry(config.models_dir)
-    return ServingModel(registry, partial(_load, registry, config), partial(_load_base, config))
+    loaders = Loaders(
+        partial(_load, registry, config),
+        lambda model: read_breach_model(registry.path(model)),
+        partial(_load_base, config),
+        base_breach_model,
+    )
+    return ServingModel(registry, loaders)
+
+
+def alert_rules(config: Config) -> AlertRules:
+    """Return what the configuration says of alerts."""
+    alerting = config.alerting
+    return AlertRules(
+        alerting.policy(),
+        FleetRule(alerting.fleet_servers, alerting.fleet_share),
+        alerting.keep_severity,
+        alerting.ledger_days * 86_400,
+        str(alerting.external_url or ""),
+    )
+
+
+def _wall_time(clock: Clock, at: int) -> float:
+    """Return the wall clock's time, in epoch seconds, at the service's grid time ``at``."""
+    return SystemClock().now() - (clock.now() - at) / clock.speed
 
 
 def _load(registry: ModelRegistry, config: Config, model: str) -> Forecaster:

@@ -11,7 +11,7 @@ from daemon.api.board import Board
 from daemon.api.server import HttpServer
 from daemon.api.telemetry import PrometheusTelemetry
 from daemon.domain.grid import STEP_SECONDS, as_text
-from daemon.domain.ports import Source, Store
+from daemon.domain.ports import Notifier, Source, Store
 from daemon.pipeline.cycle import Cycle
 from daemon.schedule.grid_scheduler import GridScheduler
 from daemon.service.memory import return_freed_memory
@@ -52,13 +52,15 @@ class Service:
         self._address = ""
         self._last = 0
 
-    def runs(self, server: HttpServer, scheduler: GridScheduler, sources: Sequence[Source], store: Store) -> None:
+    def runs(
+        self, server: HttpServer, scheduler: GridScheduler, clients: Sequence[Source | Notifier], store: Store
+    ) -> None:
         """Take over what is to be started and stopped; what is named last is stopped first."""
         self._stack.callback(store.close)
         self._stack.callback(self._await_tick)
         self._stack.callback(server.stop)
-        for source in sources:
-            self._stack.callback(source.close)
+        for client in clients:
+            self._stack.callback(client.close)
         self._stack.callback(scheduler.stop)
         self._start = [server.start, scheduler.start]
         self._address = f"port {server.port}"

@@ -4,19 +4,22 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Connection,
+    Double,
     ForeignKey,
     Integer,
     LargeBinary,
     MetaData,
     String,
     Table,
+    Text,
     UniqueConstraint,
     inspect,
     select,
+    update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = MetaData()
 
@@ -62,6 +65,40 @@ meta = Table(
     Column("value", BigInteger, nullable=False),
 )
 
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("server", String, primary_key=True),
+    Column("metric", String, primary_key=True),
+    Column("severity", String, primary_key=True),
+    Column("profile", String, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("annotations", Text, nullable=False),
+)
+
+predictions = Table(
+    "predictions",
+    metadata,
+    Column("server", String, primary_key=True),
+    Column("metric", String, primary_key=True),
+    Column("severity", String, primary_key=True),
+    Column("made", BigInteger, primary_key=True, autoincrement=False, index=True),
+    Column("profile", String, nullable=False),
+    Column("probability", Double, nullable=False),
+    Column("model", String, nullable=False),
+    Column("outcome", String),
+    Column("onset", BigInteger),
+)
+
+notifications = Table(
+    "notifications",
+    metadata,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("target", String, nullable=False, index=True),
+    Column("notification", Text, nullable=False),
+)
+
 
 def insert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
     """Return an insert that can resolve conflicts, in the dialect of ``connection``."""
@@ -80,3 +117,6 @@ def create(connection: Connection) -> None:
     metadata.create_all(connection)
     first = insert(connection, meta).on_conflict_do_nothing()
     connection.execute(first, [{"key": "schema_version", "value": SCHEMA_VERSION}, {"key": "revision", "value": 0}])
+    # what an older one lacks are whole tables, which are there by now
+    older = (meta.c.key == "schema_version") & (meta.c.value < SCHEMA_VERSION)
+    connection.execute(update(meta).where(older).values(value=SCHEMA_VERSION))

@@ -13,6 +13,7 @@ from daemon.domain.errors import StoreUnavailable
 from daemon.domain.grid import STEP_SECONDS, ceil_to_grid, floor_to_grid
 from daemon.domain.series import Panel, Samples
 from daemon.store import schema
+from daemon.store.alert_book import SqlAlertBook
 from daemon.store.engine import connect, for_reading, for_writing, parse
 from daemon.store.problems import shown, unavailable
 from daemon.store.reading import read_changes, read_panel
@@ -97,6 +98,10 @@ class SqlStore:
         with self._writing() as connection:
             return delete_ticks(connection, before)
 
+    def alert_book(self) -> SqlAlertBook:
+        """Return the book of alerts in the same database."""
+        return SqlAlertBook(self._reading, self._writing)
+
     def size_bytes(self) -> int:
         """Return what the store takes on disk, with the space that is free for reuse."""
         if self._engine.dialect.name == "sqlite":
@@ -113,7 +118,7 @@ class SqlStore:
     def _open(self) -> None:
         with self._reading() as connection:
             found = schema.version(connection)
-        if found is None:
+        if found is None or found < schema.SCHEMA_VERSION:
             with self._writing() as connection:
                 schema.create(connection)
                 found = schema.version(connection)

@@ -75,6 +75,14 @@ class FakeTelemetry:
         """Count a failure."""
         self.counts["failed", source, stream] += 1
 
+    def notifications(self, target: str, result: str, count: int) -> None:
+        """Count notifications."""
+        self.counts["notifications", target, result] += count
+
+    def queued(self, target: str, count: int) -> None:
+        """Keep how many wait."""
+        self.counts["queued", target] = count
+
     def source_empty(self, source: str, stream: str) -> None:
         """Count an empty answer."""
         self.counts["empty", source, stream] += 1

@@ -125,7 +125,7 @@ def examples(
             for first in range(0, len(watched), _AT_ONCE):
                 some = watched[first : first + _AT_ONCE]
                 rows = [row_of[watch.key] for watch in some]
-                found.append(_judged(windows_of(some, forecast, before[rows]), after[rows], some, origin))
+                found.append(judged(windows_of(some, forecast, before[rows]), after[rows], some, origin))
     return [Examples.concatenate(found) for found in parts]
 
 
@@ -142,7 +142,15 @@ def windows_of(watched: Sequence[Watch], forecast: Forecast, history: Float32) -
     return Windows.turned(history, paths, [watch.threshold for watch in watched], above)
 
 
-def _judged(windows: Windows, after: Float32, watched: Sequence[Watch], origin: int) -> Examples:
+def judged(windows: Windows, after: Float32, watched: Sequence[Watch], origin: int) -> Examples:
+    """Return those of ``windows`` that are quiet, and mostly known in the 8 h ``after``, with what became of them.
+
+    Args:
+        windows: of thresholds at an origin.
+        after: ``(windows, HORIZON_STEPS)`` what came after it, as it was measured.
+        watched: whose window each is.
+        origin: epoch seconds.
+    """
     known = np.isfinite(after).mean(axis=1) > _KNOWN_SHARE
     rows = np.flatnonzero(windows.quiet & known)
     kept = tuple(watched[row] for row in rows.tolist())

@@ -18,7 +18,8 @@ from daemon.domain.forecast import Forecast, ForecastSource
 from daemon.domain.levels import LevelName
 from daemon.domain.model_record import ModelRecord
 from daemon.domain.series import SeriesKey
-from daemon.pipeline.cycle import ServerState, Snapshot
+from daemon.pipeline.cycle import Snapshot
+from daemon.pipeline.server_state import ServerState
 from daemon.pipeline.ingest import Ingest, SourceState
 from tests.fakes.source import FakeClock
 from tests.fakes.store import FakeStore

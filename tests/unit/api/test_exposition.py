@@ -10,6 +10,7 @@ from daemon.api.exposition import expose
 from daemon.domain.forecast import Forecast, ForecastSource
 from daemon.domain.metric import Direction
 from daemon.domain.series import SeriesKey
+from daemon.pipeline.alerting import Warned
 
 KEYS = (SeriesKey("db-3", "disk"), SeriesKey('odd"na\\me', "free"))
 
@@ -31,7 +32,7 @@ def samples(text: str) -> dict[tuple[str, ...], float]:
 
 def test_horizons_and_quantiles() -> None:
     """Step k is origin + k times five minutes: 8h is the 96th step, 30m the 6th."""
-    found = samples(expose(forecast(), {}, 1000).text.decode())
+    found = samples(expose(forecast(), Warned(), {}, 1000).text.decode())
     assert found["forewarn_forecast", "db-3", "disk", "8h", "0.5"] == 963
     assert found["forewarn_forecast", "db-3", "disk", "30m", "0.1"] == 61
     assert found["forewarn_forecast", 'odd"na\\me', "free", "1h", "0.9"] == 125
@@ -40,14 +41,14 @@ def test_horizons_and_quantiles() -> None:
 
 def test_the_peak_is_on_the_bad_side() -> None:
     """Where below is bad, the peak is the lowest value."""
-    found = samples(expose(forecast(), {"free": Direction.BELOW}, 1000).text.decode())
+    found = samples(expose(forecast(), Warned(), {"free": Direction.BELOW}, 1000).text.decode())
     assert found["forewarn_forecast_peak", "db-3", "disk", "0.9"] == 965
     assert found["forewarn_forecast_peak", 'odd"na\\me', "free", "0.9"] == 15
 
 
 def test_over_the_budget_the_export_narrows_and_says_so() -> None:
     """The lean profile keeps 1h and 8h, 0.5 and 0.9, and counts what it drops."""
-    found = samples(expose(forecast(), {}, 30).text.decode())
+    found = samples(expose(forecast(), Warned(), {}, 30).text.decode())
     shown = [key for key in found if key[0].startswith("forewarn_forecast")]
     assert {key[3] for key in shown if key[0] == "forewarn_forecast"} == {"1h", "8h"}
     assert {key[-1] for key in shown} == {"0.5", "0.9"}
@@ -56,7 +57,7 @@ def test_over_the_budget_the_export_narrows_and_says_so() -> None:
 
 def test_compressed_is_the_same() -> None:
     """The gzipped text, with what follows it, is the text with what follows it."""
-    made = expose(forecast(), {}, 1000)
+    made = expose(forecast(), Warned(), {}, 1000)
     assert gzip.decompress(made.compressed_followed_by(b"rest 1\n")) == made.followed_by(b"rest 1\n")
 
 
@@ -65,6 +66,6 @@ def test_promtool_passes() -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is missing: apt-get install prometheus")
-    text = expose(forecast(), {}, 1000).text
+    text = expose(forecast(), Warned(), {}, 1000).text
     done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

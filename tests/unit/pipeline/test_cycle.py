@@ -7,13 +7,17 @@ from daemon.domain.errors import BadModel
 from daemon.domain.forecast import Forecast, ForecastSource
 from daemon.domain.ports import Forecaster
 from daemon.domain.series import Panel
+from daemon.learning.breach.base import base_breach_model
 from daemon.learning.climatology import Climatology
+from daemon.pipeline.alerting import Alerting, AlertRules
 from daemon.pipeline.cycle import Cycle, Snapshot
-from daemon.pipeline.forecasting import ServingModel
+from daemon.pipeline.delivery import Delivery
+from daemon.pipeline.forecasting import Loaders, ServingModel
 from daemon.pipeline.ingest import Ingest
 from daemon.pipeline.profiles import ProfileRules
 from daemon.pipeline.window import RecentHistory
 from daemon.registry.models import ModelRegistry
+from tests.fakes.alert_book import FakeAlertBook
 from tests.fakes.source import FakeClock, FakeSource, FakeTelemetry
 from tests.fakes.store import FakeStore
 from tests.panels import daily_panel
@@ -48,13 +52,16 @@ class Rig:
     def __init__(self, folder: Path, load: Callable[[str], Forecaster], panel: Panel = PANEL) -> None:
         self.registry = ModelRegistry(folder)
         self.telemetry, self.store, self.published = FakeTelemetry(), FakeStore(), []
+        self.book = FakeAlertBook()
         self.source = FakeSource("s", panel, backfill_seconds=8 * DAY)
         self.cycle = Cycle(
             Ingest([self.source], self.store, ("cpu", "mem"), 20 * DAY, self.telemetry),
             self.store,
             RecentHistory(self.store, 28 * 288),
-            ServingModel(self.registry, load, ByBase),
+            ServingModel(self.registry, Loaders(load, lambda _: base_breach_model(), ByBase, base_breach_model)),
             Climatology({}),
+            Alerting(self.book, {}, AlertRules(), (), float),
+            Delivery(self.book, (), 10, FakeClock(AT), self.telemetry, lambda: AT),
             ProfileRules([("02$", "web_api")]),
             20 * DAY,
             self.telemetry,

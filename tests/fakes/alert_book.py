@@ -1,0 +1,75 @@
+"""A book of alerts in memory."""
+
+from collections.abc import Mapping, Sequence
+
+from daemon.domain.alerts import Identity
+from daemon.domain.errors import StoreUnavailable
+from daemon.domain.ledger import Prediction
+from daemon.domain.notification import Alert, Notification, Queued
+
+
+class FakeAlertBook:
+    """Mirrors the ``AlertBook`` port; passes the same conformance suite as the real one.
+
+    Attributes:
+        failure: what every write raises while it is set, as a store does whose disk is full.
+    """
+
+    def __init__(self) -> None:
+        self.failure: StoreUnavailable | None = None
+        self._alerts: dict[Identity, Alert] = {}
+        self._lines: dict[tuple[str, str, str, int], Prediction] = {}
+        self._queue: list[Queued] = []
+        self._number = 0
+
+    def alerts(self) -> dict[Identity, Alert]:
+        """Return every alert that was written and not removed."""
+        return dict(self._alerts)
+
+    def predictions(self, since: int) -> tuple[Prediction, ...]:
+        """Return what is open or not older than ``since``, oldest first."""
+        kept = [line for line in self._lines.values() if line.outcome is None or line.made >= since]
+        return tuple(sorted(kept, key=lambda line: (line.made, line.server, line.metric, line.severity)))
+
+    def queued(self, target: str, limit: int) -> tuple[Queued, ...]:
+        """Return the oldest that wait for ``target``."""
+        return tuple(each for each in self._queue if each.target == target)[:limit]
+
+    def write(
+        self,
+        changed: Mapping[Identity, Alert | None],
+        lines: Sequence[Prediction],
+        queue: Mapping[str, Sequence[Notification]],
+    ) -> None:
+        """Keep all of it, or nothing."""
+        if self.failure is not None:
+            raise self.failure
+        for identity, alert in changed.items():
+            if alert is None:
+                self._alerts.pop(identity, None)
+            else:
+                self._alerts[identity] = alert
+        for line in lines:
+            self._lines[line.server, line.metric, line.severity, line.made] = line
+        for target, some in queue.items():
+            for each in some:
+                self._number += 1
+                self._queue.append(Queued(self._number, target, each))
+
+    def delivered(self, target: str, numbers: Sequence[int]) -> None:
+        """Forget those."""
+        self._queue = [each for each in self._queue if each.target != target or each.number not in numbers]
+
+    def shorten(self, target: str, most: int) -> int:
+        """Forget the oldest but ``most``."""
+        waiting = [each.number for each in self._queue if each.target == target]
+        gone = waiting[: max(0, len(waiting) - most)]
+        self.delivered(target, gone)
+        return len(gone)
+
+    def prune(self, before: int) -> int:
+        """Forget what was judged and is older than ``before``."""
+        old = [key for key, line in self._lines.items() if line.made < before and line.outcome is not None]
+        for key in old:
+            del self._lines[key]
+        return len(old)

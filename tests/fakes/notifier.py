@@ -1,0 +1,33 @@
+"""A notifier that remembers what it was told."""
+
+from collections.abc import Sequence
+
+from daemon.domain.errors import NotificationRejected, NotifierUnavailable
+from daemon.domain.notification import Notification
+
+
+class FakeNotifier:
+    """Mirrors the ``Notifier`` port.
+
+    Attributes:
+        told: every batch that was taken.
+        down: whether it cannot be reached.
+        refuses: names of servers whose alerts it rejects, and with them the whole batch.
+    """
+
+    def __init__(self, name: str = "am") -> None:
+        self.name = name
+        self.told: list[tuple[Notification, ...]] = []
+        self.down = False
+        self.refuses: frozenset[str] = frozenset()
+
+    def send(self, notifications: Sequence[Notification]) -> None:
+        """Take the batch."""
+        if self.down:
+            raise NotifierUnavailable(f"{self.name}: is down")
+        if any(each.labels.get("server") in self.refuses for each in notifications):
+            raise NotificationRejected(f"{self.name}: bad labels")
+        self.told.append(tuple(notifications))
+
+    def close(self) -> None:
+        """Nothing to release."""
