@@ -10,6 +10,7 @@ The map, from the top down; an arrow only points down, and import-linter checks 
     learning     the forecasters and their training; the only part that knows torch
     sources      where metrics come from: simulator, Prometheus, replay, push
     store        the history, in SQLite or PostgreSQL
+    notify       delivery of alerts to Alertmanager
     registry     model directories, which of them serves, and what served when and why
     simulation   the simulated fleet
     files        metrics files and atomic writing

@@ -2,7 +2,6 @@
 
 import json
 import re
-import ssl
 from collections.abc import Iterator
 from threading import Event
 from time import monotonic
@@ -11,9 +10,17 @@ from typing import Any
 import httpx
 import stamina
 
+from daemon.config.access import (
+    SecretUnreadable,
+    authentication,
+    failure,
+    headers,
+    is_loopback,
+    shown_url,
+    tls_context,
+)
 from daemon.config.sources import PrometheusConfig
 from daemon.domain.errors import QueryRejected, SourceUnavailable
-from daemon.sources.prometheus_access import authentication, headers, is_loopback, shown_url, tls_context
 
 _TOO_LARGE = re.compile(r"too many (samples|points|chunks)|exceeded (the )?maximum|exceeds? the limit|timed out")
 # A tick waits for its sources, and the next one fills the gap of a longer outage: so it is soon told as one.
@@ -37,7 +44,7 @@ class PrometheusHttp:
         self._stopping = stopping
         self._base = httpx.URL(str(config.url))
         self._client = httpx.Client(
-            verify=tls_context(config),
+            verify=tls_context(config.tls, f"sources: {config.name}: tls"),
             # A proxy from the environment is how some reach their Prometheus, but none leads to this machine.
             trust_env=not is_loopback(self._base),
             transport=transport,
@@ -113,12 +120,11 @@ class PrometheusHttp:
                 body = b"".join(self._chunks(response, monotonic() + seconds))
             finally:
                 response.close()
-        except (httpx.LocalProtocolError, UnicodeError):
+        except SecretUnreadable as error:
+            raise SourceUnavailable(f"source {self._config.name}: {error}") from error
+        except (httpx.LocalProtocolError, UnicodeError) as error:
             # Their text quotes the header, which may hold a secret; so the cause is cut off as well.
-            raise self._unavailable(
-                "a request header or credential has characters that HTTP does not allow",
-                "look for line breaks and non-ASCII letters in headers and tokens",
-            ) from None
+            raise self._unreachable(error) from None
         except httpx.TimeoutException as error:
             raise self._unavailable(
                 f"no complete answer within {seconds:.3g} s", "see that it is up, or raise timeout_seconds", _Outage
@@ -136,22 +142,9 @@ class PrometheusHttp:
             if self._stopping.is_set():
                 raise httpx.ReadError("the source is being closed", request=response.request)
 
-    def _unreachable(self, error: httpx.RequestError) -> SourceUnavailable:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, ssl.SSLError):
-            cause = cause.__cause__ or cause.__context__
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return self._unavailable(
-                f"its certificate is not trusted: {cause.verify_message}",
-                "set tls.ca_file to the authority that signed it",
-            )
-        if isinstance(cause, ssl.SSLError):
-            reason = cause.reason or str(cause)
-            return self._unavailable(f"TLS failed: {reason}", "see that the port speaks TLS; check tls in the source")
-        if isinstance(error, httpx.DecodingError):
-            return self._unavailable("its answer is garbled", "look for a proxy between", _Outage)
-        reason = str(error) or type(error).__name__
-        return self._unavailable(f"cannot be reached: {reason}", "see that it is up and that url is right", _Outage)
+    def _unreachable(self, error: httpx.RequestError | UnicodeError) -> SourceUnavailable:
+        reason, fix, passing = failure(error)
+        return self._unavailable(reason, fix, _Outage if passing else SourceUnavailable)
 
     def _data(self, response: httpx.Response, body: bytes) -> Any:
         status = response.status_code
