@@ -25,9 +25,9 @@ def page(epochs: list[dict[str, float]] = EPOCHS, **changes: Any) -> Page:
 
 
 def test_the_report_shows_every_part_of_a_full_record() -> None:
-    """Losses, learning rate, time, skill, reliability, two kinds of coverage and nine samples are drawn."""
+    """Losses, learning rate, time, skill, reliability of quantiles and breaches, two kinds of coverage and nine samples are drawn."""
     made = page()
-    assert len(made.charts) == 3 + 1 + 2 + 1 + 9
+    assert len(made.charts) == 3 + 1 + 2 + 1 + 1 + 9
     for sentence in LATER_KEYS.values():
         assert sentence is None or sentence in made.text
     assert "This was not measured" not in made.text
@@ -97,7 +97,7 @@ def test_one_epoch_makes_no_curve() -> None:
     made = page(EPOCHS[:1])
     assert "A curve needs two epochs; on record: 1." in made.text
     assert "0.2000" in made.cells
-    assert len(made.charts) == 1 + 2 + 1 + 9
+    assert len(made.charts) == 1 + 2 + 1 + 1 + 9
 
 
 def test_names_from_strangers_are_shown_as_they_are() -> None:
