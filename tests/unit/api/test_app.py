@@ -19,8 +19,8 @@ from daemon.domain.levels import LevelName
 from daemon.domain.model_record import ModelRecord
 from daemon.domain.series import SeriesKey
 from daemon.pipeline.cycle import Snapshot
-from daemon.pipeline.server_state import ServerState
 from daemon.pipeline.ingest import Ingest, SourceState
+from daemon.pipeline.server_state import ServerState
 from tests.fakes.source import FakeClock
 from tests.fakes.store import FakeStore
 

@@ -25,7 +25,7 @@ def page(epochs: list[dict[str, float]] = EPOCHS, **changes: Any) -> Page:
 
 
 def test_the_report_shows_every_part_of_a_full_record() -> None:
-    """Losses, learning rate, time, skill, reliability of quantiles and breaches, two kinds of coverage and nine samples are drawn."""
+    """Losses, learning rate, time, skill, two reliabilities, two kinds of coverage and nine samples are drawn."""
     made = page()
     assert len(made.charts) == 3 + 1 + 2 + 1 + 1 + 9
     for sentence in LATER_KEYS.values():
