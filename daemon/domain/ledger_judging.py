@@ -1,6 +1,6 @@
 """Judging predictions by what then happened, and the figures of a ledger."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
@@ -32,50 +32,76 @@ def judged(
 ) -> tuple[Prediction, ...]:
     """Return the ledger with every line judged that can be, and a line for each breach that was not foretold.
 
-    A prediction is a hit if a breach began within the 8 h after it, late if one had begun within the 2 h up to it, and
-    false if none did: that is known an hour after the 8 h, as samples may arrive late. Judging again changes nothing.
+    A prediction is late if a breach had begun within the 2 h up to it, else a hit if one begins within the 8 h after
+    it, else false: that is known an hour after the 8 h, as samples may arrive late. It is unknown instead if less than
+    half of those samples exist. A later breach within the 8 h of a hit or a late one was foretold too: it has no line.
+
+    What is judged stays as it is, and a breach may be given again without harm. A missed breach loses its line if a
+    prediction is judged by it after all. Of an alert that fires on after a false or unknown prediction the caller
+    enters a new one, or else a breach that comes then would count as missed.
 
     Args:
-        ledger: all lines, oldest first.
-        onsets: recent onsets of breaches, in epoch seconds; the same ones may be given again.
+        ledger: all lines.
+        onsets: in epoch seconds; all since the last tick, and those of the 2 h before it, which decide on lateness.
         profiles: of the servers that have an onset.
         known_share: share of the samples that exist in the 8 h after a prediction.
         at: epoch seconds of the tick.
+
+    Returns:
+        The lines, oldest first.
     """
-    lines = [_judge(line, onsets.get(kind_of(line), ()), known_share, at) for line in ledger]
-    foretold = {(kind_of(line), line.onset) for line in lines if line.onset is not None}
-    for kind in sorted(onsets):
-        for onset in sorted(set(onsets[kind])):
-            if (kind, onset) not in foretold and not _awaits(lines, kind, onset):
-                server, metric, severity = kind
-                line = Prediction(server, metric, severity, profiles[kind], onset, 0.0, "", Outcome.MISSED, onset)
-                lines.append(line)
-    return tuple(sorted(lines, key=lambda line: (line.made, kind_of(line))))
+    lines_of: dict[Kind, list[Prediction]] = {}
+    for line in ledger:
+        kind = kind_of(line)
+        lines_of.setdefault(kind, []).append(_judge(line, onsets.get(kind, ()), known_share, at))
+    for kind, times in onsets.items():
+        lines = lines_of.setdefault(kind, [])
+        for onset in sorted(times):
+            if not any(_accounts_for(line, onset) for line in lines):
+                lines.append(_missed(kind, profiles[kind], onset))
+    kept = (line for lines in lines_of.values() for line in _without_foretold(lines))
+    return tuple(sorted(kept, key=lambda line: (line.made, kind_of(line))))
 
 
 def _judge(line: Prediction, onsets: Sequence[int], known_share: Callable[[Prediction], float], at: int) -> Prediction:
     if line.outcome is not None:
         return line
-    ahead = [onset for onset in onsets if line.made < onset <= line.made + _HORIZON_SECONDS]
-    if ahead:
-        return replace(line, outcome=Outcome.HIT, onset=min(ahead))
+    # late comes first because it is known first: the outcome must not depend on how often a ledger is judged
     begun = [onset for onset in onsets if line.made - _LATE_SECONDS <= onset <= line.made]
     if begun:
         return replace(line, outcome=Outcome.LATE, onset=max(begun))
+    ahead = [onset for onset in onsets if line.made < onset <= line.made + _HORIZON_SECONDS]
+    if ahead:
+        return replace(line, outcome=Outcome.HIT, onset=min(ahead))
     if at < line.made + _HORIZON_SECONDS + _ARRIVAL_SECONDS:
         return line
     known = known_share(line) >= _KNOWN_SHARE
     return replace(line, outcome=Outcome.FALSE if known else Outcome.UNKNOWN)
 
 
-def _awaits(lines: Iterable[Prediction], kind: Kind, onset: int) -> bool:
-    """Return whether a prediction of the same kind foretold the hours in which the breach began."""
-    return any(
-        kind_of(line) == kind
-        and line.outcome in (None, Outcome.HIT, Outcome.LATE)
-        and line.made - _LATE_SECONDS <= onset <= line.made + _HORIZON_SECONDS
-        for line in lines
-    )
+def _missed(kind: Kind, profile: str, onset: int) -> Prediction:
+    server, metric, severity = kind
+    return Prediction(server, metric, severity, profile, onset, 0.0, outcome=Outcome.MISSED, onset=onset)
+
+
+def _accounts_for(line: Prediction, onset: int) -> bool:
+    if line.onset is None:
+        return False
+    foretold = line.outcome is not Outcome.MISSED and line.made < onset <= line.made + _HORIZON_SECONDS
+    return foretold or _same_breach(line.onset, onset)
+
+
+def _same_breach(one: int, other: int) -> bool:
+    """Return whether two onsets are one: breaches begin after 2 h of quiet, but a late sample may move an onset."""
+    return abs(one - other) < _LATE_SECONDS
+
+
+def _without_foretold(lines: Sequence[Prediction]) -> Iterator[Prediction]:
+    """Yield the lines but those of missed breaches that a prediction entered later was judged by."""
+    judged_by = [line.onset for line in lines if line.outcome in {Outcome.HIT, Outcome.LATE} and line.onset is not None]
+    for line in lines:
+        if line.outcome is not Outcome.MISSED or not any(_same_breach(line.made, onset) for onset in judged_by):
+            yield line
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,7 @@ def test_times_are_those_of_the_ticks() -> None:
     """A phase begins at the tick that made it so; firing and resolving are remembered, pending is not."""
     pending, fired, *_, resolved = lived(timed([LIKELY, LIKELY, *[QUIET] * 6]))
     assert pending == AlertState(Phase.PENDING, START, 0, (True,))
+    assert lived(timed([LIKELY, QUIET]))[-1].since == START
     assert fired == AlertState(Phase.FIRING, START + 300, START + 300)
     assert resolved == AlertState(Phase.INACTIVE, START + 7 * 300, START + 7 * 300)
 
@@ -116,6 +117,7 @@ def test_five_quiet_ticks_of_six_clear() -> None:
     assert phases(*fired, *[QUIET] * 4, MIDDLE, MIDDLE, QUIET, QUIET) == "pf" + "f" * 8
     assert phases(*fired, *[MIDDLE] * 50) == "pf" + "f" * 50
     assert phases(*fired, *[QUIET] * 4, BREACH, QUIET) == "pf" + "fffff" + "i"
+    assert phases(*fired, *[QUIET] * 5, LIKELY, QUIET) == "pf" + "ffffff" + "i"
 
 
 def test_an_alert_is_held_after_it_fired() -> None:

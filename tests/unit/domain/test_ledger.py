@@ -86,6 +86,7 @@ def test_a_moved_onset_is_the_same_breach() -> None:
     """A late sample may show that a breach began a step earlier; it was missed once all the same."""
     lines = judge([], START + STEP, START)
     assert judge(lines, START + HOUR, START - STEP) == lines
+    assert judge([], START + HOUR, START + STEP, START) == lines
     assert outcomes(judge(lines, START + 3 * HOUR, START + 2 * HOUR + 3 * STEP)) == ["missed", "missed"]
 
 
