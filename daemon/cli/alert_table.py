@@ -52,7 +52,7 @@ def print_alert_tables(document: Mapping[str, Any]) -> None:
         cut = kind["cut"]
         reached = "" if cut["reached"] else "; it does not reach the target precision"
         table = Table(
-            title=f"{kind['metric']}, {kind['severity']}: {kind['breaches']} of {kind['windows']} windows before a breach",
+            title=f"{kind['metric']}, {kind['severity']}: {kind['breaches']} of {kind['windows']} windows before one",
             caption=f"cut {cut['probability']:.2f}, chosen on {cut['chosen_on']}{reached}",
         )
         table.add_column("", no_wrap=True)

@@ -134,10 +134,18 @@ class Alerting:
         new_lines = [line for line in predictions if line not in known]
         if changed or new_lines:
             self._book.write(changed, new_lines, dict.fromkeys(self._targets, told))
-        self._alerts, self._predictions = alerts, predictions
+        self._alerts = alerts
+        self._predictions = self._pruned(predictions, tick.at)
         _log_changes(before, alerts, tick.at)
         shown = {key: alert for key, alert in alerts.items() if alert.state.phase is not Phase.INACTIVE}
         return Warned(risks, cuts, shown, predictions, ledger_figures(predictions))
+
+    def _pruned(self, predictions: tuple[Prediction, ...], at: int) -> tuple[Prediction, ...]:
+        oldest = at - self._rules.ledger_seconds
+        kept = tuple(line for line in predictions if line.outcome is None or line.made >= oldest)
+        if len(kept) < len(predictions):
+            self._book.prune(oldest)
+        return kept
 
     def firing(self, at: int) -> tuple[Notification, ...]:
         """Return every firing alert, to be told again."""
