@@ -14,18 +14,21 @@ from daemon.domain.notification import Alert
 from daemon.domain.risk import Risk, Severity, Watch
 from daemon.domain.series import Panel, SeriesKey
 
-_RECENT_STEPS = STEPS_PER_HOUR
+# as far back as lateness reaches, and an hour for late samples
+_RECENT_STEPS = QUIET_STEPS + STEPS_PER_HOUR
 _HORIZON_SECONDS = HORIZON_STEPS * STEP_SECONDS
 
 
 class Judge:
-    """Looks for onsets since the last tick, and an hour more, as samples may arrive late.
+    """Looks for onsets since the last tick, and three hours more, as samples may arrive late and so may alerts.
 
-    After a restart it looks back for as long as a prediction reaches, but never to before the ledger began.
+    After a restart it looks back for as long as a prediction reaches, and to the oldest that is open; never to before
+    the ledger began.
     """
 
     def __init__(self) -> None:
         self._looked_until: int | None = None
+        self._began = 0
 
     def judged(
         self,
@@ -38,11 +41,12 @@ class Judge:
         """Return the ledger with ``entered`` and what is known at ``at`` of every line."""
         start = self._looked_until
         if start is None:
-            start = max(at - _HORIZON_SECONDS, min((line.made for line in ledger), default=at))
+            self._began = min((line.made for line in ledger), default=at)
+            open_since = min((line.made for line in ledger if line.outcome is None), default=at)
+            start = min(at - _HORIZON_SECONDS, open_since)
         self._looked_until = at
-        found = recent_onsets(panel, watched, min(start, at) - _RECENT_STEPS * STEP_SECONDS, at)
-        if not ledger:
-            found = {kind: kept for kind, times in found.items() if (kept := [each for each in times if each >= start])}
+        start = max(self._began, min(start, at) - _RECENT_STEPS * STEP_SECONDS)
+        found = recent_onsets(panel, watched, start, at)
         profiles = {(watch.key.server, watch.key.metric, watch.severity): watch.profile for watch in watched}
         row_of = {key: row for row, key in enumerate(panel.keys)}
 
@@ -78,7 +82,8 @@ def entered(
 ) -> list[Prediction]:
     """Return the new lines: of the risks whose alert fired now, and of alerts that fire on after a false prediction.
 
-    The latter renew it: an alert that fires for days foretells something every 8 h, and is wrong as often.
+    The latter renew it from where it ended: an alert that fires for days foretells something every 8 h, and is wrong
+    as often.
     """
     lines = [
         Prediction(
@@ -103,5 +108,6 @@ def entered(
         if last is not None and last.outcome in (Outcome.FALSE, Outcome.UNKNOWN) and alert.state.since <= last.made:
             probability = float(alert.annotations.get("probability", last.probability))
             server, metric, severity = kind_of(last)
-            lines.append(Prediction(server, metric, severity, last.profile, at, probability, model))
+            made = last.made + _HORIZON_SECONDS
+            lines.append(Prediction(server, metric, severity, last.profile, made, probability, model))
     return lines
