@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from daemon.api.exposition import expose
 from daemon.domain.forecast import Forecast, ForecastSource
 from daemon.domain.metric import Direction
+from daemon.domain.risk import Cut, Risk, Severity, Watch
 from daemon.domain.series import SeriesKey
 from daemon.pipeline.alerting import Warned
 
@@ -20,6 +21,18 @@ def forecast() -> Forecast:
     spread = np.arange(7, dtype=np.float32)[None, None]
     paths = np.repeat(steps * 10 + spread, 2, axis=0)
     return Forecast(1_767_571_200, KEYS, paths, (ForecastSource.MODEL,) * 2, "m")
+
+
+def warned() -> Warned:
+    risks = [
+        Risk(Watch(KEYS[0], Severity.WARNING, 80, Direction.ABOVE, "generic"), 0.25, True, 81, 3600, 3000),
+        Risk(Watch(KEYS[0], Severity.CRITICAL, 90, Direction.ABOVE, "generic"), 0.75, False, 81, None, 7200),
+        Risk(Watch(KEYS[1], Severity.CRITICAL, 5, Direction.BELOW, "generic"), 0.1, False, 81, None, 7200),
+        Risk(Watch(SeriesKey("gone", "disk"), Severity.CRITICAL, 90, Direction.ABOVE, "generic"), None, False),
+    ]
+    cut = Cut(0.6, 0.8, 0.5, True, "its own threshold", 30)
+    kinds = {(risk.watch.key.metric, risk.watch.severity) for risk in risks}
+    return Warned(tuple(risks), dict.fromkeys(kinds, cut))
 
 
 def samples(text: str) -> dict[tuple[str, ...], float]:
@@ -61,11 +74,22 @@ def test_compressed_is_the_same() -> None:
     assert gzip.decompress(made.compressed_followed_by(b"rest 1\n")) == made.followed_by(b"rest 1\n")
 
 
+def test_risks_are_shown() -> None:
+    """A probability for every threshold that has one; a time only where a breach is foreseen, never −1 or +Inf."""
+    found = samples(expose(forecast(), warned(), {}, 1000).text.decode())
+    assert found["forewarn_breach_probability", "db-3", "disk", "critical"] == 0.75
+    assert found["forewarn_breached", "db-3", "disk", "warning"] == 1
+    assert found["forewarn_alert_cut", "disk", "critical"] == 0.6
+    times = {key[1:]: value for key, value in found.items() if key[0] == "forewarn_time_to_breach_seconds"}
+    assert times == {("db-3", "disk", "warning"): 3600, ("db-3", "disk", "critical"): 7200}
+    assert not [key for key in found if "gone" in key]
+
+
 def test_promtool_passes() -> None:
     """Prometheus' own linter has nothing to say."""
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is missing: apt-get install prometheus")
-    text = expose(forecast(), Warned(), {}, 1000).text
+    text = expose(forecast(), warned(), {}, 1000).text
     done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
