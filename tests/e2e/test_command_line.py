@@ -32,7 +32,7 @@ COMMANDS = {
     "pretrain": ("--data", "--out", "--epochs", "--seed"),
     "models": ("list", "show", "promote", "rollback", "verify"),
     "forecast": ("--data", "--model", "--models", "--server", "--json"),
-    "backtest": ("--data", "--origins", "--from", "--every", "--model", "--models", "--out", "--json"),
+    "backtest": ("--data", "--origins", "--from", "--every", "--model", "--models", "--alerts", "--out", "--json"),
     "export": ("FILE", "--hours"),
     "import": ("FILE",),
 }
@@ -228,6 +228,37 @@ def test_backtest_writes_every_forecast_and_one_json_document(simulated: Path, t
     assert table.num_rows == len(origins) * len(SERVERS) * 96
     quantiles = np.array([table[name].to_numpy() for name in QUANTILE_COLUMNS])
     assert (np.diff(quantiles, axis=0) >= 0).all()
+
+
+def test_backtest_of_alerts_stands_beside_todays_rules(simulated: Path, tmp_path: Path) -> None:
+    """For every threshold of the configuration: forewarn, seasonal naive, and the two rules, on the same windows."""
+    asked = ("backtest", "--data", simulated, "--models", "none", "--no-peers", "--alerts")
+    span = ("--from", "2026-01-10T00:00:00Z", "--every", "2h", "--metrics", "disk_busy_pct")
+    document = json.loads(forewarn(*asked, *span, "--json", folder=tmp_path).stdout)
+    assert {(kind["metric"], kind["severity"]) for kind in document["alerts"]} == {
+        ("disk_busy_pct", "warning"),
+        ("disk_busy_pct", "critical"),
+    }
+    for kind in document["alerts"]:
+        assert kind["windows"] > 100
+        assert set(kind["approaches"]) == {
+            "forewarn",
+            "seasonal naive, day",
+            "predict_linear(x[6h], 8h) >= threshold",
+            "already at 90 % of the threshold",
+        }
+    table = forewarn(*asked, *span, folder=tmp_path).stdout
+    assert "disk_busy_pct, critical" in table
+    assert "false alarms" in table
+
+
+def test_backtest_of_alerts_needs_a_threshold(simulated: Path, tmp_path: Path) -> None:
+    """Where no metric has one there is nothing to warn of, and the error says what to do."""
+    refused(
+        "backtest", "--data", simulated, "--models", "none", "--alerts", "--no-peers", "--metrics", "net_in_mb_s",
+        "--from", "2026-01-10T00:00:00Z",
+        folder=tmp_path, status=2, says=("none of net_in_mb_s has a warning or a critical threshold", "--config"),
+    )  # fmt: skip
 
 
 def test_what_was_imported_comes_out_again(simulated: Path, config: Path) -> None:

@@ -21,6 +21,7 @@ from daemon.learning.breach.model import BreachModel
 TARGET_PRECISION = 0.8
 _MOST_ORIGINS, _FEWEST_ORIGINS = 240, 24
 _WINDOWS = 60_000
+_APART_SECONDS = 2 * 3600
 _FIRST_STEPS = 7 * STEPS_PER_DAY
 _EVERY_STEPS = STEPS_PER_HOUR // 2
 _DRAWN_SEED = 20
@@ -29,11 +30,13 @@ _DRAWN_SEED = 20
 def learning_origins(panel: Panel, until: int) -> list[int]:
     """Return origins from a week after the start, or the middle of a shorter history, whose 8 h end by ``until``.
 
-    There are as many as keep the windows of all series within what is learned in seconds.
+    They are two hours apart, or further where there are many series, so that all is learned in seconds.
     """
     last = until - HORIZON_STEPS * STEP_SECONDS
     first = min(panel.start + _FIRST_STEPS * STEP_SECONDS, (panel.start + last) // 2)
-    count = min(_MOST_ORIGINS, max(_FEWEST_ORIGINS, _WINDOWS // max(1, len(panel.keys))))
+    count = min(
+        _MOST_ORIGINS, max(_FEWEST_ORIGINS, _WINDOWS // max(1, len(panel.keys))), (last - first) // _APART_SECONDS
+    )
     return sorted({floor_to_grid(each) for each in np.linspace(first, last, count)}) if last > first else []
 
 
