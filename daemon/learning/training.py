@@ -174,14 +174,13 @@ def train(
     )
     fitted = fit(network, training, validation, plan, on_epoch, on_step)
     calibration = calibrate(network, *_halves(history, spans))
-    seconds = time.perf_counter() - started
     model = TrainedModel(network, vocabulary, zone, panel, metrics, spans, fitted, calibration, base_breach_model(), {})
     forecaster = model.forecaster("")
     known_until, end = model.held_out
     breach = learn(panel, known_until, forecaster, metrics, model.breach, target_precision, seed)
     run = {
         "seed": seed,
-        "seconds": seconds,
+        "seconds": time.perf_counter() - started,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "latency_ms": _latency_ms(forecaster, panel),
         "started_from": started_from if start is not None else "scratch",
