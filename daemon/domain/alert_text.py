@@ -82,7 +82,8 @@ def description(risk: Risk, context: Context) -> str:
     """Return where it stands, what led to the alert, and what to look at."""
     sentences = []
     if risk.value is not None:
-        sentences.append(f"It is at {quantity(risk.value, context.metric)} now.")
+        before = "" if risk.earlier is None else f"; six hours ago it was at {quantity(risk.earlier, context.metric)}"
+        sentences.append(f"It is at {quantity(risk.value, context.metric)} now{before}.")
     if risk.peak is not None and risk.peak_seconds is not None:
         low, median, high = (quantity(each, context.metric) for each in risk.peak)
         worst = f"{as_datetime(context.at + risk.peak_seconds):%H:%M} UTC"

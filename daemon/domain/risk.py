@@ -36,6 +36,7 @@ class Risk:
         probability: that a breach begins within 8 h, 0 to 1; None while the series has no recent sample.
         breached: whether the newest samples are past the threshold, as many as make a breach.
         value: the newest sample; None while there is no recent one.
+        earlier: the sample of 6 h before it; None if there is none.
         median_seconds: until the median path passes the threshold; None where it does not.
         early_seconds: until the path of the bad tail's 90th percentile does; None where it does not.
         peak: the worst of the median path within 8 h, with the ends of the 80 % interval there: low, median, high.
@@ -48,6 +49,7 @@ class Risk:
     probability: float | None
     breached: bool
     value: float | None = None
+    earlier: float | None = None
     median_seconds: int | None = None
     early_seconds: int | None = None
     peak: tuple[float, float, float] | None = None

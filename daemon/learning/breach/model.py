@@ -8,7 +8,7 @@ import numpy as np
 
 from daemon.domain.breach import BREACH_STEPS, first_crossing, past
 from daemon.domain.forecast import Forecast
-from daemon.domain.grid import STEP_SECONDS
+from daemon.domain.grid import STEP_SECONDS, STEPS_PER_HOUR
 from daemon.domain.metric import Direction
 from daemon.domain.quantiles import MEDIAN, QUANTILES
 from daemon.domain.risk import Cut, Risk, Severity, Watch
@@ -20,6 +20,7 @@ from daemon.learning.breach.logistic import Logistic
 from daemon.learning.breach.past_days import PastDays
 
 _AT_ONCE = 256
+_EARLIER_STEPS = 6 * STEPS_PER_HOUR
 _LOW, _HIGH = QUANTILES.index(0.1), QUANTILES.index(0.9)
 
 
@@ -109,6 +110,7 @@ _RATIOS = ("precision", "recall")
 def _risks(watched: Sequence[Watch], windows: Windows, days: PastDays, chances: Float64) -> list[Risk]:
     newest = windows.history[:, -BREACH_STEPS:]
     value = _last_seen(newest)
+    earlier = _last_seen(windows.history[:, -BREACH_STEPS - _EARLIER_STEPS : -_EARLIER_STEPS])
     breached = np.all(past(newest, windows.thresholds[:, None]), axis=1)
     median, early = (first_crossing(windows.paths[..., each], windows.thresholds) for each in (MEDIAN, _HIGH))
     peak_step = windows.paths[..., MEDIAN].argmax(axis=1)
@@ -126,6 +128,7 @@ def _risks(watched: Sequence[Watch], windows: Windows, days: PastDays, chances: 
                 float(chances[row]),
                 bool(breached[row]),
                 sign * float(value[row]),
+                sign * float(earlier[row]) if np.isfinite(earlier[row]) else None,
                 _seconds(median[row]),
                 _seconds(early[row]),
                 (at_peak[0], at_peak[1], at_peak[2]),

@@ -25,9 +25,9 @@ def forecast() -> Forecast:
 
 def warned() -> Warned:
     risks = [
-        Risk(Watch(KEYS[0], Severity.WARNING, 80, Direction.ABOVE, "generic"), 0.25, True, 81, 3600, 3000),
-        Risk(Watch(KEYS[0], Severity.CRITICAL, 90, Direction.ABOVE, "generic"), 0.75, False, 81, None, 7200),
-        Risk(Watch(KEYS[1], Severity.CRITICAL, 5, Direction.BELOW, "generic"), 0.1, False, 81, None, 7200),
+        Risk(Watch(KEYS[0], Severity.WARNING, 80, Direction.ABOVE, "generic"), 0.25, True, 81, 70, 3600, 3000),
+        Risk(Watch(KEYS[0], Severity.CRITICAL, 90, Direction.ABOVE, "generic"), 0.75, False, 81, 70, None, 7200),
+        Risk(Watch(KEYS[1], Severity.CRITICAL, 5, Direction.BELOW, "generic"), 0.1, False, 81, 70, None, 7200),
         Risk(Watch(SeriesKey("gone", "disk"), Severity.CRITICAL, 90, Direction.ABOVE, "generic"), None, False),
     ]
     cut = Cut(0.6, 0.8, 0.5, True, "its own threshold", 30)
