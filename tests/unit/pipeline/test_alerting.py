@@ -130,8 +130,9 @@ def test_labels_are_identity_and_annotations_say_the_rest() -> None:
         "db-1: disk reaches its critical threshold of 90 % in 2 h, at 02:15 UTC, 93 % sure."
     )
     assert annotations["description"] == (
-        "It is at 70 % now; six hours ago it was at 61.5 %. The forecast's worst is 92 % at 02:20 UTC, with 80 % between "
-        "70 % and 95 %. In these hours such a breach came on 3 of the 20 known days before that began as quietly. "
+        "It is at 70 % now; six hours ago it was at 61.5 %. "
+        "The forecast's worst is 92 % at 02:20 UTC, with 80 % between 70 % and 95 %. "
+        "In these hours such a breach came on 3 of the 20 known days before that began as quietly. "
         "Look at what fills it."
     )
     assert annotations["precision"] == "no such alert was judged yet; 82 % came true on its own threshold"
