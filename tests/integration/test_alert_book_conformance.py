@@ -1,0 +1,173 @@
+"""What every book of alerts has in common, the fake included."""
+
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from sqlalchemy import create_engine, text
+
+from daemon.domain.alerts import AlertName, AlertState, Identity, Phase
+from daemon.domain.errors import StoreUnavailable
+from daemon.domain.ledger import Outcome, Prediction
+from daemon.domain.notification import Alert, Notification
+from daemon.domain.ports import AlertBook
+from daemon.domain.risk import Severity
+from daemon.domain.series import Samples, SeriesKey
+from daemon.store.sql_store import SqlStore
+from tests.fakes.alert_book import FakeAlertBook
+from tests.integration.postgresql import postgresql_server  # noqa: F401
+
+T0 = 1_767_225_600
+IDENTITY = Identity(AlertName.PREDICTED_BREACH, "db\"3'ü", "disk_used_pct", "critical", "database")
+OTHER = IDENTITY._replace(server="db-4")
+ALERT = Alert(AlertState(Phase.FIRING, T0, T0, (True, False), 3), {"summary": 'it\'s "full" by 20:00 – 84 % sure'})
+NEWS = Notification({"alertname": "PredictedBreach", "server": "ü"}, {"summary": "s"}, T0 + 0.125, 0.0, "http://x")
+LINE = Prediction("db-3", "disk", Severity.CRITICAL, "database", T0, 0.1 + 0.2, "m")
+
+
+def url_of(kind: str, request: pytest.FixtureRequest, folder: Path) -> str:
+    """Return the address of a new database."""
+    if kind == "sqlite":
+        return f"sqlite:///{folder}/history.db"
+    return str(request.getfixturevalue("postgresql_server").new_database())
+
+
+@pytest.fixture(params=["fake", "sqlite", "postgresql"])
+def book(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AlertBook]:
+    """Return an empty book of each kind."""
+    if request.param == "fake":
+        yield FakeAlertBook()
+        return
+    store = SqlStore(url_of(request.param, request, tmp_path))
+    yield store.alert_book()
+    store.close()
+
+
+def test_what_is_written_is_read_back(book: AlertBook) -> None:
+    """States, votes, annotations, quotes, letters, times and probabilities come back to the last bit."""
+    book.write({IDENTITY: ALERT}, [LINE], {"am": [NEWS]})
+    assert book.alerts() == {IDENTITY: ALERT}
+    assert book.predictions(T0) == (LINE,)
+    assert [each.notification for each in book.queued("am", 10)] == [NEWS]
+
+
+def test_what_changed_takes_the_place_of_what_was(book: AlertBook) -> None:
+    """An alert and a line of the ledger are replaced under their key; None removes an alert, and no other."""
+    judged = replace(LINE, outcome=Outcome.HIT, onset=T0 + 3600)
+    book.write({IDENTITY: ALERT, OTHER: ALERT}, [LINE], {})
+    book.write({IDENTITY: replace(ALERT, annotations={}), OTHER: None}, [judged], {})
+    assert book.alerts() == {IDENTITY: replace(ALERT, annotations={})}
+    assert book.predictions(T0) == (judged,)
+
+
+def test_a_queue_keeps_its_order_and_its_target(book: AlertBook) -> None:
+    """The oldest come first, each target has its own, and what was delivered is gone."""
+    news = [replace(NEWS, labels={"n": str(number)}) for number in range(5)]
+    book.write({}, [], {"a": news[:3], "b": news[:1]})
+    book.write({}, [], {"a": news[3:]})
+    waiting = book.queued("a", 10)
+    assert [each.notification for each in waiting] == news
+    assert book.queued("a", 2) == waiting[:2]
+    book.delivered("a", [each.number for each in waiting[:2]])
+    assert book.queued("a", 10) == waiting[2:]
+    assert book.shorten("a", 1) == 2
+    assert book.queued("a", 10) == waiting[4:]
+    assert book.shorten("a", 1) == 0
+    assert len(book.queued("b", 10)) == 1
+
+
+def test_open_predictions_are_never_too_old(book: AlertBook) -> None:
+    """What is not judged is read and kept whatever its age; what is judged and old is neither."""
+    old = replace(LINE, made=T0 - 99 * 86_400)
+    judged = replace(LINE, server="z", made=T0 - 98 * 86_400, outcome=Outcome.FALSE)
+    book.write({}, [old, judged, LINE], {})
+    assert book.predictions(T0) == (old, LINE)
+    assert book.prune(T0) == 1
+    assert book.predictions(0) == (old, LINE)
+
+
+def test_a_failing_write_leaves_nothing(book: AlertBook) -> None:
+    """Alerts, lines and queues are written together or not at all."""
+    if isinstance(book, FakeAlertBook):
+        book.failure = StoreUnavailable("full")
+    bad = replace(LINE, model=cast("Any", None))
+    with pytest.raises(StoreUnavailable):
+        book.write({IDENTITY: ALERT}, [LINE, bad], {"am": [NEWS]})
+    assert (book.alerts(), book.predictions(0), book.queued("am", 9)) == ({}, (), ())
+
+
+def test_threads_write_side_by_side(book: AlertBook) -> None:
+    """Nothing is lost and nothing is queued twice."""
+
+    def one(number: int) -> None:
+        book.write({OTHER._replace(server=str(number)): ALERT}, [replace(LINE, made=T0 + number)], {"am": [NEWS]})
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(one, range(40)))
+    assert (len(book.alerts()), len(book.predictions(0)), len(book.queued("am", 99))) == (40, 40, 40)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_an_older_store_is_upgraded_when_it_is_opened(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """A store of version 1 gains the book and keeps its samples, also where two open it at once."""
+    url = url_of(kind, request, tmp_path)
+    with closing(SqlStore(url)) as store:
+        key = SeriesKey("a", "cpu")
+        store.append(Samples((key,), np.zeros(1, np.int32), np.array([T0], np.int64), np.ones(1, np.float32)))
+    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.begin() as connection:
+        for table in ("alerts", "predictions", "notifications"):
+            connection.execute(text(f"DROP TABLE {table}"))
+        connection.execute(text("UPDATE meta SET value = 1 WHERE key = 'schema_version'"))
+    engine.dispose()
+    with ThreadPoolExecutor(2) as threads:
+        stores = list(threads.map(SqlStore, [url, url]))
+    stores[0].alert_book().write({IDENTITY: ALERT}, [], {})
+    assert stores[1].alert_book().alerts() == {IDENTITY: ALERT}
+    assert stores[1].read(T0, T0).values.tolist() == [[1.0]]
+    for store in stores:
+        store.close()
+
+
+_WRITER = """
+import sys
+from daemon.store.sql_store import SqlStore
+from tests.integration.test_alert_book_conformance import ALERT, LINE, NEWS, OTHER, replace
+book = SqlStore(sys.argv[1]).alert_book()
+for number in range(10**6):
+    book.write({OTHER._replace(server=str(number)): ALERT}, [replace(LINE, made=number)], {"am": [NEWS]})
+    print(number, flush=True)
+"""
+
+
+def test_a_killed_writer_loses_nothing_that_it_acknowledged(tmp_path: Path) -> None:
+    """After kill -9 the book opens; every acknowledged write is there whole, and at most one more."""
+    path = tmp_path / "history.db"
+    command = [sys.executable, "-c", _WRITER, f"sqlite:///{path}"]
+    writer = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert writer.stdout is not None
+    acknowledged = [int(writer.stdout.readline()) for _ in range(30)][-1]
+    writer.send_signal(signal.SIGKILL)
+    acknowledged = max([acknowledged, *(int(line) for line in writer.stdout.read().split())])
+    writer.wait()
+    with closing(SqlStore(f"sqlite:///{path}")) as store:
+        book = store.alert_book()
+        alerts, lines, news = len(book.alerts()), len(book.predictions(0)), len(book.queued("am", 10**6))
+        assert alerts == lines == news
+        assert acknowledged + 1 <= alerts <= acknowledged + 2
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        (state,) = connection.execute("SELECT state FROM alerts LIMIT 1").fetchone()
+        assert json.loads(state)["phase"] == "firing"
