@@ -40,7 +40,7 @@ def backtest_report() -> str:
 
 
 @pytest.mark.parametrize("width", [PHONE, LAPTOP])
-@pytest.mark.parametrize(("report", "charts"), [(training_report, 16), (backtest_report, 11)])
+@pytest.mark.parametrize(("report", "charts"), [(training_report, 17), (backtest_report, 11)])
 def test_a_report_draws_every_chart_without_a_network(
     report: Callable[[], str], charts: int, width: int, tmp_path: Path
 ) -> None:

@@ -1,6 +1,5 @@
 """The service as a process: killed, stopped, started twice, with others at its store, without its model."""
 
-import json
 import random
 import shutil
 import sqlite3
@@ -294,13 +293,15 @@ def test_others_read_and_write_the_store_meanwhile(config: Path) -> None:
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A models folder with one model that was never trained: it loads and forecasts, and nobody asks how well."""
     from daemon.learning.artifact import write_network
+    from daemon.learning.breach.base import base_breach_model
+    from daemon.learning.calibration_file import write_calibration
     from daemon.learning.network import Architecture, TemporalFusionTransformer
 
     folder = tmp_path_factory.mktemp("untrained") / "models"
     vocabulary = tuple(sorted(yaml.safe_load(default_text())["metrics"]))
     with ModelRegistry(folder).new() as (name, model):
         write_network(model, TemporalFusionTransformer(Architecture()), vocabulary, (), ZoneInfo("UTC"))
-        (model / "calibration.json").write_text(json.dumps({"stretch": [1] * 7}), encoding="utf-8")
+        write_calibration(model, {"stretch": [1] * 7}, base_breach_model())
     ModelRegistry(folder).promote(name, "by a test")
     return folder
 

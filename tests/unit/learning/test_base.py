@@ -122,7 +122,7 @@ def test_pretraining_makes_such_a_network(tmp_path: Path) -> None:
     folder.mkdir()
     made.write(folder)
     assert {path.name for path in folder.iterdir()} == {
-        "model.safetensors", "model.json", "epochs.jsonl", "pretraining.json",
+        "model.safetensors", "model.json", "calibration.json", "epochs.jsonl", "pretraining.json",
     }  # fmt: skip
     record = json.loads((folder / "pretraining.json").read_text(encoding="utf-8"))
     assert [fleet["name"] for fleet in record["fleets"]] == ["one", "two"]

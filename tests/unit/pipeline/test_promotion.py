@@ -15,7 +15,7 @@ from daemon.domain.levels import LEVELS, LevelName
 from daemon.domain.metric import Metric
 from daemon.domain.series import Panel, SeriesKey
 from daemon.learning.artifact import load_network
-from daemon.learning.breach.base import BASE_FOLDER
+from daemon.learning.breach.base import BASE_FOLDER, base_breach_model
 from daemon.learning.calibration import NONE, Calibration
 from daemon.learning.fitting import EpochRecord, Fit
 from daemon.learning.network import Architecture, TemporalFusionTransformer
@@ -50,7 +50,9 @@ def candidate(
     panel = panel or daily_panel()
     calibration = Calibration(stretch, True, 0.2, 0.2, {}, {}, "")
     fit = Fit((), None, 0.2, False, "cpu")
-    return TrainedModel(network, METRICS, UTC, panel, RANGES, split(panel, DEMO), fit, calibration, {})
+    return TrainedModel(
+        network, METRICS, UTC, panel, RANGES, split(panel, DEMO), fit, calibration, base_breach_model(), {}
+    )
 
 
 @pytest.fixture
