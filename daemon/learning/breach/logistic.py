@@ -8,7 +8,9 @@ from daemon.domain.breach import Bool
 from daemon.learning.breach.exceedance import Float64
 
 _WIDEST = 4.0
-_NEWTON_STEPS = 12
+_NEWTON_STEPS = 30
+_HALVINGS = 20
+_SMALLEST_GAIN = 1e-9
 _PRIOR_STRENGTH = 30.0
 
 
@@ -32,7 +34,10 @@ class Logistic:
         return chances
 
     def fitted(self, features: Float64, happened: Bool) -> "Logistic":
-        """Return the weights that fit best (Newton's method) of those near these: a Gaussian prior about them.
+        """Return the weights that fit best of those near these: a Gaussian prior about them.
+
+        By Newton's method; a step that would make the fit worse, as the first ones from afar may, is halved until it
+        does not.
 
         Args:
             features: ``(windows, features)``.
@@ -40,11 +45,22 @@ class Logistic:
         """
         inputs, prior = self._inputs(features), np.asarray(self.weights)
         weights = prior.copy()
+        loss = _loss(inputs, happened, weights, prior)
         for _ in range(_NEWTON_STEPS):
             chances = _sigmoid(inputs @ weights)
             gradient = inputs.T @ (chances - happened) + _PRIOR_STRENGTH * (weights - prior)
             curvature = (inputs * (chances * (1 - chances))[:, None]).T @ inputs
-            weights = weights - np.linalg.solve(curvature + _PRIOR_STRENGTH * np.eye(len(weights)), gradient)
+            step = np.linalg.solve(curvature + _PRIOR_STRENGTH * np.eye(len(weights)), gradient)
+            for _ in range(_HALVINGS):
+                next_loss = _loss(inputs, happened, weights - step, prior)
+                if next_loss <= loss:
+                    break
+                step = step / 2
+            else:
+                break
+            gained, loss, weights = loss - next_loss, next_loss, weights - step
+            if gained <= _SMALLEST_GAIN * loss:
+                break
         return Logistic(self.mean, self.deviation, tuple(weights.tolist()))
 
     def _inputs(self, features: Float64) -> Float64:
@@ -58,6 +74,12 @@ def unfitted(features: Float64, happened: Bool) -> Logistic:
     rate = (happened.sum() + 0.5) / (len(happened) + 1)
     weights = (*[0.0] * features.shape[1], float(np.log(rate / (1 - rate))))
     return Logistic(tuple(features.mean(axis=0).tolist()), tuple(deviation.tolist()), weights)
+
+
+def _loss(inputs: Float64, happened: Bool, weights: Float64, prior: Float64) -> float:
+    scores = inputs @ weights
+    away = weights - prior
+    return float((np.logaddexp(0, scores) - happened * scores).sum() + _PRIOR_STRENGTH / 2 * (away @ away))
 
 
 def _sigmoid(values: Float64) -> Float64:

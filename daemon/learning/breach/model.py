@@ -16,6 +16,7 @@ from daemon.domain.series import Float32, Panel
 from daemon.learning.breach.cuts import WITHOUT_KNOWLEDGE
 from daemon.learning.breach.examples import Windows, history_of, windows_of
 from daemon.learning.breach.exceedance import Float64
+from daemon.learning.breach.features import FEATURES
 from daemon.learning.breach.logistic import Logistic
 from daemon.learning.breach.past_days import PastDays
 
@@ -86,8 +87,9 @@ class BreachModel:
         cuts = {(str(each["metric"]), Severity(each["severity"])): _read_cut(each) for each in document["cuts"]}
         given = document["logistic"]
         mean, deviation, weights = (tuple(map(float, given[name])) for name in ("mean", "deviation", "weights"))
-        if not (len(mean) == len(deviation) == len(weights) - 1 and np.isfinite([*mean, *deviation, *weights]).all()):
-            raise ValueError("the weights of the breach probability are not of one size, or not finite")
+        sizes = len(mean), len(deviation), len(weights) - 1
+        if set(sizes) != {len(FEATURES)} or not np.isfinite([*mean, *deviation, *weights]).all():
+            raise ValueError("the weights of the breach probability are not of the features, or not finite")
         logistic = Logistic(mean, deviation, weights)
         return cls(logistic, cuts, _read_cut(document["general_cut"]), float(document["target_precision"]))
 

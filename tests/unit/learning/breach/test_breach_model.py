@@ -139,7 +139,7 @@ def test_time_to_breach_is_that_of_the_paths() -> None:
 
 
 def test_a_model_survives_its_document() -> None:
-    """What is written as JSON is read back; weights that do not fit together are refused."""
+    """What is written as JSON is read back; weights that do not fit together, or other features, are refused."""
     cut = Cut(0.7, 0.81, 0.3, True, "its own threshold", 40)
     model = replace(base_breach_model(), cuts={("load", Severity.CRITICAL): cut})
     document = json.loads(json.dumps(model.document()))
@@ -147,7 +147,11 @@ def test_a_model_survives_its_document() -> None:
     assert model.cut("load", Severity.CRITICAL) == cut
     assert model.cut("load", Severity.WARNING) == model.general
     document["logistic"]["weights"].pop()
-    with pytest.raises(ValueError, match="not of one size"):
+    with pytest.raises(ValueError, match="not of the features"):
+        BreachModel.from_document(document)
+    document["logistic"]["mean"].pop()
+    document["logistic"]["deviation"].pop()
+    with pytest.raises(ValueError, match="not of the features"):
         BreachModel.from_document(document)
 
 
@@ -177,6 +181,34 @@ def test_the_prior_holds_where_nothing_is_known() -> None:
     assert many.weights[0] == pytest.approx(2, abs=0.25)
     chance = many.probability(features)
     assert abs(chance[chance > 0.7].mean() - happened[chance > 0.7].mean()) < 0.03
+
+
+def test_rare_peaks_do_not_throw_the_weights_off() -> None:
+    """Of a feature that is rarely large, whole steps of Newton's method from afar end at a weight of the wrong sign."""
+    random = np.random.default_rng(0)
+    peaks = random.exponential(size=(20_000, 1)) ** 3 + 0.3 * random.normal(size=(20_000, 1))
+    standard = np.clip((peaks - peaks.mean()) / peaks.std(), -4, 4)[:, 0]
+    happened = random.random(20_000) < 1 / (1 + np.exp(4 - 1.5 * standard))
+    fitted = unfitted(peaks, happened).fitted(peaks, happened)
+    assert fitted.weights == pytest.approx((1.5, -4), abs=0.2)
+
+
+def test_a_steady_rise_without_precedent_is_likelier() -> None:
+    """By the same paths, a server that fills steadily is likelier to breach than one that stands as high."""
+    steps = HISTORY_STEPS
+    random = np.random.default_rng(0)
+    filling = np.full(steps, 40.0)
+    filling[-144:] += np.linspace(0, 44, 144)
+    standing = np.full(steps, 40.0)
+    standing[-144:] = 84.0
+    values = np.stack([filling, standing]) + random.normal(0, 0.5, (2, steps))
+    keys = (SeriesKey("a", "load"), SeriesKey("b", "load"))
+    panel = Panel(keys, START, values.astype(np.float32))
+    paths = np.broadcast_to(np.linspace(70, 89, 7, dtype=np.float32), (2, 96, 7))
+    forecast = Forecast(panel.end, keys, paths, (ForecastSource.MODEL,) * 2)
+    watched = [Watch(key, Severity.CRITICAL, 90.0, Direction.ABOVE, "generic") for key in keys]
+    rising, level = (risk.probability or 0 for risk in base_breach_model().risks(forecast, panel, watched))
+    assert rising > 2 * level
 
 
 def test_examples_are_quiet_and_known() -> None:
