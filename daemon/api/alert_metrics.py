@@ -34,6 +34,10 @@ class AlertMetrics(Collector):
         """Note notifications that were sent, failed, rejected or dropped."""
         self._notifications.labels(target, result).inc(count)
 
+    def forget(self, target: str) -> None:
+        """Show no queue of a target that is configured no more."""
+        self._queued.remove(target)
+
     def queued(self, target: str, count: int) -> None:
         """Note how many notifications wait."""
         self._queued.labels(target).set(count)

@@ -46,14 +46,19 @@ _Offset = Annotated[int, Query(ge=0, description="Items to skip.")]
 
 
 def create_app(
-    board: Board, telemetry: PrometheusTelemetry, push: PushEndpoint | None, token_file: Path | None = None
+    board: Board,
+    telemetry: PrometheusTelemetry,
+    push: Callable[[], PushEndpoint | None],
+    reload: Callable[[], None],
+    token_file: Path | None = None,
 ) -> FastAPI:
     """Return the application.
 
     Args:
         board: where the newest tick's result is.
         telemetry: the service's own metrics.
-        push: takes pushed metrics; None where no source of type push is configured.
+        push: gives what takes pushed metrics; None where no source of type push is configured.
+        reload: follows the configuration file as it is now; raises ForewarnError where it cannot be used.
         token_file: file with the bearer token that every path but the health checks asks for; read at each request.
     """
     app = FastAPI(title="forewarn", version=__version__, redoc_url=None)
@@ -63,6 +68,7 @@ def create_app(
     _add_documents(app, board)
     _add_alerts(app, board)
     _add_push(app, push)
+    _add_reload(app, reload)
     if token_file is not None:
         _add_authentication(app, token_file)
     return app
@@ -215,18 +221,30 @@ def _newest(board: Board) -> Snapshot:
     return board.snapshot
 
 
-def _add_push(app: FastAPI, push: PushEndpoint | None) -> None:
+def _add_reload(app: FastAPI, reload: Callable[[], None]) -> None:
+    @app.post("/-/reload")
+    def reload_configuration() -> dict[str, str]:
+        """Follow the configuration file as it is now, or answer why it cannot be used and go on as before."""
+        try:
+            reload()
+        except ForewarnError as error:
+            raise HTTPException(400, f"the configuration was refused: {error}") from error
+        return {"status": "reloaded"}
+
+
+def _add_push(app: FastAPI, push: Callable[[], PushEndpoint | None]) -> None:
     @app.post("/api/v1/metrics")
     async def push_metrics(request: Request) -> PushDocument:
         """Store pushed metrics: a JSON list of records, long or wide; answers once they are safely stored."""
-        if push is None:
+        endpoint = push()
+        if endpoint is None:
             raise HTTPException(404, "push is not configured; add a source of type push")
-        body = await _limited_body(request, push.max_body_bytes)
+        body = await _limited_body(request, endpoint.max_body_bytes)
         try:
             document: Any = json.loads(body)
         except (ValueError, RecursionError) as error:
             raise HTTPException(400, f"the body is not JSON: {error}") from error
-        return await run_in_threadpool(push.take, document)
+        return await run_in_threadpool(endpoint.take, document)
 
 
 async def _limited_body(request: Request, most: int) -> bytes:

@@ -16,9 +16,13 @@ class Board:
 
     def __init__(self, clock: Clock, metrics: Mapping[str, Metric], series_budget: int) -> None:
         self._clock = clock
+        self.configure(metrics, series_budget)
+        self._shown: tuple[Snapshot | None, Exposition] = (None, EMPTY)
+
+    def configure(self, metrics: Mapping[str, Metric], series_budget: int) -> None:
+        """Show the next snapshots by these."""
         self._directions = {name: metric.direction for name, metric in metrics.items()}
         self._series_budget = series_budget
-        self._shown: tuple[Snapshot | None, Exposition] = (None, EMPTY)
 
     def publish(self, snapshot: Snapshot) -> None:
         """Replace what is shown."""

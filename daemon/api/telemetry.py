@@ -1,5 +1,8 @@
 """The service's own metrics."""
 
+import time
+from collections.abc import Callable, Collection
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -14,6 +17,7 @@ from prometheus_client import (
 from daemon import __version__
 from daemon.api.alert_metrics import AlertMetrics
 from daemon.api.model_metrics import ModelMetrics
+from daemon.api.service_metrics import ServiceMetrics
 from daemon.domain.forecast import ForecastSource
 from daemon.domain.ports import Clock
 from daemon.pipeline.cycle import Snapshot
@@ -24,7 +28,13 @@ _STAGE_BUCKETS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
 class PrometheusTelemetry:
     """Implements the ``Telemetry`` port on a registry of its own, and renders it."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, problems: Callable[[], Collection[str]] = tuple) -> None:
+        """Register the metrics.
+
+        Args:
+            clock: the service's.
+            problems: why the service is not ready; empty if it is.
+        """
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._clock = clock
         self._registry = registry = CollectorRegistry()
@@ -67,10 +77,25 @@ class PrometheusTelemetry:
         self._age = Gauge("forewarn_forecast_age_seconds", "Age of the forecast's origin.", registry=registry)
         self._rows = Gauge("forewarn_forecast_source", "Series forecast by each source.", ["source"], registry=registry)
         self._servers = Gauge("forewarn_servers", "Servers by state.", ["state"], registry=registry)
+        self._service = ServiceMetrics(registry, problems, time.time())
         self._model = ModelMetrics(clock, registry)
         self._alerts = AlertMetrics(registry)
         build = Gauge("forewarn_build_info", "The running version.", ["version"], registry=registry)
         build.labels(__version__).set(1)
+        self._sources: frozenset[str] = frozenset()
+        self._targets: frozenset[str] = frozenset()
+
+    def configure(self, sources: Collection[str], targets: Collection[str]) -> None:
+        """Show no state of sources and targets that are configured no more."""
+        for source in self._sources.difference(sources):
+            self._source_up.remove(source)
+        for target in self._targets.difference(targets):
+            self._alerts.forget(target)
+        self._sources, self._targets = frozenset(sources), frozenset(targets)
+
+    def reloaded(self, succeeded: bool) -> None:
+        """Note that the configuration file was read again."""
+        self._service.reloaded(succeeded, time.time())
 
     def stage(self, name: str, seconds: float, succeeded: bool) -> None:
         """Note that a stage of the pipeline ran."""

@@ -16,7 +16,7 @@ from daemon.domain.metric import Metric
 from daemon.domain.notification import Alert, Notification
 from daemon.domain.ports import AlertBook, RiskModel
 from daemon.domain.risk import Cut, Risk, Severity, Watch, watches
-from daemon.domain.series import GENERIC_PROFILE, Panel
+from daemon.domain.series import GENERIC_PROFILE, Panel, SeriesKey
 from daemon.pipeline.fleet_alerts import FleetRule, fleet_observations, fleet_text
 from daemon.pipeline.judging import Judge, entered
 from daemon.pipeline.server_state import ServerState
@@ -167,11 +167,19 @@ class Alerting:
         for identity, seen in fleet_observations(firing, risks, known, self._rules.fleet).items():
             self._step(advanced, identity, seen, tick.at)
         for identity in known.keys() - advanced.keys():
-            self._step(advanced, identity, Observation(None, False, 1.0), tick.at)
+            # without data an alert is held; one whose threshold is no longer configured has nothing to wait for
+            unknown = None if self._configured(identity) else 0.0
+            self._step(advanced, identity, Observation(unknown, False, 1.0), tick.at)
         kept = {
             key: alert for key, alert in advanced.items() if not forgettable(alert.state, tick.at, self._rules.policy)
         }
         return self._told(kept, tick, {_identity(risk.watch): risk for risk in risks}, cuts, record)
+
+    def _configured(self, identity: Identity) -> bool:
+        if identity.name is not AlertName.PREDICTED_BREACH:
+            return True
+        key = SeriesKey(identity.server, identity.metric)
+        return any(watch.severity == identity.severity for watch in watches(key, identity.profile, self._metrics))
 
     def _step(self, into: dict[Identity, Alert], identity: Identity, seen: Observation, at: int) -> None:
         old = (self._alerts or {}).get(identity, Alert(AlertState(), {}))

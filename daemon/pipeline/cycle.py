@@ -1,7 +1,8 @@
 """One tick: source → store → window → forecast → alert → expose."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -74,12 +75,13 @@ class Cycle:
         telemetry: Telemetry,
         now: Callable[[], float],
         publish: Sequence[Callable[[Snapshot], None]],
+        progress: Callable[[], None] = lambda: None,
     ) -> None:
         self._ingest, self._store, self._window = ingest, store, window
         self._model, self._baseline, self._profiles = model, baseline, profiles
         self._alerting, self._delivery = alerting, delivery
         self._retention_seconds, self._telemetry = retention_seconds, telemetry
-        self._now, self._publish = now, publish
+        self._now, self._publish, self._progress = now, publish, progress
         self._pruned = 0
 
     def run(self, at: int) -> Snapshot:
@@ -87,10 +89,10 @@ class Cycle:
         started = time.perf_counter()
         sources = self._ingest.run(at)
         panel = _seen_within_a_day(self._window.until(at), at)
-        with timed(self._telemetry, "forecast"):
+        with self._stage("forecast"):
             forecast = forecast_panel(panel, at, self._model.refresh(panel), self._baseline)
         servers = self._server_states(panel, at)
-        with timed(self._telemetry, "alert"):
+        with self._stage("alert"):
             warned = self._warned(at, forecast, panel, servers, sources)
         snapshot = Snapshot(
             at,
@@ -104,10 +106,10 @@ class Cycle:
             {source: forecast.sources.count(source) for source in ForecastSource},
             warned,
         )
-        with timed(self._telemetry, "expose"):
+        with self._stage("expose"):
             for publish in self._publish:
                 publish(snapshot)
-        with timed(self._telemetry, "notify"):
+        with self._stage("notify"):
             self._delivery.run(self._alerting.firing(at))
         self._prune(at)
         _log.info(
@@ -116,11 +118,17 @@ class Cycle:
             seconds=round(time.perf_counter() - started, 3),
             servers=len(snapshot.servers),
             series=len(forecast.keys),
-            model=snapshot.model or "baseline",
+            forecast_by={source.value: rows for source, rows in snapshot.rows_by_source.items() if rows},
             alerts=sum(alert.state.phase is Phase.FIRING for alert in warned.alerts.values()),
             failed_sources=[source.name for source in sources if not source.healthy],
         )
         return snapshot
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        with timed(self._telemetry, name):
+            yield
+        self._progress()
 
     def _warned(
         self,
@@ -161,7 +169,7 @@ class Cycle:
         if at - self._pruned < _PRUNE_EVERY_SECONDS:
             return
         self._pruned = at
-        with timed(self._telemetry, "prune"):
+        with self._stage("prune"):
             removed = self._store.prune(at - self._retention_seconds)
         if removed:
             _log.info("history_pruned", grid_times=removed, before=as_text(at - self._retention_seconds))

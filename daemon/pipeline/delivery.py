@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import replace
 
 import structlog
@@ -40,7 +41,10 @@ class Delivery:
         if not self._notifiers:
             return
         with ThreadPoolExecutor(len(self._notifiers)) as threads:
-            list(threads.map(lambda notifier: self._tell(notifier, firing), self._notifiers))
+            # each with the context of the tick, so that its log lines bear the tick's id
+            told = [threads.submit(copy_context().run, self._tell, each, firing) for each in self._notifiers]
+        for each in told:
+            each.result()
 
     def _tell(self, notifier: Notifier, firing: Sequence[Notification]) -> None:
         dropped = self._book.shorten(notifier.name, self._queue_limit)

@@ -44,6 +44,7 @@ class ServingModel:
         self._forecaster: Forecaster | None = None
         self._loaded = ""
         self._damaged = ""
+        self._outdated = False
         self.error = ""
         self.record: ModelRecord | None = None
 
@@ -69,6 +70,11 @@ class ServingModel:
             self._base = self._loaders.base()
         return self._forecaster or self._base
 
+    def reload(self, loaders: Loaders) -> None:
+        """Read everything again at the next ``refresh``, by ``loaders``; what is loaded serves until that is done."""
+        self._loaders, self._base = loaders, None
+        self._damaged, self._outdated = "", True
+
     @property
     def risks(self) -> RiskModel:
         """How likely breaches are, by the loaded model or else by what comes with the package."""
@@ -81,7 +87,7 @@ class ServingModel:
         if wanted is None:
             return
         self._registry.path(wanted)
-        if wanted == self._loaded:
+        if wanted == self._loaded and not self._outdated:
             self.error = ""
         elif wanted != self._damaged:
             # a damaged one is not read again at every tick
@@ -89,7 +95,7 @@ class ServingModel:
             record = self._registry.record(wanted)
             forecaster, risks = self._loaders.model(wanted), self._loaders.model_risks(wanted)
             self._forecaster, self._risks, self.record = forecaster, risks, record
-            self._loaded, self._damaged, self.error = wanted, "", ""
+            self._loaded, self._damaged, self._outdated, self.error = wanted, "", False, ""
             _log.info("model_loaded", model=wanted)
 
 

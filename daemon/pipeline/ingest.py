@@ -52,6 +52,7 @@ class Ingest:
         retention_seconds: int,
         telemetry: Telemetry,
         stopping: Callable[[], bool] = lambda: False,
+        progress: Callable[[], None] = lambda: None,
     ) -> None:
         """Build the use case.
 
@@ -62,9 +63,11 @@ class Ingest:
             retention_seconds: nothing older than this is fetched.
             telemetry: where counts and durations go.
             stopping: asked between slices; fetching ends early once it returns true.
+            progress: called after each slice.
         """
         self._sources, self._store, self._metrics = sources, store, frozenset(metrics)
         self._retention_seconds, self._telemetry, self._stopping = retention_seconds, telemetry, stopping
+        self._progress = progress
 
     def run(self, at: int) -> tuple[SourceState, ...]:
         """Fetch everything up to grid time ``at`` and return how each source fared."""
@@ -90,6 +93,7 @@ class Ingest:
             last = min(first + _SLICE_SECONDS - STEP_SECONDS, at)
             with timed(self._telemetry, "ingest"):
                 error = self._fetch_slice(source, begin, (first, last), failed, empty if last == at else [])
+            self._progress()
             first = last + STEP_SECONDS
         newest = [self._store.watermarks().get((source.name, stream)) for stream in source.streams]
         reached = None if None in newest else min((time for time in newest if time is not None), default=None)

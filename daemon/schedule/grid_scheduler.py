@@ -68,6 +68,16 @@ class GridScheduler:
         )
         self._scheduler.start()
 
+    def follow(self, delay_seconds: float) -> None:
+        """Run the job by another delay, and once at once: for the grid time that is due by the new one already.
+
+        The job may be asked for a grid time that it has had.
+        """
+        self._delay_seconds = delay_seconds
+        if self._scheduler.running:
+            self._scheduler.reschedule_job("tick", trigger=GridTrigger(self._clock, delay_seconds))
+            self._scheduler.add_job(self._run, misfire_grace_time=None)
+
     def stop(self) -> None:
         """Fire no more; a run under way is not waited for."""
         if self._scheduler.running:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 import structlog
 
-_LEAST_EXTENSION_SECONDS = 660.0
+# a slice of a backfill, the longest single step of a start, is done within this
+_EXTENSION_MICROSECONDS = 660_000_000
 
 _log = structlog.get_logger()
 
@@ -16,33 +17,32 @@ class ServiceManager:
     """Sends the service's state to the socket that systemd names; without one, nothing is sent."""
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
-        """Take the socket from ``NOTIFY_SOCKET``, and the longest silence from ``WATCHDOG_USEC``."""
+        """Take the socket from ``NOTIFY_SOCKET``."""
         path = environment.get("NOTIFY_SOCKET", "")
         self._address = "\0" + path[1:] if path.startswith("@") else path
-        watchdog = int(environment.get("WATCHDOG_USEC") or 0)
-        self._extension_microseconds = watchdog or int(_LEAST_EXTENSION_SECONDS * 1e6)
         self._ready = False
 
     def ready(self) -> None:
-        """Tell that the service does its work, for the first time or again after a reload."""
-        self._ready = True
-        self._send("READY=1")
+        """Tell that the service does its work."""
+        if not self._ready:
+            self._ready = True
+            self._send("READY=1\nWATCHDOG=1")
 
     def status(self, text: str) -> None:
         """Tell people in a line what the service is doing."""
         self._send("STATUS=" + text.replace("\n", " "))
 
     def progress(self) -> None:
-        """Tell that the work goes on: the watchdog waits anew, or the start may take longer."""
-        self._send("WATCHDOG=1" if self._ready else f"EXTEND_TIMEOUT_USEC={self._extension_microseconds}")
+        """Tell that the work goes on: the watchdog waits anew; before ``ready``, the start may take longer."""
+        self._send("WATCHDOG=1" if self._ready else f"EXTEND_TIMEOUT_USEC={_EXTENSION_MICROSECONDS}")
 
     def reloading(self) -> None:
-        """Tell that the configuration is being read again; ``ready`` ends that."""
+        """Tell that the configuration is being read again."""
         if self._ready:
             self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def reloaded(self) -> None:
-        """Tell that it has been, whether the new configuration serves or the old one stays."""
+        """Tell that it has been, whether the new one is followed now or the old one still is."""
         if self._ready:
             self._send("READY=1")
 

@@ -1,7 +1,10 @@
 """The composition root: from a configuration to a service that can be started."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from daemon.api.app import create_app
 from daemon.api.board import Board
@@ -12,7 +15,7 @@ from daemon.config.schema import Config
 from daemon.config.sources import PrometheusConfig, PushConfig, ReplayConfig, SimulatorConfig
 from daemon.domain.clock import AcceleratedClock, SystemClock
 from daemon.domain.grid import STEP_SECONDS, parse_time
-from daemon.domain.ports import Clock, Forecaster, Source, Store
+from daemon.domain.ports import Clock, Forecaster, Notifier, Source, Store
 from daemon.learning.breach.base import base_breach_model
 from daemon.learning.calibration_file import read_breach_model
 from daemon.learning.climatology import Climatology
@@ -27,7 +30,10 @@ from daemon.pipeline.profiles import ProfileRules
 from daemon.pipeline.window import RecentHistory
 from daemon.registry.models import ModelRegistry
 from daemon.schedule.grid_scheduler import GridScheduler
-from daemon.service.lifecycle import Service, Stopping
+from daemon.sdnotify.service_manager import ServiceManager
+from daemon.service.lifecycle import Service, Stopping, Work
+from daemon.service.logs import configure_logs
+from daemon.service.reload import ConfigReload
 from daemon.simulation.fleet import Fleet
 from daemon.simulation.spec import FleetSpec
 from daemon.sources.prometheus import PrometheusSource
@@ -39,60 +45,131 @@ from daemon.store.sql_store import SqlStore
 _HISTORY_STEPS = 28 * 288
 
 
-def build_service(config: Config) -> Service:
+@dataclass(frozen=True)
+class Foundation:
+    """What a service is built on once and keeps over reloads of its configuration."""
+
+    store: SqlStore
+    clock: Clock
+    telemetry: PrometheusTelemetry
+    board: Board
+    window: RecentHistory
+    model: ServingModel
+    stopping: Stopping
+    manager: ServiceManager
+
+
+def build_service(config: Config, path: Path) -> Service:
     """Return the service that ``config`` describes, its address bound and its store open.
+
+    Args:
+        config: what was read from ``path``.
+        path: read again at a reload.
 
     Raises:
         ForewarnError: the store cannot be opened, the address not bound, or a file not read.
     """
-    metrics = config.domain_metrics()
-    retention_seconds = config.store.retention_days * 86_400
+    foundation = _foundation(config)
+    telemetry, board, manager = foundation.telemetry, foundation.board, foundation.manager
+    service = Service(build_work(config, foundation), telemetry, board, foundation.stopping, manager)
+
+    def follow(changed: Config) -> None:
+        service.follow(build_work(changed, foundation))
+
+    def reloaded(succeeded: bool) -> None:
+        telemetry.reloaded(succeeded)
+        manager.reloaded()
+
+    reload = ConfigReload(path, config, follow, manager.reloading, reloaded)
+    app = create_app(board, telemetry, lambda: service.push, reload.run, config.http.bearer_token_file)
+    server = HttpServer(app, config.http.host, config.http.port)
+    scheduler = GridScheduler(foundation.clock, config.schedule.delay_seconds, service.tick)
+    service.runs(server, scheduler, foundation.store, reload)
+    return service
+
+
+def _foundation(config: Config) -> Foundation:
     store = SqlStore(config.store_url)
     clock = build_clock(config, store)
-    telemetry = PrometheusTelemetry(clock)
-    sources = [build_source(source) for source in config.sources]
-    stopping = Stopping()
-    ingest = Ingest(sources, store, metrics, retention_seconds, telemetry, stopping.requested)
-    board = Board(clock, metrics, config.exposition.series_budget)
-    book = store.alert_book()
-    notifiers = [AlertmanagerNotifier(each) for each in config.alerting.alertmanagers]
-    targets = [notifier.name for notifier in notifiers]
-    cycle = Cycle(
-        ingest,
+    board = Board(clock, config.domain_metrics(), config.exposition.series_budget)
+    return Foundation(
         store,
+        clock,
+        PrometheusTelemetry(clock, board.problems),
+        board,
         RecentHistory(store, _HISTORY_STEPS),
         serving_model(config),
-        Climatology(metrics),
-        Alerting(book, metrics, alert_rules(config), targets, partial(_wall_time, clock)),
-        Delivery(book, notifiers, config.alerting.queue_limit, clock, telemetry, SystemClock().now),
-        ProfileRules((rule.pattern, rule.profile) for rule in config.profiles),
-        retention_seconds,
-        telemetry,
-        clock.now,
-        (board.publish, telemetry.publish),
+        Stopping(),
+        ServiceManager(),
     )
-    push = next((source.name for source in config.sources if isinstance(source, PushConfig)), None)
-    endpoint = push and PushEndpoint(
-        push, ingest, metrics, retention_seconds, clock, telemetry, config.http.max_body_bytes
+
+
+def build_work(config: Config, on: Foundation) -> Work:
+    """Return what ``config`` makes of the foundation; the clients of sources and targets are open.
+
+    Raises:
+        ForewarnError: a file that the configuration names cannot be read; nothing stays open.
+    """
+    metrics, retention_seconds = config.domain_metrics(), config.store.retention_days * 86_400
+    with ExitStack() as clients:
+        sources = [build_source(source) for source in config.sources]
+        notifiers = [AlertmanagerNotifier(each) for each in config.alerting.alertmanagers]
+        opened: list[Source | Notifier] = [*sources, *notifiers]
+        for client in opened:
+            clients.callback(client.close)
+        targets = [notifier.name for notifier in notifiers]
+        progress = on.manager.progress
+        ingest = Ingest(sources, on.store, metrics, retention_seconds, on.telemetry, on.stopping.requested, progress)
+        book = on.store.alert_book()
+        cycle = Cycle(
+            ingest,
+            on.store,
+            on.window,
+            on.model,
+            Climatology(metrics),
+            Alerting(book, metrics, alert_rules(config), targets, partial(_wall_time, on.clock)),
+            Delivery(book, notifiers, config.alerting.queue_limit, on.clock, on.telemetry, SystemClock().now),
+            ProfileRules((rule.pattern, rule.profile) for rule in config.profiles),
+            retention_seconds,
+            on.telemetry,
+            on.clock.now,
+            (on.board.publish, on.telemetry.publish),
+            progress,
+        )
+
+        def adopt() -> None:
+            on.board.configure(metrics, config.exposition.series_budget)
+            on.model.reload(_loaders(config))
+            on.telemetry.configure([source.name for source in sources], targets)
+            configure_logs(config.logging.level, config.logging.format)
+
+        endpoint = _push_endpoint(config, ingest, on)
+        return Work(cycle, endpoint, config.schedule.delay_seconds, adopt, clients.pop_all().close)
+
+
+def _push_endpoint(config: Config, ingest: Ingest, on: Foundation) -> PushEndpoint | None:
+    name = next((source.name for source in config.sources if isinstance(source, PushConfig)), None)
+    if name is None:
+        return None
+    retention_seconds = config.store.retention_days * 86_400
+    return PushEndpoint(
+        name, ingest, config.domain_metrics(), retention_seconds, on.clock, on.telemetry, config.http.max_body_bytes
     )
-    app = create_app(board, telemetry, endpoint or None, config.http.bearer_token_file)
-    server = HttpServer(app, config.http.host, config.http.port)
-    service = Service(cycle, telemetry, board, stopping)
-    scheduler = GridScheduler(clock, config.schedule.delay_seconds, service.tick)
-    service.runs(server, scheduler, [*sources, *notifiers], store)
-    return service
 
 
 def serving_model(config: Config) -> ServingModel:
     """Return the model of the configured registry; torch is imported when there is something to forecast with it."""
+    return ServingModel(ModelRegistry(config.models_dir), _loaders(config))
+
+
+def _loaders(config: Config) -> Loaders:
     registry = ModelRegistry(config.models_dir)
-    loaders = Loaders(
+    return Loaders(
         partial(_load, registry, config),
         lambda model: read_breach_model(registry.path(model)),
         partial(_load_base, config),
         base_breach_model,
     )
-    return ServingModel(registry, loaders)
 
 
 def alert_rules(config: Config) -> AlertRules:

@@ -17,7 +17,6 @@ from daemon.domain.grid import as_text
 from daemon.files.atomic import atomic_path
 from daemon.service.build import build_service
 from daemon.service.lifecycle import Service
-from daemon.service.logs import configure_logs
 
 _REFUSED = 3
 _POLL_SECONDS = 0.1
@@ -30,8 +29,7 @@ def run_demo(folder: Path, speed: float, listen: str) -> None:
     config_file = folder / "config.yaml"
     _write_config(config_file, speed, listen)
     config = load_config(config_file)
-    configure_logs("warning", config.logging.format)
-    service = build_service(config)
+    service = build_service(config, config_file)
     url = f"http://{config.http.host}:{service.port}"
     story = threading.Thread(target=_tell, args=(service, config_file, url, started), daemon=True)
     story.start()
@@ -46,6 +44,7 @@ def _write_config(path: Path, speed: float, listen: str) -> None:
     document |= {"data_dir": "data", "clock": {"speed": speed}, "training": {"level": "demo"}}
     document["http"]["listen"] = listen
     document["schedule"]["delay_seconds"] = 0
+    document["logging"]["level"] = "warning"
     with atomic_path(path) as temporary:
         text = "# Written by forewarn demo at each start.\n" + yaml.safe_dump(document, sort_keys=False)
         temporary.write_text(text, encoding="utf-8")

@@ -2,19 +2,26 @@
 
 import signal
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from queue import SimpleQueue
 
 import structlog
 
 from daemon.api.board import Board
+from daemon.api.push import PushEndpoint
 from daemon.api.server import HttpServer
 from daemon.api.telemetry import PrometheusTelemetry
+from daemon.domain.alerts import Phase
+from daemon.domain.errors import ForewarnError
 from daemon.domain.grid import STEP_SECONDS, as_text
-from daemon.domain.ports import Notifier, Source, Store
-from daemon.pipeline.cycle import Cycle
+from daemon.domain.ports import Store
+from daemon.pipeline.cycle import Cycle, Snapshot
 from daemon.schedule.grid_scheduler import GridScheduler
+from daemon.sdnotify.service_manager import ServiceManager
 from daemon.service.memory import return_freed_memory
+from daemon.service.reload import ConfigReload
 
 _TICK_GRACE_SECONDS = 2.5
 
@@ -35,75 +42,143 @@ class Stopping:
         """Return whether it has been asked for."""
         return self._event.is_set()
 
-    def wait(self) -> None:
-        """Block until it is asked for."""
-        self._event.wait()
+
+@dataclass(frozen=True)
+class Work:
+    """What a configuration makes of the service; a reload exchanges it as one.
+
+    Attributes:
+        cycle: the work of a tick.
+        push: takes pushed metrics; None where that is not configured.
+        delay_seconds: from a grid time to its tick.
+        adopt: lets what outlives a reload follow the same configuration.
+        close: ends the clients of sources and targets.
+    """
+
+    cycle: Cycle
+    push: PushEndpoint | None
+    delay_seconds: float
+    adopt: Callable[[], None]
+    close: Callable[[], None]
 
 
 class Service:
     """The running program: an HTTP server, a schedule, sources and a store around one cycle."""
 
-    def __init__(self, cycle: Cycle, telemetry: PrometheusTelemetry, board: Board, stopping: Stopping) -> None:
-        self._cycle, self._telemetry = cycle, telemetry
-        self._board, self._stopping = board, stopping
+    def __init__(
+        self,
+        work: Work,
+        telemetry: PrometheusTelemetry,
+        board: Board,
+        stopping: Stopping,
+        manager: ServiceManager,
+    ) -> None:
+        self._work, self._telemetry = work, telemetry
+        self._board, self._stopping, self._manager = board, stopping, manager
         self._ticking = threading.Lock()
         self._stack = ExitStack()
-        self._start: list[Callable[[], None]] = []
-        self._address = ""
         self._last = 0
+        work.adopt()
 
-    def runs(
-        self, server: HttpServer, scheduler: GridScheduler, clients: Sequence[Source | Notifier], store: Store
-    ) -> None:
+    def runs(self, server: HttpServer, scheduler: GridScheduler, store: Store, reload: ConfigReload) -> None:
         """Take over what is to be started and stopped; what is named last is stopped first."""
         self._stack.callback(store.close)
         self._stack.callback(self._await_tick)
         self._stack.callback(server.stop)
-        for client in clients:
-            self._stack.callback(client.close)
+        self._stack.callback(self._close_work)
         self._stack.callback(scheduler.stop)
-        self._start = [server.start, scheduler.start]
-        self._address = f"port {server.port}"
+        self._server, self._scheduler, self._reload = server, scheduler, reload
         self.port = server.port
 
     def tick(self, at: int) -> None:
         """Run one tick; whatever goes wrong in it is logged and counted, and the next one comes."""
-        if self._stopping.requested():
-            return
+        with self._ticking, structlog.contextvars.bound_contextvars(tick=as_text(at)):
+            if self._stopping.requested() or self._had(at):
+                return
+            self._note_skipped(at)
+            try:
+                self._tell(self._work.cycle.run(at))
+            except Exception as error:  # noqa: BLE001 - the boundary of one scheduled job
+                self._telemetry.stage("tick", 0.0, succeeded=False)
+                _log.error("tick_failed", at=as_text(at), error=str(error), exc_info=not self._stopping.requested())
+                self._manager.status(f"the tick of {as_text(at)} failed: {error}")
+            self._manager.progress()
+            return_freed_memory()
+
+    def _had(self, at: int) -> bool:
+        """Return whether a tick has been there: a reload that changes the delay asks for the newest one again.
+
+        A clock that was set back by more than that asks for what is to be done anew.
+        """
+        return self._last - STEP_SECONDS <= at <= self._last
+
+    def _note_skipped(self, at: int) -> None:
         if self._last and at > self._last + STEP_SECONDS:
             skipped = (at - self._last) // STEP_SECONDS - 1
             self._telemetry.ticks_skipped(skipped)
             _log.warning("ticks_skipped", count=skipped, before=as_text(at), reason="the tick before them ended late")
         self._last = at
-        with self._ticking, structlog.contextvars.bound_contextvars(tick=as_text(at)):
-            try:
-                self._cycle.run(at)
-            except Exception as error:  # noqa: BLE001 - the boundary of one scheduled job
-                self._telemetry.stage("tick", 0.0, succeeded=False)
-                _log.error("tick_failed", at=as_text(at), error=str(error), exc_info=not self._stopping.requested())
-            return_freed_memory()
+
+    def _tell(self, snapshot: Snapshot) -> None:
+        problems = self._board.problems()
+        if not problems:
+            self._manager.ready()
+        firing = sum(alert.state.phase is Phase.FIRING for alert in snapshot.warned.alerts.values())
+        self._manager.status(
+            "not ready: " + "; ".join(problems)
+            if problems
+            else f"forecast {len(snapshot.forecast.keys)} series of {len(snapshot.servers)} servers from "
+            f"{as_text(snapshot.at)}; {firing} alerts fire"
+        )
+
+    def follow(self, work: Work) -> None:
+        """Go on by ``work`` from the next tick, and close what it replaces; a tick under way ends first."""
+        with self._ticking:
+            if self._stopping.requested():
+                work.close()
+                return
+            before, self._work = self._work, work
+            work.adopt()
+        self._scheduler.follow(work.delay_seconds)
+        before.close()
 
     def start(self) -> None:
         """Start the HTTP server, then the schedule."""
-        for begin in self._start:
-            begin()
-        _log.info("service_started", listening=self._address)
+        self._manager.progress()
+        self._manager.status("waiting for the first forecast")
+        self._server.start()
+        self._scheduler.start()
+        _log.info("service_started", listening=f"port {self.port}")
 
     def stop(self) -> None:
         """Stop everything in the reverse order; a tick under way gets a moment, its transaction is whole or not."""
         self._stopping.request()
+        self._manager.stopping()
         self._stack.close()
         _log.info("service_stopped")
 
     def run_until_signalled(self) -> None:
-        """Start, wait for SIGTERM or SIGINT, stop."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._stopping.request())
+        """Start, reload at SIGHUP, and stop at SIGTERM or SIGINT."""
+        # a queue that a signal's handler may write to while the same thread waits at it, which an Event is not
+        signals: SimpleQueue[int] = SimpleQueue()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda number, _: signals.put(number))
         self.start()
         try:
-            self._stopping.wait()
+            while signals.get() == signal.SIGHUP:
+                # aside, as it waits for a tick under way, and a stop must not
+                threading.Thread(target=self._reload_aside, name="reload", daemon=True).start()
         finally:
             self.stop()
+
+    def _reload_aside(self) -> None:
+        with suppress(ForewarnError):
+            self._reload.run()
+
+    @property
+    def push(self) -> PushEndpoint | None:
+        """Takes pushed metrics; None where that is not configured."""
+        return self._work.push
 
     @property
     def board(self) -> Board:
@@ -119,6 +194,10 @@ class Service:
     def stopping(self) -> bool:
         """Whether the service has been asked to stop."""
         return self._stopping.requested()
+
+    def _close_work(self) -> None:
+        # not the one at the start: a reload may have exchanged it
+        self._work.close()
 
     def _await_tick(self) -> None:
         if self._ticking.acquire(timeout=_TICK_GRACE_SECONDS):

@@ -50,7 +50,8 @@ def test_building_the_service_does_not_import_torch(tmp_path: Path) -> None:
     config.write_text((REPOSITORY / "config.yaml").read_text().replace("127.0.0.1:9855", "127.0.0.1:0"))
     code = (
         "from pathlib import Path; from daemon.config.loading import load_config; "
-        f"from daemon.service.build import build_service; build_service(load_config(Path({str(config)!r}))).stop()"
+        f"from daemon.service.build import build_service; path = Path({str(config)!r}); "
+        "build_service(load_config(path), path).stop()"
     )
     imported = imported_by(code)
     assert "daemon.service.build" in imported

@@ -13,7 +13,7 @@ from daemon.api.app import create_app
 from daemon.api.board import Board
 from daemon.api.push import PushEndpoint
 from daemon.api.telemetry import PrometheusTelemetry
-from daemon.domain.errors import StoreUnavailable
+from daemon.domain.errors import ConfigError, StoreUnavailable
 from daemon.domain.forecast import Forecast, ForecastSource
 from daemon.domain.levels import LevelName
 from daemon.domain.model_record import ModelRecord
@@ -34,11 +34,16 @@ class Rig:
     def __init__(self, token_file: Path | None = None, push: bool = True) -> None:
         self.clock, self.store = FakeClock(T0 + 30), FakeStore()
         self.telemetry = PrometheusTelemetry(self.clock)
+        self.refused: list[str] = []
         self.board = Board(self.clock, {}, 1000)
         ingest = Ingest([], self.store, ("cpu", "mem"), 86_400, self.telemetry)
         endpoint = PushEndpoint("push", ingest, ("cpu", "mem"), 86_400, self.clock, self.telemetry, 2048)
-        app = create_app(self.board, self.telemetry, endpoint if push else None, token_file)
+        app = create_app(self.board, self.telemetry, lambda: endpoint if push else None, self.reload, token_file)
         self.client = TestClient(app, raise_server_exceptions=False)
+
+    def reload(self) -> None:
+        if self.refused:
+            raise ConfigError(self.refused)
 
     def publish(self, *sources: SourceState) -> None:
         keys = (SeriesKey("a", "cpu"), SeriesKey("b", "cpu"), SeriesKey("b", "mem"))
@@ -242,3 +247,13 @@ def test_a_token_is_asked_for_where_one_is_configured(tmp_path: Path) -> None:
         assert answer.status_code == 401
         assert set(answer.json()) == {"error", "detail"}
     assert rig.client.get("/metrics", headers={"Authorization": "Bearer s3cret"}).status_code == 200
+
+
+def test_a_reload_that_is_refused_says_why() -> None:
+    """A configuration that cannot be used is the caller's error, each problem named."""
+    rig = Rig()
+    assert rig.client.post("/-/reload").json() == {"status": "reloaded"}
+    rig.refused = ["config.yaml: schedule.delay_seconds: 900: too long"]
+    answer = rig.client.post("/-/reload")
+    assert answer.status_code == 400
+    assert "schedule.delay_seconds: 900" in answer.json()["error"]

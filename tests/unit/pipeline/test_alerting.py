@@ -63,9 +63,9 @@ class Rig:
         self.at = FIRST
         self.restart()
 
-    def restart(self) -> None:
+    def restart(self, metrics: Mapping[str, Metric] = METRICS) -> None:
         """Start anew from what the book knows."""
-        self.alerting = Alerting(self.book, METRICS, self.rules, ("am",), lambda at: at + 0.5)
+        self.alerting = Alerting(self.book, metrics, self.rules, ("am",), lambda at: at + 0.5)
 
     def breach(self, server: str, step: int, steps: int = 12) -> None:
         """Let ``server`` be past both thresholds from ``step`` steps after the first tick on."""
@@ -236,3 +236,13 @@ def test_what_cannot_be_written_is_not_done() -> None:
     rig.tick(db_1=0.7)
     assert len(rig.firing()) == 2
     assert len(rig.queue()) == 2
+
+
+def test_an_alert_on_a_threshold_that_is_configured_no_more_ends() -> None:
+    """It is not held as one without data is: nothing will ever be known of it again."""
+    rig = Rig()
+    rig.tick(3, db_1=0.9)
+    assert len(rig.firing()) == 2
+    rig.restart({"disk": replace(METRICS["disk"], thresholds=Thresholds(warning=80))})
+    rig.tick(8, db_1=0.9)
+    assert [each["severity"] for each in rig.firing()] == ["warning"]

@@ -5,6 +5,7 @@ import numpy as np
 
 from daemon.domain.errors import BadModel
 from daemon.domain.forecast import Forecast, ForecastSource
+from daemon.domain.grid import STEP_SECONDS
 from daemon.domain.ports import Forecaster
 from daemon.domain.series import Panel
 from daemon.learning.breach.base import base_breach_model
@@ -54,11 +55,13 @@ class Rig:
         self.telemetry, self.store, self.published = FakeTelemetry(), FakeStore(), []
         self.book = FakeAlertBook()
         self.source = FakeSource("s", panel, backfill_seconds=8 * DAY)
+        self.loaders = Loaders(load, lambda _: base_breach_model(), ByBase, base_breach_model)
+        self.serving = ServingModel(self.registry, self.loaders)
         self.cycle = Cycle(
             Ingest([self.source], self.store, ("cpu", "mem"), 20 * DAY, self.telemetry),
             self.store,
             RecentHistory(self.store, 28 * 288),
-            ServingModel(self.registry, Loaders(load, lambda _: base_breach_model(), ByBase, base_breach_model)),
+            self.serving,
             Climatology({}),
             Alerting(self.book, {}, AlertRules(), (), float),
             Delivery(self.book, (), 10, FakeClock(AT), self.telemetry, lambda: AT),
@@ -166,3 +169,26 @@ def test_old_samples_are_pruned(tmp_path: Path) -> None:
     span = rig.store.span()
     assert span is not None
     assert span[0] == AT - DAY
+
+
+def test_a_reload_reads_the_model_again_and_keeps_the_last_good_one(tmp_path: Path) -> None:
+    """What a changed configuration says of metrics reaches the model; if it cannot be read, the loaded one serves."""
+    read: list[str] = []
+
+    def load(name: str) -> Forecaster:
+        read.append(name)
+        if len(read) == 2:
+            raise BadModel(f"{name}: damaged")
+        return CpuModel()
+
+    rig = Rig(tmp_path, load)
+    name = rig.model()
+    rig.cycle.run(AT)
+    rig.serving.reload(rig.loaders)
+    snapshot = rig.cycle.run(AT + STEP_SECONDS)
+    assert (snapshot.model, snapshot.model_error) == (name, f"{name}: damaged")
+    rig.cycle.run(AT + 2 * STEP_SECONDS)
+    assert read == [name] * 2
+    rig.serving.reload(rig.loaders)
+    assert rig.cycle.run(AT + 3 * STEP_SECONDS).model_error == ""
+    assert read == [name] * 3

@@ -1,5 +1,8 @@
 from dataclasses import replace
 
+from structlog.contextvars import bound_contextvars, merge_contextvars
+from structlog.testing import capture_logs
+
 from daemon.domain.notification import Notification
 from daemon.pipeline.delivery import Delivery
 from tests.fakes.alert_book import FakeAlertBook
@@ -86,3 +89,13 @@ def test_without_targets_nothing_is_done() -> None:
     book, telemetry = FakeAlertBook(), FakeTelemetry()
     Delivery(book, (), 10, FakeClock(0), telemetry, lambda: WALL).run([NEWS])
     assert not telemetry.counts
+
+
+def test_what_is_logged_of_a_target_bears_the_tick() -> None:
+    """The threads that tell the targets log with the context of the tick that they belong to."""
+    rig = Rig()
+    rig.first.down = True
+    rig.queue(NEWS)
+    with capture_logs([merge_contextvars]) as lines, bound_contextvars(tick="2026-01-05T00:00:00Z"):
+        rig.delivery.run([])
+    assert [(line["event"], line["tick"]) for line in lines] == [("notifier_unavailable", "2026-01-05T00:00:00Z")]

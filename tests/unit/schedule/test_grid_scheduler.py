@@ -63,3 +63,15 @@ def test_runs_each_grid_time_once_and_skips_what_a_slow_run_missed() -> None:
     assert steps.count(1) >= len(steps) - 2
     assert max(steps) in (3, 4), ran
     assert len(ran) <= 10
+
+
+def test_a_shorter_delay_asks_at_once_for_the_grid_time_that_is_due_by_it() -> None:
+    """What the longer delay has not come to yet is not lost."""
+    ran: list[int] = []
+    scheduler = GridScheduler(AcceleratedClock(T0 + 200, speed=10), 250, ran.append)
+    scheduler.start()
+    time.sleep(0.2)
+    scheduler.follow(0)
+    time.sleep(0.2)
+    scheduler.stop()
+    assert ran == [T0 - 300, T0]
