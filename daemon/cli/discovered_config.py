@@ -1,5 +1,6 @@
 """The configuration file that `forewarn init` writes."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ _HEAD = """\
 timezone: UTC
 
 # The history and the models live here; relative to this file.
-data_dir: data
+data_dir: {data_dir}
 
 # queries: PromQL by metric; each gives one series per server, averaged over five minutes.
 # server_pattern: the part of the label "instance" that is the server.
@@ -40,13 +41,14 @@ _KEPT_PORT = """\
 """
 
 
-def config_text(discovery: Discovery, source: dict[str, Any], path: Path) -> str:
+def config_text(discovery: Discovery, source: dict[str, Any], path: Path, data_dir: str) -> str:
     """Return the file: the found metrics with the packaged units, ranges and thresholds, and ``source`` for them.
 
     Args:
         discovery: what was found.
         source: the entry of ``sources`` without its queries and pattern.
         path: where the file will be, for its comments.
+        data_dir: folder for the history and the models.
     """
     packaged = yaml.safe_load(default_text())
     source = source | {
@@ -60,7 +62,7 @@ def config_text(discovery: Discovery, source: dict[str, Any], path: Path) -> str
     if discovery.server_pattern == KEEP_PORT:
         note = _KEPT_PORT.format(instances=" and ".join(discovery.collision[:2]))
     return (
-        _HEAD.format(url=source["url"], path=path, pattern_note=note)
+        _HEAD.format(url=source["url"], path=path, pattern_note=note, data_dir=json.dumps(data_dir))
         + _block([source], flow=False)
         + _METRICS
         + _block(metrics)

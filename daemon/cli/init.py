@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def init(
     prometheus: Annotated[str, typer.Option(metavar="URL", help="Base URL, as in http://prometheus:9090.")],
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("config.yaml"),
+    data_dir: Annotated[str, typer.Option(help="Folder for the history and the models.")] = "data",
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
     bearer_token_file: Annotated[Path | None, typer.Option(help="File with a bearer token.")] = None,
     username: Annotated[str | None, typer.Option(help="User for basic authentication.")] = None,
@@ -36,7 +37,7 @@ def init(
         raise ConfigError([f"{out}: is there already; give another name with --out, or --force to replace it"])
     source = _source(prometheus, bearer_token_file, username, password_file, ca_file)
     discovery = discover(_draft(source), known_exporters(), packaged_metrics())
-    text = config_text(discovery, source, out)
+    text = config_text(discovery, source, out, data_dir)
     parse_config(text, str(out), out.absolute().parent)
     try:
         with atomic_path(out) as temporary:
