@@ -105,7 +105,7 @@ fi
 say "the unit in $unit"
 put "$source/systemd/forewarn.service" "$unit"
 if [ $gpu = yes ]; then put "$source/systemd/gpu.conf" /etc/systemd/system/forewarn.service.d/gpu.conf; fi
-put "$source/README.md" "$home/doc/README.md"
+for page in README.md docs/operations.md docs/runbook.md; do put "$source/$page" "$home/doc/$(basename "$page")"; done
 undo+=("systemctl daemon-reload")
 
 if [ -n "$previous" ]; then undo+=("ln -sfn '$previous' $home/venv"); else undo+=("rm -f $home/venv"); fi

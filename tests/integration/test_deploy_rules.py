@@ -1,6 +1,7 @@
 """The shipped Prometheus rules: by promtool, and in a real Prometheus that tells a real Alertmanager."""
 
 import json
+import re
 import subprocess
 import sys
 import urllib.request
@@ -18,6 +19,8 @@ from tests.servers.prometheus import RunningPrometheus
 DEPLOY = Path(__file__).parents[2] / "deploy"
 PROMETHEUS = DEPLOY / "prometheus"
 RULES = PROMETHEUS / "rules" / "forewarn.rules.yml"
+ALL_RULES = sorted((PROMETHEUS / "rules").glob("*.yml"))
+RUNBOOK = Path(__file__).parents[2] / "docs" / "runbook.md"
 UNIT_TESTS = sorted((PROMETHEUS / "tests").glob("*.yml"))
 
 EXPOSED = """\
@@ -51,20 +54,20 @@ def promtool(*arguments: str | Path) -> str:
 
 
 def shipped_rules() -> list[dict[str, Any]]:
-    """Return all rules of the shipped file."""
-    return [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+    """Return all rules of the shipped files."""
+    groups = [group for file in ALL_RULES for group in yaml.safe_load(file.read_text())["groups"]]
+    return [rule for group in groups for rule in group["rules"]]
 
 
 def test_promtool_accepts_the_rules() -> None:
     """``promtool check rules`` has no complaint, lint included, and finds every rule."""
-    assert f"SUCCESS: {len(shipped_rules())} rules found" in promtool(
-        "check", "rules", "--lint=all", "--lint-fatal", RULES
-    )
+    said = promtool("check", "rules", "--lint=all", "--lint-fatal", *ALL_RULES)
+    assert sum(map(int, re.findall(r"SUCCESS: (\d+) rules found", said))) == len(shipped_rules())
 
 
 def test_promtool_accepts_the_configuration() -> None:
     """``promtool check config`` accepts the sample configuration and finds the rules that it names."""
-    assert "SUCCESS: 1 rule files found" in promtool("check", "config", PROMETHEUS / "prometheus.yml")
+    assert "SUCCESS: 2 rule files found" in promtool("check", "config", PROMETHEUS / "prometheus.yml")
 
 
 @pytest.mark.parametrize("file", UNIT_TESTS, ids=lambda file: file.stem)
@@ -79,6 +82,13 @@ def test_every_alert_has_a_unit_test() -> None:
     documents = [yaml.safe_load(file.read_text()) for file in UNIT_TESTS]
     cases = [case for document in documents for test in document["tests"] for case in test.get("alert_rule_test", ())]
     assert alerts == {case["alertname"] for case in cases if case["exp_alerts"]}
+
+
+def test_every_alert_on_forewarn_itself_has_an_entry_in_the_runbook() -> None:
+    """Who is woken finds what to do under the name of the alert; and no entry is of an alert that is gone."""
+    own = {rule["alert"]: rule["annotations"]["runbook"] for rule in shipped_rules() if "runbook" in str(rule)}
+    assert own == {name: f"docs/runbook.md#{name.lower()}" for name in own}
+    assert list(own) == re.findall(r"^## (\w+)$", RUNBOOK.read_text(), re.MULTILINE)
 
 
 @pytest.fixture
