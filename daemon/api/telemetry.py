@@ -18,9 +18,11 @@ from daemon import __version__
 from daemon.api.alert_metrics import AlertMetrics
 from daemon.api.model_metrics import ModelMetrics
 from daemon.api.service_metrics import ServiceMetrics
+from daemon.api.training_metrics import TrainingMetrics
 from daemon.domain.forecast import ForecastSource
 from daemon.domain.ports import Clock
 from daemon.pipeline.cycle import Snapshot
+from daemon.pipeline.retraining import TrainingState
 
 _STAGE_BUCKETS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
 
@@ -92,6 +94,11 @@ class PrometheusTelemetry:
         for target in self._targets.difference(targets):
             self._alerts.forget(target)
         self._sources, self._targets = frozenset(sources), frozenset(targets)
+
+    def show_training(self, state: Callable[[], TrainingState]) -> None:
+        """Show, from now on, what ``state`` says of trainings."""
+        self._registry.register(TrainingMetrics(state))
+        self._model.show_training(state)
 
     def reloaded(self, succeeded: bool) -> None:
         """Note that the configuration file was read again."""

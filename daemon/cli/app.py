@@ -15,6 +15,7 @@ from daemon.domain.errors import ConfigError, ForewarnError, NotEnoughHistory
 
 _FAILED, _WRONG_USE, _REFUSED, _SIGNALLED = 1, 2, 3, 128
 _HELP = {"help_option_names": ["-h", "--help"]}
+_HIDDEN = ("retrain",)
 _COMMANDS = (
     "run",
     "demo",
@@ -38,7 +39,7 @@ class _LazyGroup(TyperGroup):
         return list(_COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in (*_COMMANDS, *_HIDDEN):
             return None
         module_name = {"import": "import_", "export": "export"}.get(cmd_name, cmd_name.replace("-", "_"))
         module: Any = import_module(f"daemon.cli.{module_name}")

@@ -134,6 +134,16 @@ class TrainingConfig(Section):
 
     level: LevelName = Field(LevelName.PRODUCTION, description="`demo`, `validation`, `production` or `large`.")
     seed: int = Field(0, ge=0, description="Seed of all randomness in training.")
+    schedule: str | None = Field(
+        "30 3 * * sun",
+        description="When the service trains anew, as a cron expression in `timezone`; `null` is never.",
+    )
+    max_runs_per_day: int = Field(4, ge=1, le=100, description="More trainings than these in a day are refused.")
+    threads: int = Field(1, ge=1, le=256, description="Threads of a training beside the service.")
+    deadline_minutes: float = Field(360, gt=0, le=10_080, description="A training that takes longer is ended.")
+    memory_limit_mb: int = Field(
+        3_000, ge=100, description="A training that needs more memory (MiB) is ended; stay below the unit's MemoryMax."
+    )
 
 
 class ExpositionConfig(Section):

@@ -1,12 +1,14 @@
 """The ports that adapters implement and use cases are written against."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 from daemon.domain.alerts import Identity
 from daemon.domain.forecast import Forecast
 from daemon.domain.ledger import Prediction
 from daemon.domain.notification import Alert, Notification, Queued
+from daemon.domain.retraining import Outcome, TrainingRun
 from daemon.domain.risk import Cut, Risk, Severity, Watch
 from daemon.domain.series import Panel, Samples
 
@@ -193,4 +195,36 @@ class Notifier(Protocol):
 
     def close(self) -> None:
         """Release what the notifier holds."""
+        ...
+
+
+class Trainer(Protocol):
+    """Somebody who trains, one run at a time, beside the service."""
+
+    def start(self, run: TrainingRun, folder: Path, threads: int, deadline_seconds: float, memory_mb: int) -> None:
+        """Begin ``run``; what it finds in ``folder`` from an earlier attempt it goes on with.
+
+        Args:
+            run: what to train.
+            folder: its own; it exists.
+            threads: at most so many.
+            deadline_seconds: wall time after which it is ended.
+            memory_mb: memory, in MiB, at which it is.
+        """
+        ...
+
+    def told(self) -> tuple[dict[str, Any], ...]:
+        """Return what the run has said so far: ``record`` of each epoch; last ``epoch`` and ``epoch_share``."""
+        ...
+
+    def outcome(self) -> Outcome | None:
+        """Return how the run ended, ``running`` if ``close`` cut it off; None while it is under way."""
+        ...
+
+    def cancel(self) -> None:
+        """Ask the run to end; ``outcome`` says so once it has."""
+        ...
+
+    def close(self) -> None:
+        """End the run under way, so that it can be resumed."""
         ...

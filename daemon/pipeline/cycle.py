@@ -76,12 +76,13 @@ class Cycle:
         now: Callable[[], float],
         publish: Sequence[Callable[[Snapshot], None]],
         progress: Callable[[], None] = lambda: None,
+        retrain: Callable[[int], None] = lambda at: None,
     ) -> None:
         self._ingest, self._store, self._window = ingest, store, window
         self._model, self._baseline, self._profiles = model, baseline, profiles
         self._alerting, self._delivery = alerting, delivery
         self._retention_seconds, self._telemetry = retention_seconds, telemetry
-        self._now, self._publish, self._progress = now, publish, progress
+        self._now, self._publish, self._progress, self._retrain = now, publish, progress, retrain
         self._pruned = 0
 
     def run(self, at: int) -> Snapshot:
@@ -112,6 +113,8 @@ class Cycle:
         with self._stage("notify"):
             self._delivery.run(self._alerting.firing(at))
         self._prune(at)
+        with self._stage("retrain"):
+            self._retrain(at)
         _log.info(
             "tick_done",
             at=as_text(at),

@@ -11,6 +11,7 @@ from daemon.api.board import Board
 from daemon.api.push import PushEndpoint
 from daemon.api.server import HttpServer
 from daemon.api.telemetry import PrometheusTelemetry
+from daemon.api.training_routes import add_training
 from daemon.config.schema import Config
 from daemon.config.sources import PrometheusConfig, PushConfig, ReplayConfig, SimulatorConfig
 from daemon.domain.clock import AcceleratedClock, SystemClock
@@ -27,13 +28,17 @@ from daemon.pipeline.fleet_alerts import FleetRule
 from daemon.pipeline.forecasting import Loaders, ServingModel
 from daemon.pipeline.ingest import Ingest
 from daemon.pipeline.profiles import ProfileRules
+from daemon.pipeline.retraining import Retraining, TrainingRules
 from daemon.pipeline.window import RecentHistory
 from daemon.registry.models import ModelRegistry
+from daemon.registry.training_journal import TrainingJournal
+from daemon.schedule.cron import next_times
 from daemon.schedule.grid_scheduler import GridScheduler
 from daemon.sdnotify.service_manager import ServiceManager
 from daemon.service.lifecycle import Service, Stopping, Work
 from daemon.service.logs import configure_logs
 from daemon.service.reload import ConfigReload
+from daemon.service.training_process import TrainingProcess
 from daemon.simulation.fleet import Fleet
 from daemon.simulation.spec import FleetSpec
 from daemon.sources.prometheus import PrometheusSource
@@ -57,6 +62,7 @@ class Foundation:
     model: ServingModel
     stopping: Stopping
     manager: ServiceManager
+    retraining: Retraining
 
 
 def build_service(config: Config, path: Path) -> Service:
@@ -69,7 +75,7 @@ def build_service(config: Config, path: Path) -> Service:
     Raises:
         ForewarnError: the store cannot be opened, the address not bound, or a file not read.
     """
-    foundation = _foundation(config)
+    foundation = _foundation(config, path)
     telemetry, board, manager = foundation.telemetry, foundation.board, foundation.manager
     service = Service(build_work(config, foundation), telemetry, board, foundation.stopping, manager)
 
@@ -81,14 +87,16 @@ def build_service(config: Config, path: Path) -> Service:
         manager.reloaded()
 
     reload = ConfigReload(path, config, follow, manager.reloading, reloaded)
+    telemetry.show_training(foundation.retraining.state)
     app = create_app(board, telemetry, lambda: service.push, reload.run, config.http.bearer_token_file)
+    add_training(app, foundation.retraining)
     server = HttpServer(app, config.http.host, config.http.port)
     scheduler = GridScheduler(foundation.clock, config.schedule.delay_seconds, service.tick)
-    service.runs(server, scheduler, foundation.store, reload)
+    service.runs(server, scheduler, foundation.store, reload, foundation.retraining)
     return service
 
 
-def _foundation(config: Config) -> Foundation:
+def _foundation(config: Config, path: Path) -> Foundation:
     store = SqlStore(config.store_url)
     clock = build_clock(config, store)
     board = Board(clock, config.domain_metrics(), config.exposition.series_budget)
@@ -101,6 +109,27 @@ def _foundation(config: Config) -> Foundation:
         serving_model(config),
         Stopping(),
         ServiceManager(),
+        Retraining(
+            TrainingProcess(path), TrainingJournal(config.data_dir / "training"), training_rules(config), clock.now
+        ),
+    )
+
+
+def training_rules(config: Config) -> TrainingRules:
+    """Return what the configuration says of retraining.
+
+    Raises:
+        ConfigError: the schedule is no cron expression.
+    """
+    training = config.training
+    return TrainingRules(
+        training.level,
+        training.seed,
+        None if training.schedule is None else next_times(training.schedule, config.zone),
+        training.max_runs_per_day,
+        training.threads,
+        training.deadline_minutes * 60,
+        training.memory_limit_mb,
     )
 
 
@@ -111,6 +140,7 @@ def build_work(config: Config, on: Foundation) -> Work:
         ForewarnError: a file that the configuration names cannot be read; nothing stays open.
     """
     metrics, retention_seconds = config.domain_metrics(), config.store.retention_days * 86_400
+    training = training_rules(config)
     with ExitStack() as clients:
         sources = [build_source(source) for source in config.sources]
         notifiers = [AlertmanagerNotifier(each) for each in config.alerting.alertmanagers]
@@ -135,11 +165,13 @@ def build_work(config: Config, on: Foundation) -> Work:
             on.clock.now,
             (on.board.publish, on.telemetry.publish),
             progress,
+            on.retraining.run,
         )
 
         def adopt() -> None:
             on.board.configure(metrics, config.exposition.series_budget)
             on.model.reload(_loaders(config))
+            on.retraining.follow(training)
             on.telemetry.configure([source.name for source in sources], targets)
             configure_logs(config.logging.level, config.logging.format)
 

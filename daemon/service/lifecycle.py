@@ -18,6 +18,7 @@ from daemon.domain.errors import ForewarnError
 from daemon.domain.grid import STEP_SECONDS, as_text
 from daemon.domain.ports import Store
 from daemon.pipeline.cycle import Cycle, Snapshot
+from daemon.pipeline.retraining import Retraining
 from daemon.schedule.grid_scheduler import GridScheduler
 from daemon.sdnotify.service_manager import ServiceManager
 from daemon.service.memory import return_freed_memory
@@ -80,12 +81,20 @@ class Service:
         self._last = 0
         work.adopt()
 
-    def runs(self, server: HttpServer, scheduler: GridScheduler, store: Store, reload: ConfigReload) -> None:
+    def runs(
+        self,
+        server: HttpServer,
+        scheduler: GridScheduler,
+        store: Store,
+        reload: ConfigReload,
+        retraining: Retraining,
+    ) -> None:
         """Take over what is to be started and stopped; what is named last is stopped first."""
         self._stack.callback(store.close)
         self._stack.callback(self._await_tick)
         self._stack.callback(server.stop)
         self._stack.callback(self._close_work)
+        self._stack.callback(retraining.close)
         self._stack.callback(scheduler.stop)
         self._server, self._scheduler, self._reload = server, scheduler, reload
         self.port = server.port

@@ -42,16 +42,22 @@ class Installed:
         self.box = box
         self.url = f"http://127.0.0.1:{free_port()}"
 
-    def configure(self, **changes: Any) -> None:
-        """Write a configuration of two simulated servers on a clock that passes a grid time in a second."""
+    def configure(self, hours: int = 30, **changes: Any) -> None:
+        """Write a configuration of two simulated servers on a clock that passes a grid time in a second.
+
+        Args:
+            hours: of history.
+            changes: other keys.
+        """
         document = yaml.safe_load(default_text())
         counts = dict.fromkeys(document["sources"][0]["servers"], 0) | {"web_api": 1, "database": 1}
         document |= {
             "data_dir": "/var/lib/forewarn",
-            "sources": [{"name": "fleet", "type": "simulator", "servers": counts, "backfill_hours": 30}],
+            "sources": [{"name": "fleet", "type": "simulator", "servers": counts, "backfill_hours": hours}],
             "clock": {"start": "2026-01-10T00:00:00Z", "speed": SPEED},
             "schedule": {"delay_seconds": 0},
             "http": {"listen": self.url.removeprefix("http://")},
+            "training": {"level": "demo", "schedule": None},
         }
         self.box.write(CONFIG, yaml.safe_dump(document | changes))
 
@@ -92,6 +98,10 @@ class Installed:
         found = re.search(rf"^{re.escape(name)} (\S+)$", self.get("/metrics").text, re.MULTILINE)
         assert found, name
         return float(found[1])
+
+    def training(self) -> Any:
+        """Return what the service says of trainings."""
+        return self.get("/api/v1/training").json()
 
     @property
     def pid(self) -> int:
@@ -230,6 +240,37 @@ def test_a_stop_is_quick_and_clean(service: Installed) -> None:
     service.box.run("systemctl", "stop", "forewarn")
     assert time.monotonic() - began < 5
     assert (service.box.shown("Result"), service.box.shown("ExecMainStatus")) == ("success", "0")
+
+
+def test_a_stop_is_quick_while_a_model_is_trained(service: Installed) -> None:
+    """The training ends with the service, and goes on with it at the next start."""
+    box = service.box
+    service.configure(hours=200)
+    service.start()
+    httpx.post(service.url + "/api/v1/training")
+    wait_until(lambda: service.training()["epoch_share"] is not None, 60, "training")
+    began = time.monotonic()
+    box.run("systemctl", "stop", "forewarn")
+    assert time.monotonic() - began < 5
+    assert (box.shown("Result"), box.shown("ExecMainStatus")) == ("success", "0")
+    service.start()
+    wait_until(lambda: (service.training()["current"] or {}).get("attempt") == 2, 20, "resumed")
+
+
+def test_the_memory_limit_ends_the_training_and_not_the_service(service: Installed) -> None:
+    """The kernel takes the one that gave way; the service notes it, and nobody is restarted."""
+    box = service.box
+    service.configure(hours=200)
+    service.drop_in("[Service]\nMemoryMax=520M\n")
+    service.start()
+    pid = service.pid
+    httpx.post(service.url + "/api/v1/training")
+    wait_until(lambda: bool(service.training()["runs"]), 60, "the end of the training")
+    (run,) = service.training()["runs"]
+    assert run["state"] == "out_of_memory", run
+    assert "the kernel killed it" in run["detail"]
+    assert (service.pid, box.shown("ActiveState"), box.shown("NRestarts")) == (pid, "active", "0")
+    assert service.get("/readyz").status_code == 200
 
 
 def test_a_boot_while_prometheus_is_down(service: Installed, tmp_path: Path) -> None:

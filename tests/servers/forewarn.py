@@ -117,6 +117,10 @@ class RunningForewarn:
         kind = {"Content-Type": "application/json"}
         return self._ask(urllib.request.Request(self.url + path, body, {**kind, **(headers or {})}))
 
+    def delete(self, path: str) -> Answer:
+        """Ask for ``path`` to be deleted."""
+        return self._ask(urllib.request.Request(self.url + path, method="DELETE"))
+
     def events(self, name: str | None = None) -> list[dict[str, Any]]:
         """Return the lines of the log, those of the event ``name`` or all."""
         lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]

@@ -1,0 +1,113 @@
+"""The service trains beside its ticks: by hand, in bounds, cut off and resumed, and serves what is better."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from daemon.config.loading import default_text
+from tests.servers.forewarn import RunningForewarn, change_config
+from tests.servers.processes import free_port, wait_until
+
+NOBODY = {"conductor_mgmt": 0, "data_ingest": 0, "risk_analytics": 0, "generic": 0}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """Three simulated servers with eight days of history, on a clock that passes a grid time in a second."""
+    path = tmp_path / "config.yaml"
+    document = yaml.safe_load(default_text())
+    servers = {"ml_compute": 1, "database": 1, "web_api": 1} | NOBODY
+    document |= {
+        "data_dir": "data",
+        "sources": [{"name": "fleet", "type": "simulator", "servers": servers, "backfill_hours": 200}],
+        "schedule": {"delay_seconds": 0},
+        "clock": {"start": "2026-01-10T00:00:00Z", "speed": 300},
+        "http": {"listen": f"127.0.0.1:{free_port()}"},
+        "logging": {"format": "json"},
+        "training": {"level": "demo", "schedule": None},
+    }
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+def training(service: RunningForewarn) -> Any:
+    return service.get("/api/v1/training").json()
+
+
+def child_of(service: RunningForewarn) -> int:
+    children = Path(f"/proc/{service.pid}/task").glob("*/children")
+    return int(next(text for text in (each.read_text() for each in children) if text).split()[0])
+
+
+def test_a_training_beside_the_ticks_ends_in_a_model(config: Path) -> None:
+    """It runs at the lowest priority, its epochs are seen, no tick fails for it, and what the gate lets pass serves."""
+    with RunningForewarn(config) as service:
+        answer = service.post("/api/v1/training", {"level": "demo"})
+        assert answer.status == 202
+        assert service.post("/api/v1/training", {}).status == 409
+        wait_until(lambda: "forewarn_training_in_progress 1.0" in service.get("/metrics").text, 10, "in progress")
+        pid = child_of(service)
+        wait_until(lambda: os.getpriority(os.PRIO_PROCESS, pid) == 19, 20, "priority")
+        assert Path(f"/proc/{pid}/oom_score_adj").read_text() == "1000\n"
+        wait_until(lambda: training(service)["epoch_share"] is not None, 60, "progress")
+        wait_until(lambda: training(service)["current"] is None, 120, "the end of the training")
+        (run,) = training(service)["runs"]
+        assert run["state"] in ("succeeded", "rejected"), run
+        assert run["model"]
+        assert run["detail"]
+        metrics = service.get("/metrics").text
+        assert f'forewarn_training_runs_total{{level="demo",result="{run["state"]}"}} 1.0' in metrics
+        if run["state"] == "succeeded":
+            wait_until(lambda: service.get("/api/v1/status").json()["model"] == run["model"], 20, "the model serves")
+        assert not service.events("tick_failed")
+        assert list((config.parent / "data" / "training").iterdir()) == [config.parent / "data/training/runs.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("bound", "state", "said"),
+    [
+        ({"memory_limit_mb": 100}, "out_of_memory", "training.memory_limit_mb: 100"),
+        ({"deadline_minutes": 0.03}, "timed_out", "training.deadline_minutes: 0.03"),
+    ],
+)
+def test_a_training_out_of_bounds_is_ended_and_the_service_goes_on(
+    config: Path, bound: dict[str, float], state: str, said: str
+) -> None:
+    """It is told in words, and what serves is as it was."""
+    change_config(config, {"training": bound})
+    with RunningForewarn(config) as service:
+        service.post("/api/v1/training", None)
+        wait_until(lambda: bool(training(service)["runs"]), 30, "the end of the training")
+        (run,) = training(service)["runs"]
+        assert (run["state"], run["model"]) == (state, "")
+        assert said in run["detail"]
+        assert service.ready
+
+
+def test_a_training_is_cancelled_or_resumed_after_a_kill(config: Path) -> None:
+    """Kill -9 of the service ends the training as well; the next start goes on with it; a cancelled one stays ended."""
+    service = RunningForewarn(config)
+    service.start()
+    started = service.post("/api/v1/training", None).json()
+    wait_until(lambda: training(service)["epoch_share"] is not None, 60, "progress")
+    child = child_of(service)
+    service.kill()
+    wait_until(lambda: not Path(f"/proc/{child}").exists(), 10, "the end of the training")
+    with service:
+        wait_until(lambda: training(service)["current"] is not None, 20, "resumed")
+        current = training(service)["current"]
+        assert (current["id"], current["attempt"]) == (started["id"], 2)
+        wait_until(lambda: training(service)["epoch_share"] is not None, 60, "progress")
+        began = time.monotonic()
+        assert service.delete("/api/v1/training").status == 202
+        wait_until(lambda: training(service)["current"] is None, 10, "cancelled")
+        assert time.monotonic() - began < 5
+        assert service.delete("/api/v1/training").status == 409
+        assert [run["state"] for run in training(service)["runs"]] == ["cancelled"]
+        service.post("/api/v1/training", None)
+        wait_until(lambda: training(service)["epoch_share"] is not None, 60, "progress")
+        assert service.stop().seconds < 5
