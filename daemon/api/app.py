@@ -1,11 +1,11 @@
 """The HTTP surface."""
 
-import hmac
 import json
 from collections.abc import Awaitable, Callable
-from pathlib import Path
+from ipaddress import ip_address
 from typing import Annotated, Any
 
+import structlog
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
@@ -21,6 +21,7 @@ from daemon.api.alert_documents import (
     prediction_document,
     risk_document,
 )
+from daemon.api.authentication import Authentication, CredentialsUnreadable
 from daemon.api.board import Board
 from daemon.api.documents import (
     ForecastDocument,
@@ -34,13 +35,22 @@ from daemon.api.documents import (
 )
 from daemon.api.push import PushEndpoint
 from daemon.api.telemetry import PrometheusTelemetry
+from daemon.api.web_access import WebAccess
 from daemon.domain.errors import ForewarnError
 from daemon.domain.grid import as_text
 from daemon.pipeline.cycle import Snapshot
 
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 _OPEN_PATHS = ("/healthz", "/readyz")
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
 _LIKELIEST = 20
+_log = structlog.get_logger()
 _Limit = Annotated[int, Query(ge=1, le=1000, description="Most items in the answer.")]
 _Offset = Annotated[int, Query(ge=0, description="Items to skip.")]
 
@@ -50,7 +60,8 @@ def create_app(
     telemetry: PrometheusTelemetry,
     push: Callable[[], PushEndpoint | None],
     reload: Callable[[], None],
-    token_file: Path | None = None,
+    authentication: Authentication,
+    access: WebAccess,
 ) -> FastAPI:
     """Return the application.
 
@@ -59,7 +70,8 @@ def create_app(
         telemetry: the service's own metrics.
         push: gives what takes pushed metrics; None where no source of type push is configured.
         reload: follows the configuration file as it is now; raises ForewarnError where it cannot be used.
-        token_file: file with the bearer token that every path but the health checks asks for; read at each request.
+        authentication: of every path but the health checks.
+        access: headers of every answer.
     """
     app = FastAPI(title="forewarn", version=__version__, redoc_url=None)
     _add_errors(app)
@@ -69,8 +81,7 @@ def create_app(
     _add_alerts(app, board)
     _add_push(app, push)
     _add_reload(app, reload)
-    if token_file is not None:
-        _add_authentication(app, token_file)
+    _add_access(app, authentication, access)
     return app
 
 
@@ -93,17 +104,54 @@ def _error(status: int, error: str, detail: str) -> JSONResponse:
     return JSONResponse({"error": error, "detail": detail}, status)
 
 
-def _add_authentication(app: FastAPI, token_file: Path) -> None:
+def _add_access(app: FastAPI, authentication: Authentication, access: WebAccess) -> None:
     @app.middleware("http")
     async def authenticate(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
-        if request.url.path not in _OPEN_PATHS:
-            scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-            expected = (await run_in_threadpool(token_file.read_text, "utf-8")).strip()
-            if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode(), expected.encode()):
-                response = _error(401, "authentication needed", "send Authorization: Bearer with the configured token")
-                response.headers["WWW-Authenticate"] = "Bearer"
+        if request.url.path not in _OPEN_PATHS and authentication.challenges:
+            try:
+                allowed = await run_in_threadpool(authentication.allows, request.headers.get("Authorization", ""))
+            except CredentialsUnreadable as error:
+                return _error(503, "the request cannot be served now", str(error))
+            if not allowed:
+                challenges = authentication.challenges
+                response = _error(401, "authentication needed", f"send Authorization: {' or '.join(challenges)}")
+                for scheme in challenges:
+                    response.headers.append("WWW-Authenticate", scheme)
                 return response
         return await proceed(request)
+
+    @app.middleware("http")
+    async def harden(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
+        if _from_elsewhere(request, bool(authentication.challenges)):
+            return _error(403, "refused", "a page of another site may not change anything here")
+        try:
+            response = await proceed(request)
+        except Exception as error:  # noqa: BLE001 - the boundary of one request
+            _log.error("request_failed", method=request.method, path=request.url.path, error=str(error), exc_info=True)
+            response = _error(500, "internal error", "the log has the event request_failed")
+        for name, value in {**_HEADERS, **access.now().http_server_config.headers}.items():
+            response.headers.setdefault(name, value)
+        return response
+
+
+def _from_elsewhere(request: Request, authenticated: bool) -> bool:
+    """Say whether a browser sends this for a page of another site, which must not change anything.
+
+    Such a site may have its name point to this machine (DNS rebinding): where nobody is asked who they are, a browser
+    has to know this service by its address.
+    """
+    origin, host = request.headers.get("Origin"), request.headers.get("Host", "")
+    if request.method in _SAFE_METHODS or origin is None:
+        return False
+    return origin.partition("://")[2] != host or not (authenticated or _is_address(host))
+
+
+def _is_address(host: str) -> bool:
+    name = host.rpartition(":")[0] if ":" in host.rpartition("]")[2] else host
+    try:
+        return name == "localhost" or bool(ip_address(name.strip("[]")))
+    except ValueError:
+        return False
 
 
 def _add_health(app: FastAPI, board: Board) -> None:

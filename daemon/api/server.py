@@ -1,6 +1,7 @@
 """The listener."""
 
 import socket
+import ssl
 import threading
 
 import uvicorn
@@ -10,6 +11,8 @@ from daemon.domain.errors import ForewarnError
 
 _BACKLOG = 128
 _GRACE_SECONDS = 1
+_MOST_CONNECTIONS = 512
+_MOST_HEADER_BYTES = 32_768
 
 
 class AddressUnavailable(ForewarnError):
@@ -19,8 +22,14 @@ class AddressUnavailable(ForewarnError):
 class HttpServer:
     """Serves an application from a thread of its own."""
 
-    def __init__(self, app: FastAPI, host: str, port: int) -> None:
+    def __init__(self, app: FastAPI, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         """Bind ``host`` and ``port`` at once, so that a taken port is an error before anything else starts.
+
+        Args:
+            app: what to serve.
+            host: name or address.
+            port: 0 is any.
+            tls: None is plain HTTP.
 
         Raises:
             AddressUnavailable: it cannot be bound.
@@ -34,8 +43,17 @@ class HttpServer:
                 "stop what listens there or choose another port"
             ) from error
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_GRACE_SECONDS
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+            limit_concurrency=_MOST_CONNECTIONS,
+            h11_max_incomplete_event_size=_MOST_HEADER_BYTES,
         )
+        # uvicorn makes a context from file names only
+        config.load()
+        config.ssl = tls
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [self._socket]}, name="http", daemon=True

@@ -1,38 +1,12 @@
-"""From a YAML file to a checked configuration, with every problem at once."""
+"""The configuration file: from YAML to what the program works with."""
 
-import difflib
-import os
-import re
-from collections.abc import Hashable, Iterator
 from importlib.resources import files
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
 
-import yaml
-from pydantic import BaseModel, ValidationError
-
+from daemon.config.document import read_text, validated, with_absolute_paths
 from daemon.config.schema import Config
+from daemon.config.web import load_web_config
 from daemon.domain.errors import ConfigError
-
-_VARIABLE = re.compile(r"\$\{([^}]*)\}")
-_SECRET = re.compile("password|token|header", re.IGNORECASE)
-_SHOWN = 80
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """A safe loader that refuses a key given twice, which YAML forbids and PyYAML lets pass."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands there twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
 
 
 def default_text() -> str:
@@ -46,14 +20,15 @@ def load_config(path: Path) -> Config:
     Raises:
         ConfigError: the file cannot be read or used; names every problem with key path, value and fix.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(
-            [f"{path}: cannot be read: {reason}; name a file with --config, or make one with forewarn init"]
-        ) from error
-    return parse_config(text, str(path), path.absolute().parent)
+    text = read_text(path, "name a file with --config, or make one with forewarn init")
+    config = parse_config(text, str(path), path.absolute().parent)
+    if config.http.web_config_file is not None:
+        web = load_web_config(config.http.web_config_file)
+        if not (config.http.is_protected or web.authenticates):
+            where = f"{path}: http.listen: {config.http.listen} is not loopback"
+            fix = "add basic_auth_users, or client_auth_type: RequireAndVerifyClientCert"
+            raise ConfigError([f"{where}, and {config.http.web_config_file} asks nobody who they are; {fix}"])
+    return config
 
 
 def parse_config(text: str, name: str, folder: Path) -> Config:
@@ -67,118 +42,4 @@ def parse_config(text: str, name: str, folder: Path) -> Config:
     Raises:
         ConfigError: as ``load_config``.
     """
-    try:
-        raw = yaml.load(text, _UniqueKeyLoader)  # noqa: S506 - a subclass of SafeLoader
-    except yaml.YAMLError as error:
-        raise ConfigError([f"{name}: not YAML: {' '.join(str(error).split())}"]) from error
-    if not isinstance(raw, dict):
-        raise ConfigError([f"{name}: expected keys such as sources: and metrics:, found {_shown(raw)}"])
-    problems: list[str] = []
-    raw = _with_environment(raw, "", problems)
-    config: Config | None = None
-    try:
-        config = Config.model_validate(raw)
-    except ValidationError as error:
-        problems += [_problem(dict(item)) for item in error.errors(include_url=False)]
-    if problems or config is None:
-        raise ConfigError([f"{name}: {problem}" for problem in problems])
-    return _with_absolute_paths(config, folder)
-
-
-def _with_environment(value: Any, where: str, problems: list[str]) -> Any:
-    if isinstance(value, dict):
-        return {key: _with_environment(item, _joined(where, key), problems) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_with_environment(item, _joined(where, index), problems) for index, item in enumerate(value)]
-    if not isinstance(value, str):
-        return value
-
-    def replace(match: re.Match[str]) -> str:
-        variable = match.group(1)
-        if variable not in os.environ:
-            problems.append(f"{where}: ${{{variable}}} is not set; export {variable} or put the value there")
-        return os.environ.get(variable, "")
-
-    return _VARIABLE.sub(replace, value)
-
-
-def _problem(error: dict[str, Any]) -> str:
-    location: tuple[str | int, ...] = error["loc"]
-    where = _joined("", *_without_tags(location))
-    if error["type"] == "extra_forbidden":
-        known = _keys_at(location[:-1])
-        close = difflib.get_close_matches(str(location[-1]), known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(sorted(known))}"
-        return f"{where}: unknown key; {hint}"
-    if error["type"] == "missing":
-        return f"{where}: missing; add it"
-    message = error["msg"].removeprefix("Value error, ")
-    given = error["input"]
-    if error["type"] == "union_tag_invalid":
-        where, given = f"{where}.type", error["ctx"]["tag"]
-        message = f"should be one of {error['ctx']['expected_tags']}"
-    if isinstance(given, dict | list | BaseModel):
-        return f"{where}: {message}" if where else message
-    if _SECRET.search(str(location[-1])):
-        return f"{where}: {message[0].lower()}{message[1:]} (the value is not shown)"
-    choices = error.get("ctx", {}).get("expected_tags") or error.get("ctx", {}).get("expected")
-    close = difflib.get_close_matches(str(given), re.findall(r"'([^']+)'", str(choices)), n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    return f"{where}: {_shown(given)}: {message[0].lower()}{message[1:]}{hint}"
-
-
-def _without_tags(location: tuple[str | int, ...]) -> Iterator[str | int]:
-    # pydantic puts the discriminator's value behind the index of a list of tagged unions
-    for position, part in enumerate(location):
-        if not (position == 2 and location[0] == "sources"):
-            yield part
-
-
-def _keys_at(location: tuple[str | int, ...]) -> list[str]:
-    types: list[Any] = [Config]
-    for part in location:
-        types = [inner for kind in types for inner in _inside(kind, part)]
-    return [name for kind in types for name in getattr(kind, "model_fields", {})]
-
-
-def _inside(kind: Any, part: str | int) -> Iterator[Any]:
-    if get_origin(kind) is Annotated:
-        yield from _inside(get_args(kind)[0], part)
-    elif get_origin(kind) in (Union, UnionType):
-        for option in get_args(kind):
-            fields = getattr(option, "model_fields", {})
-            if "type" in fields and get_args(fields["type"].annotation) == (part,):
-                yield option
-            elif "type" not in fields:
-                yield from _inside(option, part)
-    elif isinstance(kind, type) and issubclass(kind, BaseModel):
-        if part in kind.model_fields:
-            yield kind.model_fields[str(part)].annotation
-    elif get_args(kind):
-        yield get_args(kind)[-1]
-
-
-def _joined(where: str, *parts: str | int) -> str:
-    for part in parts:
-        where += f"[{part}]" if isinstance(part, int) else f".{part}" if where else str(part)
-    return where
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
-
-
-def _with_absolute_paths(config: Config, folder: Path) -> Config:
-    def resolved(value: Any) -> Any:
-        if isinstance(value, Path):
-            return folder / value.expanduser()
-        if isinstance(value, BaseModel):
-            changes = {name: resolved(item) for name, item in value}
-            return value.model_copy(update=changes)
-        if isinstance(value, list):
-            return [resolved(item) for item in value]
-        return value
-
-    absolute: Config = resolved(config)
-    return absolute
+    return with_absolute_paths(validated(Config, text, name, "keys such as sources: and metrics:"), folder)

@@ -165,7 +165,12 @@ class HttpConfig(Section):
     bearer_token_file: Path | None = Field(
         None, description="File with the token that every request but /healthz and /readyz must bear."
     )
-    allow_unauthenticated: bool = Field(False, description="Serve without a token on an address that is not loopback.")
+    web_config_file: Path | None = Field(
+        None,
+        description="File with TLS, client certificates and users with hashed passwords, in the form of Prometheus' "
+        "[web configuration](https://prometheus.io/docs/prometheus/latest/configuration/https/).",
+    )
+    allow_unauthenticated: bool = Field(False, description="Serve everybody on an address that is not loopback.")
 
     @property
     def host(self) -> str:
@@ -185,17 +190,21 @@ class HttpConfig(Section):
             raise ValueError("write it as address:port, as in 127.0.0.1:9855")
         return value
 
-    @model_validator(mode="after")
-    def _safe(self) -> Self:
-        host = self.host
+    @property
+    def is_protected(self) -> bool:
+        """Whether, whatever stands in the web configuration, not everybody can use the listener, or may."""
         try:
-            loopback = host == "localhost" or ip_address(host).is_loopback
+            loopback = self.host == "localhost" or ip_address(self.host).is_loopback
         except ValueError:
             loopback = False
-        if not (loopback or self.bearer_token_file or self.allow_unauthenticated):
+        return bool(loopback or self.bearer_token_file or self.allow_unauthenticated)
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        if not (self.is_protected or self.web_config_file):
             raise ValueError(
-                f"listen {self.listen} is not loopback: set bearer_token_file, or allow_unauthenticated: true "
-                "if something in front of it authenticates"
+                f"listen {self.listen} is not loopback: set bearer_token_file or web_config_file, or "
+                "allow_unauthenticated: true if something in front of it authenticates"
             )
         return self
 

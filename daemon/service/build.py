@@ -7,11 +7,13 @@ from functools import partial
 from pathlib import Path
 
 from daemon.api.app import create_app
+from daemon.api.authentication import Authentication
 from daemon.api.board import Board
 from daemon.api.push import PushEndpoint
 from daemon.api.server import HttpServer
 from daemon.api.telemetry import PrometheusTelemetry
 from daemon.api.training_routes import add_training
+from daemon.api.web_access import WebAccess
 from daemon.config.schema import Config
 from daemon.config.sources import PrometheusConfig, PushConfig, ReplayConfig, SimulatorConfig
 from daemon.domain.clock import AcceleratedClock, SystemClock
@@ -88,9 +90,11 @@ def build_service(config: Config, path: Path) -> Service:
 
     reload = ConfigReload(path, config, follow, manager.reloading, reloaded)
     telemetry.show_training(foundation.retraining.state)
-    app = create_app(board, telemetry, lambda: service.push, reload.run, config.http.bearer_token_file)
+    access = WebAccess(config.http.web_config_file)
+    authentication = Authentication(config.http.bearer_token_file, lambda: access.now().basic_auth_users)
+    app = create_app(board, telemetry, lambda: service.push, reload.run, authentication, access)
     add_training(app, foundation.retraining)
-    server = HttpServer(app, config.http.host, config.http.port)
+    server = HttpServer(app, config.http.host, config.http.port, access.context)
     scheduler = GridScheduler(foundation.clock, config.schedule.delay_seconds, service.tick)
     service.runs(server, scheduler, foundation.store, reload, foundation.retraining)
     return service

@@ -10,7 +10,15 @@ from daemon.config.loading import load_config
 from daemon.config.schema import Config
 from daemon.domain.errors import ConfigError, ForewarnError
 
-_FIXED = ("data_dir", "store.url", "clock", "http.listen", "http.bearer_token_file", "http.allow_unauthenticated")
+_FIXED = (
+    "data_dir",
+    "store.url",
+    "clock",
+    "http.listen",
+    "http.bearer_token_file",
+    "http.web_config_file",
+    "http.allow_unauthenticated",
+)
 
 _log = structlog.get_logger()
 

@@ -10,9 +10,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from daemon.api.app import create_app
+from daemon.api.authentication import Authentication
 from daemon.api.board import Board
 from daemon.api.push import PushEndpoint
 from daemon.api.telemetry import PrometheusTelemetry
+from daemon.api.web_access import WebAccess
 from daemon.domain.errors import ConfigError, StoreUnavailable
 from daemon.domain.forecast import Forecast, ForecastSource
 from daemon.domain.levels import LevelName
@@ -38,7 +40,11 @@ class Rig:
         self.board = Board(self.clock, {}, 1000)
         ingest = Ingest([], self.store, ("cpu", "mem"), 86_400, self.telemetry)
         endpoint = PushEndpoint("push", ingest, ("cpu", "mem"), 86_400, self.clock, self.telemetry, 2048)
-        app = create_app(self.board, self.telemetry, lambda: endpoint if push else None, self.reload, token_file)
+        access = WebAccess(None)
+        authentication = Authentication(token_file, dict)
+        app = create_app(
+            self.board, self.telemetry, lambda: endpoint if push else None, self.reload, authentication, access
+        )
         self.client = TestClient(app, raise_server_exceptions=False)
 
     def reload(self) -> None:

@@ -1,0 +1,118 @@
+"""Who may use the listener, and by which TLS: a file in the form of Prometheus' web configuration.
+
+The form: https://prometheus.io/docs/prometheus/latest/configuration/https/
+"""
+
+import re
+import ssl
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from daemon.config.document import read_text, validated, with_absolute_paths
+from daemon.domain.errors import ConfigError
+
+_BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
+_VERSIONS = {
+    "TLS10": ssl.TLSVersion.TLSv1,
+    "TLS11": ssl.TLSVersion.TLSv1_1,
+    "TLS12": ssl.TLSVersion.TLSv1_2,
+    "TLS13": ssl.TLSVersion.TLSv1_3,
+}
+_CLIENT_CERTIFICATES = {
+    "NoClientCert": ssl.CERT_NONE,
+    "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
+    "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
+}
+_Version = Literal["TLS10", "TLS11", "TLS12", "TLS13"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TlsServerConfig(_Section):
+    """The listener's certificate, and whose certificates it asks for."""
+
+    cert_file: Path
+    key_file: Path
+    client_auth_type: Literal["NoClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert"] = "NoClientCert"
+    client_ca_file: Path | None = None
+    min_version: _Version = "TLS12"
+    max_version: _Version = "TLS13"
+
+    @model_validator(mode="after")
+    def _client_certificates(self) -> Self:
+        if (self.client_auth_type == "NoClientCert") != (self.client_ca_file is None):
+            raise ValueError("client_auth_type and client_ca_file belong together; give both or neither")
+        return self
+
+
+class HttpServerConfig(_Section):
+    """What each answer carries beside what it always does."""
+
+    headers: dict[str, str] = Field(default_factory=dict)
+
+
+class WebConfig(_Section):
+    """The whole file."""
+
+    tls_server_config: TlsServerConfig | None = None
+    http_server_config: HttpServerConfig = HttpServerConfig()
+    basic_auth_users: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("basic_auth_users")
+    @classmethod
+    def _hashed(cls, users: dict[str, str]) -> dict[str, str]:
+        for user, hashed in users.items():
+            if not _BCRYPT.fullmatch(hashed):
+                raise ValueError(f"{user}: not a bcrypt hash; make one with htpasswd -nBC 10 {user}")
+        return users
+
+    @property
+    def authenticates(self) -> bool:
+        """Whether not everybody who reaches the listener may use it."""
+        tls = self.tls_server_config
+        return bool(self.basic_auth_users) or (tls is not None and tls.client_auth_type == "RequireAndVerifyClientCert")
+
+
+def load_web_config(path: Path) -> WebConfig:
+    """Return the web configuration in ``path``, relative paths in it resolved against its folder.
+
+    Raises:
+        ConfigError: it cannot be read or used, or a certificate that it names cannot.
+    """
+    text = read_text(path, "name a file in the form of Prometheus' web configuration")
+    given = validated(WebConfig, text, str(path), "keys such as tls_server_config: and basic_auth_users:")
+    config = with_absolute_paths(given, path.absolute().parent)
+    if config.tls_server_config is not None:
+        server_context(config.tls_server_config, str(path))
+    return config
+
+
+def server_context(tls: TlsServerConfig, name: str) -> ssl.SSLContext:
+    """Return the TLS settings of a listener.
+
+    Args:
+        tls: what is configured.
+        name: of the file that it stands in, for errors.
+
+    Raises:
+        ConfigError: a certificate file cannot be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version, context.maximum_version = _VERSIONS[tls.min_version], _VERSIONS[tls.max_version]
+    files = f"{name}: tls_server_config"
+    try:
+        context.load_cert_chain(tls.cert_file, tls.key_file)
+    except (OSError, ssl.SSLError) as error:
+        pair = f"{tls.cert_file} with {tls.key_file}"
+        raise ConfigError([f"{files}.cert_file: {pair}: {error}; name a PEM certificate and its key"]) from error
+    try:
+        if tls.client_ca_file is not None:
+            context.load_verify_locations(tls.client_ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError([f"{files}.client_ca_file: {tls.client_ca_file}: {error}; name a PEM file"]) from error
+    context.verify_mode = _CLIENT_CERTIFICATES[tls.client_auth_type]
+    return context
