@@ -42,6 +42,8 @@ from daemon.pipeline.cycle import Snapshot
 
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 _OPEN_PATHS = ("/healthz", "/readyz")
+_PUSH_PATH = "/api/v1/metrics"
+_MOST_BODY_BYTES = 65_536
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -124,6 +126,8 @@ def _add_access(app: FastAPI, authentication: Authentication, access: WebAccess)
     async def harden(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
         if _from_elsewhere(request, bool(authentication.challenges)):
             return _error(403, "refused", "a page of another site may not change anything here")
+        if _too_large(request):
+            return _error(413, "refused", f"the body has more than {_MOST_BODY_BYTES} bytes, or does not say how many")
         try:
             response = await proceed(request)
         except Exception as error:  # noqa: BLE001 - the boundary of one request
@@ -144,6 +148,14 @@ def _from_elsewhere(request: Request, authenticated: bool) -> bool:
     if request.method in _SAFE_METHODS or origin is None:
         return False
     return origin.partition("://")[2] != host or not (authenticated or _is_address(host))
+
+
+def _too_large(request: Request) -> bool:
+    """Say whether a body is too large; pushes have a limit of their own, which is kept while they are read."""
+    if request.url.path == _PUSH_PATH:
+        return False
+    length = request.headers.get("Content-Length", "0")
+    return "Transfer-Encoding" in request.headers or not length.isdigit() or int(length) > _MOST_BODY_BYTES
 
 
 def _is_address(host: str) -> bool:
@@ -281,7 +293,7 @@ def _add_reload(app: FastAPI, reload: Callable[[], None]) -> None:
 
 
 def _add_push(app: FastAPI, push: Callable[[], PushEndpoint | None]) -> None:
-    @app.post("/api/v1/metrics")
+    @app.post(_PUSH_PATH)
     async def push_metrics(request: Request) -> PushDocument:
         """Store pushed metrics: a JSON list of records, long or wide; answers once they are safely stored."""
         endpoint = push()

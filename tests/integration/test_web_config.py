@@ -207,3 +207,9 @@ def test_a_page_of_another_site_changes_nothing(client: TestClient) -> None:
     here = {"Origin": "http://127.0.0.1:9855", "Host": "127.0.0.1:9855"}
     assert client.post("/-/reload", headers=here).status_code == 500
     assert client.post("/-/reload").status_code == 500
+
+
+def test_a_body_that_is_too_large_is_not_read(client: TestClient) -> None:
+    """Nor one whose length is not said, where nothing of that size is expected."""
+    assert client.post("/-/reload", content=b"x" * 70_000).status_code == 413
+    assert client.post("/-/reload", content=iter([b"x"])).status_code == 413
