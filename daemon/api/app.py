@@ -1,11 +1,9 @@
 """The HTTP surface."""
 
 import json
-from collections.abc import Awaitable, Callable
-from ipaddress import ip_address
+from collections.abc import Callable
 from typing import Annotated, Any
 
-import structlog
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
@@ -21,7 +19,7 @@ from daemon.api.alert_documents import (
     prediction_document,
     risk_document,
 )
-from daemon.api.authentication import Authentication, CredentialsUnreadable
+from daemon.api.authentication import Authentication
 from daemon.api.board import Board
 from daemon.api.documents import (
     ForecastDocument,
@@ -33,6 +31,7 @@ from daemon.api.documents import (
     server_document,
     source_documents,
 )
+from daemon.api.protection import PUSH_PATH, add_authentication, add_hardening, error_answer
 from daemon.api.push import PushEndpoint
 from daemon.api.telemetry import PrometheusTelemetry
 from daemon.api.web_access import WebAccess
@@ -41,18 +40,7 @@ from daemon.domain.grid import as_text
 from daemon.pipeline.cycle import Snapshot
 
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
-_OPEN_PATHS = ("/healthz", "/readyz")
-_PUSH_PATH = "/api/v1/metrics"
-_MOST_BODY_BYTES = 65_536
-_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
 _LIKELIEST = 20
-_log = structlog.get_logger()
 _Limit = Annotated[int, Query(ge=1, le=1000, description="Most items in the answer.")]
 _Offset = Annotated[int, Query(ge=0, description="Items to skip.")]
 
@@ -83,87 +71,24 @@ def create_app(
     _add_alerts(app, board)
     _add_push(app, push)
     _add_reload(app, reload)
-    _add_access(app, authentication, access)
+    add_authentication(app, authentication)
+    add_hardening(app, access, authentication)
     return app
 
 
 def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(StarletteHTTPException)
     async def refused(request: Request, error: StarletteHTTPException) -> JSONResponse:
-        return _error(error.status_code, str(error.detail), request.url.path)
+        return error_answer(error.status_code, str(error.detail), request.url.path)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         details = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
-        return _error(422, "the request is not valid", "; ".join(details))
+        return error_answer(422, "the request is not valid", "; ".join(details))
 
     @app.exception_handler(ForewarnError)
     async def failed(_: Request, error: ForewarnError) -> JSONResponse:
-        return _error(503, "the request cannot be served now", str(error))
-
-
-def _error(status: int, error: str, detail: str) -> JSONResponse:
-    return JSONResponse({"error": error, "detail": detail}, status)
-
-
-def _add_access(app: FastAPI, authentication: Authentication, access: WebAccess) -> None:
-    @app.middleware("http")
-    async def authenticate(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
-        if request.url.path not in _OPEN_PATHS and authentication.challenges:
-            try:
-                allowed = await run_in_threadpool(authentication.allows, request.headers.get("Authorization", ""))
-            except CredentialsUnreadable as error:
-                return _error(503, "the request cannot be served now", str(error))
-            if not allowed:
-                challenges = authentication.challenges
-                response = _error(401, "authentication needed", f"send Authorization: {' or '.join(challenges)}")
-                for scheme in challenges:
-                    response.headers.append("WWW-Authenticate", scheme)
-                return response
-        return await proceed(request)
-
-    @app.middleware("http")
-    async def harden(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
-        if _from_elsewhere(request, bool(authentication.challenges)):
-            return _error(403, "refused", "a page of another site may not change anything here")
-        if _too_large(request):
-            return _error(413, "refused", f"the body has more than {_MOST_BODY_BYTES} bytes, or does not say how many")
-        try:
-            response = await proceed(request)
-        except Exception as error:  # noqa: BLE001 - the boundary of one request
-            _log.error("request_failed", method=request.method, path=request.url.path, error=str(error), exc_info=True)
-            response = _error(500, "internal error", "the log has the event request_failed")
-        for name, value in {**_HEADERS, **access.now().http_server_config.headers}.items():
-            response.headers.setdefault(name, value)
-        return response
-
-
-def _from_elsewhere(request: Request, authenticated: bool) -> bool:
-    """Say whether a browser sends this for a page of another site, which must not change anything.
-
-    Such a site may have its name point to this machine (DNS rebinding): where nobody is asked who they are, a browser
-    has to know this service by its address.
-    """
-    origin, host = request.headers.get("Origin"), request.headers.get("Host", "")
-    if request.method in _SAFE_METHODS or origin is None:
-        return False
-    return origin.partition("://")[2] != host or not (authenticated or _is_address(host))
-
-
-def _too_large(request: Request) -> bool:
-    """Say whether a body is too large; pushes have a limit of their own, which is kept while they are read."""
-    if request.url.path == _PUSH_PATH:
-        return False
-    length = request.headers.get("Content-Length", "0")
-    return "Transfer-Encoding" in request.headers or not length.isdigit() or int(length) > _MOST_BODY_BYTES
-
-
-def _is_address(host: str) -> bool:
-    name = host.rpartition(":")[0] if ":" in host.rpartition("]")[2] else host
-    try:
-        return name == "localhost" or bool(ip_address(name.strip("[]")))
-    except ValueError:
-        return False
+        return error_answer(503, "the request cannot be served now", str(error))
 
 
 def _add_health(app: FastAPI, board: Board) -> None:
@@ -293,7 +218,7 @@ def _add_reload(app: FastAPI, reload: Callable[[], None]) -> None:
 
 
 def _add_push(app: FastAPI, push: Callable[[], PushEndpoint | None]) -> None:
-    @app.post(_PUSH_PATH)
+    @app.post(PUSH_PATH)
     async def push_metrics(request: Request) -> PushDocument:
         """Store pushed metrics: a JSON list of records, long or wide; answers once they are safely stored."""
         endpoint = push()

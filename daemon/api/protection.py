@@ -1,0 +1,105 @@
+"""What every request passes before it is served, and every answer gets: who may ask, how much, and from where."""
+
+from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+
+from daemon.api.authentication import Authentication, CredentialsUnreadable
+from daemon.api.web_access import WebAccess
+
+PUSH_PATH = "/api/v1/metrics"
+_OPEN_PATHS = ("/healthz", "/readyz")
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_MOST_BODY_BYTES = 65_536
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+_log = structlog.get_logger()
+
+
+def error_answer(status: int, error: str, detail: str) -> JSONResponse:
+    """Return an error as every path answers it."""
+    return JSONResponse({"error": error, "detail": detail}, status)
+
+
+def add_authentication(app: FastAPI, authentication: Authentication) -> None:
+    """Serve only whom ``authentication`` allows, but the health checks to everybody."""
+
+    @app.middleware("http")
+    async def authenticate(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
+        challenges = authentication.challenges
+        if request.url.path in _OPEN_PATHS or not challenges:
+            return await proceed(request)
+        try:
+            allowed = await run_in_threadpool(authentication.allows, request.headers.get("Authorization", ""))
+        except CredentialsUnreadable as error:
+            return error_answer(503, "the request cannot be served now", str(error))
+        if allowed:
+            return await proceed(request)
+        response = error_answer(401, "authentication needed", f"send Authorization: {' or '.join(challenges)}")
+        for scheme in challenges:
+            response.headers.append("WWW-Authenticate", scheme)
+        return response
+
+
+def add_hardening(app: FastAPI, access: WebAccess, authentication: Authentication) -> None:
+    """Refuse what no client of ours sends, show nothing of a bug, and set the headers of every answer."""
+
+    @app.middleware("http")
+    async def harden(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
+        response = _refusal(request, bool(authentication.challenges))
+        if response is None:
+            try:
+                response = await proceed(request)
+            except Exception as error:  # noqa: BLE001 - the boundary of one request
+                where = {"method": request.method, "path": request.url.path}
+                _log.error("request_failed", **where, error=str(error), exc_info=True)
+                response = error_answer(500, "internal error", "the log has the event request_failed")
+        for name, value in {**_HEADERS, **access.now().http_server_config.headers}.items():
+            response.headers.setdefault(name, value)
+        return response
+
+
+def _refusal(request: Request, authenticated: bool) -> Response | None:
+    if _from_elsewhere(request, authenticated):
+        return error_answer(403, "refused", "a page of another site may not change anything here")
+    if _too_large(request):
+        text = f"the body has more than {_MOST_BODY_BYTES} bytes, or does not say how many"
+        return error_answer(413, "refused", text)
+    return None
+
+
+def _from_elsewhere(request: Request, authenticated: bool) -> bool:
+    """Say whether a browser sends this for a page of another site, which must not change anything.
+
+    Such a site may have its name point to this machine (DNS rebinding): where nobody is asked who they are, a browser
+    has to know this service by its address.
+    """
+    origin, host = request.headers.get("Origin"), request.headers.get("Host", "")
+    if request.method in _SAFE_METHODS or origin is None:
+        return False
+    return origin.partition("://")[2] != host or not (authenticated or _is_address(host))
+
+
+def _is_address(host: str) -> bool:
+    name = host.rpartition(":")[0] if ":" in host.rpartition("]")[2] else host
+    try:
+        return name == "localhost" or bool(ip_address(name.strip("[]")))
+    except ValueError:
+        return False
+
+
+def _too_large(request: Request) -> bool:
+    """Say whether a body is too large; pushes have a limit of their own, which is kept while they are read."""
+    if request.url.path == PUSH_PATH:
+        return False
+    length = request.headers.get("Content-Length", "0")
+    return "Transfer-Encoding" in request.headers or not length.isdigit() or int(length) > _MOST_BODY_BYTES
