@@ -93,7 +93,7 @@ class ModelRegistry:
             ModelNotFound: there is no such model.
         """
         self.path(model)
-        self._journal.append(model, self._current_or_none(), why, back)
+        self._journal.append(model, self._current_or_none(), why, back=back)
         with atomic_path(self._folder / _CURRENT) as temporary:
             temporary.write_text(f"{model}\n", encoding="utf-8")
 
@@ -118,6 +118,19 @@ class ModelRegistry:
             "promote one with forewarn models promote ID, or train one with forewarn train"
         )
 
+    def withdraw(self, model: str, why: str) -> None:
+        """Put on record that ``model``, an id or ``base``, does not serve until it is promoted."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._journal.append(model, model, why, withdrawn=True)
+
+    def withdrawal(self, model: str) -> Promotion | None:
+        """Return since when and why ``model``, an id or ``base``, is withdrawn; None where it is not.
+
+        Raises:
+            BadModel: the journal of promotions is damaged.
+        """
+        return self._journal.withdrawal(model)
+
     def damage(self, model: str) -> str | None:
         """Return in a sentence why ``model`` cannot serve; None where nothing of it is seen to be damaged."""
         try:
@@ -129,7 +142,7 @@ class ModelRegistry:
         return cannot_serve(self.path(model))
 
     def promotions(self) -> list[Promotion]:
-        """Return what served since when and why, oldest first.
+        """Return what served since when and why, or was withdrawn, oldest first.
 
         Raises:
             BadModel: the journal is damaged.

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.domain.levels import LevelName
-from daemon.domain.retraining import Outcome, RunState, TrainingRun, Trigger, over_budget
+from daemon.domain.retraining import Looked, Outcome, RunState, TrainingRun, Trigger, Wish, over_budget
 from daemon.pipeline.retraining import Retraining, TrainingRefused, TrainingRules
 from daemon.registry.training_journal import TrainingJournal
 from tests.fakes.source import FakeClock
@@ -13,6 +13,7 @@ from tests.fakes.trainer import FakeTrainer
 
 T0 = 1_767_571_200
 DAY = 86_400
+PAUSE = 6 * 3600
 GOOD = Outcome(RunState.SUCCEEDED, "better than what served", "m1", 41.0)
 
 
@@ -21,16 +22,16 @@ class Rig:
 
     def __init__(self, folder: Path, most: int = 2) -> None:
         self.clock, self.journal = FakeClock(T0 + 3600), TrainingJournal(folder)
-        self.rules = TrainingRules(LevelName.DEMO, 5, lambda at: at // DAY * DAY + DAY, most, 1, 60.0, 500)
+        self.rules = TrainingRules(LevelName.DEMO, 5, lambda at: at // DAY * DAY + DAY, most, PAUSE, 1, 60.0, 500)
         self.restart()
 
     def restart(self) -> None:
         self.trainer = FakeTrainer()
         self.retraining = Retraining(self.trainer, self.journal, self.rules, self.clock.now)
 
-    def tick(self, hours: float = 0) -> None:
+    def tick(self, hours: float = 0, wish: Wish | None = None) -> None:
         self.clock.time += hours * 3600
-        self.retraining.run(int(self.clock.time))
+        self.retraining.run(int(self.clock.time), Looked(wish))
 
     def states(self) -> list[RunState]:
         return [run.state for run in self.retraining.state().runs]
@@ -106,6 +107,35 @@ def test_the_budget_refuses_and_says_so(tmp_path: Path) -> None:
     assert "max_runs_per_day is 1" in rig.retraining.state().refused
     rig.tick(24)
     assert len(rig.trainer.started) == 1
+
+
+def test_a_wish_begins_a_run_and_then_there_is_a_pause(tmp_path: Path) -> None:
+    """Why stands on record; the same wish at every tick is one run until the pause is over, after a restart too."""
+    rig = Rig(tmp_path)
+    wish = Wish(Trigger.DRIFT, "60% of the series behave otherwise")
+    rig.tick(0, wish)
+    (run,) = rig.trainer.started
+    assert (run.trigger, run.reason) == (Trigger.DRIFT, wish.why)
+    rig.trainer.ended = GOOD
+    rig.tick(1, wish)
+    rig.restart()
+    rig.tick(4, wish)
+    assert not rig.trainer.started
+    assert rig.retraining.state().runs[0].reason == wish.why
+    assert rig.retraining.state().looked.wish == wish
+    rig.tick(1.5, wish)
+    assert len(rig.trainer.started) == 1
+
+
+def test_a_wish_is_bound_by_the_budget(tmp_path: Path) -> None:
+    """However short the pause, a day has no more runs than it may."""
+    rig = Rig(tmp_path, most=2)
+    for _ in range(3):
+        rig.tick(6.1, Wish(Trigger.QUALITY, "bad"))
+        rig.trainer.ended = GOOD
+    rig.tick()
+    assert len(rig.states()) == 2
+    assert "max_runs_per_day is 2" in rig.retraining.state().refused
 
 
 def test_a_run_is_cancelled(tmp_path: Path) -> None:
