@@ -39,6 +39,12 @@ class TrainingConfig(Section):
         "the model was last trained on: Kolmogorov-Smirnov distance above 0.5.",
     )
     max_runs_per_day: int = Field(4, ge=1, le=100, description="More trainings than these in a day are refused.")
+    keep_models: int = Field(
+        20,
+        ge=1,
+        description="After a training beside the service, the oldest models but so many are deleted; never what serves "
+        "or what a rollback goes back to.",
+    )
     threads: int = Field(1, ge=1, le=256, description="Threads of a training beside the service.")
     deadline_minutes: float = Field(360, gt=0, le=10_080, description="A training that takes longer is ended.")
     memory_limit_mb: int = Field(

@@ -7,11 +7,12 @@ from typing import Any
 
 import structlog
 
-from daemon.domain.errors import ForewarnError
+from daemon.domain.errors import BadModel, ForewarnError
 from daemon.domain.grid import as_text
 from daemon.domain.levels import LevelName
 from daemon.domain.ports import Trainer
 from daemon.domain.retraining import MOST_ATTEMPTS, Looked, Outcome, RunState, TrainingRun, Trigger, over_budget
+from daemon.registry.models import ModelRegistry
 from daemon.registry.training_journal import TrainingJournal
 
 _log = structlog.get_logger()
@@ -30,6 +31,7 @@ class TrainingRules:
         seed: of the first run; each later one has another.
         next_time: of the schedule, the first time after one in epoch seconds; None where nothing is scheduled.
         max_runs_per_day: more are refused.
+        keep_models: the oldest but so many are deleted.
         pause_seconds: so long after a run began nothing but people and the schedule begins another.
         threads: of a run.
         deadline_seconds: wall time after which a run is ended.
@@ -40,6 +42,7 @@ class TrainingRules:
     seed: int
     next_time: Callable[[float], float | None] | None
     max_runs_per_day: int
+    keep_models: int
     pause_seconds: float
     threads: int
     deadline_seconds: float
@@ -71,10 +74,15 @@ class Retraining:
     """Keeps at most one training under way, and knows over restarts what became of each."""
 
     def __init__(
-        self, trainer: Trainer, journal: TrainingJournal, rules: TrainingRules, now: Callable[[], float]
+        self,
+        trainer: Trainer,
+        journal: TrainingJournal,
+        registry: ModelRegistry,
+        rules: TrainingRules,
+        now: Callable[[], float],
     ) -> None:
         """Start with what the journal knows; a run that was cut off is resumed at the first tick."""
-        self._trainer, self._journal, self._rules, self._now = trainer, journal, rules, now
+        self._trainer, self._journal, self._registry, self._rules, self._now = trainer, journal, registry, rules, now
         self._lock = threading.Lock()
         self._runs = journal.history()
         self._cut_off = journal.current()
@@ -192,3 +200,14 @@ class Retraining:
         good = outcome.state in (RunState.SUCCEEDED, RunState.REJECTED, RunState.CANCELLED)
         log = _log.info if good else _log.error
         log("training_ended", run=run.id, state=run.state.value, model=run.model, reason=run.detail)
+        if run.model:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        try:
+            gone = self._registry.prune(self._rules.keep_models)
+        except (BadModel, OSError) as error:
+            _log.error("models_not_deleted", reason=str(error))
+            return
+        if gone:
+            _log.info("models_deleted", models=gone, reason="there are more than training.keep_models")

@@ -1,6 +1,7 @@
 """Model directories, and which of them serves."""
 
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from daemon.registry.promotions import Promotion, PromotionJournal, served_befor
 from daemon.registry.records import read_record
 
 _CURRENT = "current"
+_KEPT_FOR_ROLLBACK = 3
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,20 @@ class ModelRegistry:
             BadModel: the journal is damaged.
         """
         return self._journal.read()
+
+    def prune(self, keep: int) -> list[str]:
+        """Delete the oldest models but ``keep``, and return their ids; what serves and what did before it stay.
+
+        Raises:
+            BadModel: the journal of promotions or ``current`` is damaged; nothing was deleted.
+        """
+        current = self.current()
+        needed = {current, *served_before(current, self._journal.read())[:_KEPT_FOR_ROLLBACK]}
+        ids = self.ids()
+        old = [model for model in ids[: max(0, len(ids) - keep)] if model not in needed]
+        for model in old:
+            shutil.rmtree(self._folder / model)
+        return old
 
     def checkpoint(self, run: str) -> Path:
         """Return where the training ``run`` keeps what it can go on from."""

@@ -39,7 +39,7 @@ def read_record(folder: Path) -> ModelRecord | None:
             },
             None if promoted is None else bool(promoted),
             tuple(str(reason) for reason in verdict.get("reasons") or ()),
-            datetime.fromisoformat(info["data_to"]).timestamp(),
+            None if info.get("data_to") is None else datetime.fromisoformat(info["data_to"]).timestamp(),
             frozenset(map(str, info.get("servers") or ())),
         )
     except FileNotFoundError:

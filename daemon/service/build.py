@@ -117,7 +117,11 @@ def _foundation(config: Config, path: Path) -> Foundation:
         Stopping(),
         ServiceManager(),
         Retraining(
-            TrainingProcess(path), TrainingJournal(config.data_dir / "training"), training_rules(config), clock.now
+            TrainingProcess(path),
+            TrainingJournal(config.data_dir / "training"),
+            ModelRegistry(config.models_dir),
+            training_rules(config),
+            clock.now,
         ),
     )
 

@@ -22,6 +22,7 @@ def training_rules(config: Config) -> TrainingRules:
         training.seed,
         None if training.schedule is None else next_times(training.schedule, config.zone),
         training.max_runs_per_day,
+        training.keep_models,
         training.trigger_pause_hours * 3600,
         training.threads,
         training.deadline_minutes * 60,

@@ -46,7 +46,7 @@ def promote_nonsense(registry: ModelRegistry, metrics: list[str]) -> str:
     torch.manual_seed(0)
     with torch.no_grad():
         for weights in network.parameters():
-            weights += torch.randn_like(weights)
+            weights.add_(torch.randn_like(weights))
     name = register(registry, network, tuple(metrics))
     shutil.copy(BASE_FOLDER / "calibration.json", registry.path(name) / "calibration.json")
     registry.promote(name, "by hand")

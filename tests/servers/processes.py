@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-
 # below the ports that the kernel gives to connections, and each worker of the test run has its own
 _PORTS = count(20_000 + 2_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")))
 

@@ -7,12 +7,14 @@ from hypothesis import strategies as st
 from daemon.domain.levels import LevelName
 from daemon.domain.retraining import Looked, Outcome, RunState, TrainingRun, Trigger, Wish, over_budget
 from daemon.pipeline.retraining import Retraining, TrainingRefused, TrainingRules
+from daemon.registry.models import ModelRegistry
 from daemon.registry.training_journal import TrainingJournal
 from tests.fakes.source import FakeClock
 from tests.fakes.trainer import FakeTrainer
 
 T0 = 1_767_571_200
 DAY = 86_400
+KEEP = 2
 PAUSE = 6 * 3600
 GOOD = Outcome(RunState.SUCCEEDED, "better than what served", "m1", 41.0)
 
@@ -22,12 +24,13 @@ class Rig:
 
     def __init__(self, folder: Path, most: int = 2) -> None:
         self.clock, self.journal = FakeClock(T0 + 3600), TrainingJournal(folder)
-        self.rules = TrainingRules(LevelName.DEMO, 5, lambda at: at // DAY * DAY + DAY, most, PAUSE, 1, 60.0, 500)
+        self.registry = ModelRegistry(folder / "models")
+        self.rules = TrainingRules(LevelName.DEMO, 5, lambda at: at // DAY * DAY + DAY, most, KEEP, PAUSE, 1, 60.0, 500)
         self.restart()
 
     def restart(self) -> None:
         self.trainer = FakeTrainer()
-        self.retraining = Retraining(self.trainer, self.journal, self.rules, self.clock.now)
+        self.retraining = Retraining(self.trainer, self.journal, self.registry, self.rules, self.clock.now)
 
     def tick(self, hours: float = 0, wish: Wish | None = None) -> None:
         self.clock.time += hours * 3600
@@ -88,7 +91,7 @@ def test_a_run_that_a_restart_cut_off_is_resumed_until_it_is_hopeless(tmp_path: 
     assert not rig.trainer.started
     assert rig.states() == [RunState.FAILED]
     assert "ended 3 times" in rig.retraining.state().runs[0].detail
-    assert not list(tmp_path.glob("*/"))
+    assert not [path for path in tmp_path.glob("*/") if path.name != "models"]
 
 
 def test_the_budget_refuses_and_says_so(tmp_path: Path) -> None:
@@ -147,6 +150,22 @@ def test_a_run_is_cancelled(tmp_path: Path) -> None:
     rig.retraining.cancel()
     assert rig.retraining.state().current is None
     assert rig.states() == [RunState.CANCELLED]
+
+
+def test_old_models_make_room_for_new_ones(tmp_path: Path) -> None:
+    """When a run made a model the oldest go; a registry that cannot be read stops nothing."""
+    rig = Rig(tmp_path, most=9)
+    for _ in range(KEEP + 1):
+        with rig.registry.new():
+            pass
+    for damage in (False, True):
+        if damage:
+            (tmp_path / "models" / "current").write_bytes(b"\xff")
+        rig.retraining.request(None)
+        rig.trainer.ended = GOOD
+        rig.tick()
+        assert len(rig.registry.ids()) == KEEP
+    assert rig.states() == [RunState.SUCCEEDED] * 2
 
 
 def test_a_torn_or_strange_record_stops_nothing(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def test_what_served_when_and_why_is_on_record(tmp_path: Path) -> None:
     first, second = made(registry, 2)
     registry.promote(first, "promoted by the gate")
     journal = tmp_path / "promotions.jsonl"
-    assert set(json.loads(journal.read_text())) == {"at", "model", "previous", "why", "back"}
+    assert set(json.loads(journal.read_text())) == {"at", "model", "previous", "why", "back", "withdrawn"}
     with journal.open("a", encoding="utf-8") as file:
         file.write('{"at": "2026-')
     registry.promote(second, "by hand")
@@ -197,3 +197,15 @@ def test_a_journal_of_an_older_version_is_read(tmp_path: Path) -> None:
     (tmp_path / "promotions.jsonl").write_text(json.dumps(line) + "\n")
     assert registry.withdrawal("m") is None
     assert registry.promotions()[0].withdrawn is False
+
+
+def test_old_models_are_deleted_but_what_serves_and_what_did_before_it(tmp_path: Path) -> None:
+    """The newest stay, and what a rollback goes back to, however old."""
+    registry = ModelRegistry(tmp_path)
+    names = sorted(made(registry, 8))
+    for name in (names[0], names[1]):
+        registry.promote(name, "by a test")
+    assert registry.prune(8) == []
+    assert registry.prune(3) == names[2:5]
+    assert registry.ids() == [*names[:2], *names[5:]]
+    assert registry.rollback().model == names[0]
