@@ -1,4 +1,4 @@
-"""Whether a sound forecaster is left alone: how its live figures and the drift move from hour to hour on real servers."""
+"""Whether a sound forecaster is left alone: how its live figures and the drift move on real servers."""
 
 import json
 import os
@@ -67,9 +67,9 @@ def _drift(panel: Panel, at: int) -> float | None:
 def _print(name: str, series: int, against: list[float], skills: list[float], seconds: list[float]) -> None:
     worse = sum(ratio > 1 for ratio in against)
     print(
-        f"{name}: {series} series, the base network over {DAYS} days, judged each hour by the 24 before: loss relative "
-        f"to the climatology's {min(against):.3f} to {max(against):.3f}, median {median(against):.3f}; worse in {worse} "
-        f"of {len(against)} hours; relative to seasonal naive's at most {max(skills):.3f}; "
+        f"{name}: {series} series, the base network over {DAYS} days, judged each hour by the 24 before: "
+        f"loss relative to the climatology's {min(against):.3f} to {max(against):.3f}, median {median(against):.3f}; "
+        f"worse in {worse} of {len(against)} hours; relative to seasonal naive's at most {max(skills):.3f}; "
         f"scoring a forecast {median(seconds):.2f} s"
     )
 
