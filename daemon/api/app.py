@@ -21,6 +21,7 @@ from daemon.api.alert_documents import (
 )
 from daemon.api.authentication import Authentication
 from daemon.api.board import Board
+from daemon.api.client_limits import ClientLimits
 from daemon.api.documents import (
     ForecastDocument,
     Page,
@@ -52,6 +53,7 @@ def create_app(
     reload: Callable[[], None],
     authentication: Authentication,
     access: WebAccess,
+    limits: ClientLimits | None = None,
 ) -> FastAPI:
     """Return the application.
 
@@ -62,6 +64,7 @@ def create_app(
         reload: follows the configuration file as it is now; raises ForewarnError where it cannot be used.
         authentication: of every path but the health checks.
         access: headers of every answer.
+        limits: of one client; None is no limit.
     """
     app = FastAPI(title="forewarn", version=__version__, redoc_url=None)
     _add_errors(app)
@@ -71,8 +74,9 @@ def create_app(
     _add_alerts(app, board)
     _add_push(app, push)
     _add_reload(app, reload)
-    add_authentication(app, authentication)
-    add_hardening(app, access, authentication)
+    limits = limits or ClientLimits()
+    add_authentication(app, authentication, limits, telemetry)
+    add_hardening(app, access, authentication, limits, telemetry)
     return app
 
 
