@@ -34,6 +34,7 @@ from daemon.api.documents import (
 )
 from daemon.api.protection import PUSH_PATH, add_authentication, add_hardening, error_answer
 from daemon.api.push import PushEndpoint
+from daemon.api.swagger_ui import add_swagger_ui
 from daemon.api.telemetry import PrometheusTelemetry
 from daemon.api.web_access import WebAccess
 from daemon.domain.errors import ForewarnError
@@ -66,9 +67,10 @@ def create_app(
         access: headers of every answer.
         limits: of one client; None is no limit.
     """
-    app = FastAPI(title="forewarn", version=__version__, redoc_url=None)
+    app = FastAPI(title="forewarn", version=__version__, docs_url=None, redoc_url=None)
     _add_errors(app)
     _add_health(app, board)
+    add_swagger_ui(app)
     _add_exposition(app, board, telemetry)
     _add_documents(app, board)
     _add_alerts(app, board)

@@ -193,6 +193,7 @@ def test_every_answer_is_hardened_and_a_bug_shows_nothing(client: TestClient) ->
     for answer in (client.get("/healthz"), client.get("/nowhere"), client.post("/-/reload")):
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert (answer.headers["X-Frame-Options"], answer.headers["X-Team"]) == ("SAMEORIGIN", "ops")
+        assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'; ")
     answer = client.post("/-/reload")
     assert answer.status_code == 500
     assert "internals" not in answer.text
