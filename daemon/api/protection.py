@@ -1,15 +1,15 @@
 """What every request passes before it is served, and every answer gets: who may ask, how much, and from where."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse
 
 from daemon.api.authentication import Authentication, CredentialsUnreadable
 from daemon.api.client_limits import ClientLimits, client_name
+from daemon.api.refusals import error_answer
 from daemon.api.telemetry import PrometheusTelemetry
 from daemon.api.web_access import WebAccess
 
@@ -26,11 +26,6 @@ _HEADERS = {
 }
 
 _log = structlog.get_logger()
-
-
-def error_answer(status: int, error: str, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """Return an error as every path answers it."""
-    return JSONResponse({"error": error, "detail": detail}, status, headers)
 
 
 class _TooManyFailures(Exception):
