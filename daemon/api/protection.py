@@ -6,6 +6,7 @@ from ipaddress import ip_address
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from daemon.api.authentication import Authentication, CredentialsUnreadable
 from daemon.api.client_limits import ClientLimits, client_name
@@ -89,6 +90,8 @@ def add_hardening(
         else:
             try:
                 response = await proceed(request)
+            except ClientDisconnect:
+                response = error_answer(400, "the body is not whole", "the client left before it was")
             except Exception as error:  # noqa: BLE001 - the boundary of one request
                 where = {"method": request.method, "path": request.url.path}
                 _log.error("request_failed", **where, error=str(error), exc_info=True)

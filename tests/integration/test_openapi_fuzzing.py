@@ -1,10 +1,14 @@
 """A running service under requests that a fuzzer makes from its OpenAPI document, well-formed and not."""
 
 import json
+import random
+import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +21,7 @@ from tests.servers.processes import free_port
 
 NOBODY = {"conductor_mgmt": 0, "data_ingest": 0, "risk_analytics": 0, "generic": 0}
 EXAMPLES = 30
+GARBLED = 500
 # a push may be of its form and all the same have nothing in it that is configured, or in time
 RULES = """
 [checks.positive_data_acceptance]
@@ -93,3 +98,33 @@ def test_names_that_are_no_text_do_not_break_an_answer(service: RunningForewarn)
     for path in ("%ED%A0%80", "%00", "%FF", "..%2F..", "%"):
         assert service.get(f"/api/v1/servers/{path}").status == 404
     assert not service.events("request_failed")
+
+
+def garbled(rng: random.Random) -> bytes:
+    """Return a request with some of its bytes exchanged, doubled or left out; now and then none that was one."""
+    if rng.random() < 0.1:
+        return rng.randbytes(rng.randrange(1, 2000))
+    body = b'[{"timestamp": "2026-01-05T00:00:00Z", "server": "a", "mem_used_pct": 1}]'
+    head = b"POST /api/v1/metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
+    text = bytearray(head % len(body) + body)
+    for _ in range(rng.randrange(1, 8)):
+        at = rng.randrange(len(text))
+        text[at : at + rng.randrange(3)] = rng.choice((b"", rng.randbytes(1), b"\r\n", b"\x00", bytes(text[:at])))
+    return bytes(text)
+
+
+def test_bytes_that_are_no_request_are_refused_and_harm_nothing(service: RunningForewarn) -> None:
+    """Each connection gets a refusal or is closed, nothing is written as a failure of ours, and the next is served."""
+    rng, port = random.Random(0), int(service.url.rpartition(":")[2])
+    statuses: Counter[bytes] = Counter()
+    for _ in range(GARBLED):
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection, suppress(ConnectionError):
+            connection.sendall(garbled(rng))
+            connection.shutdown(socket.SHUT_WR)
+            statuses[connection.makefile("rb").readline()[9:10]] += 1
+    print(f"\n{dict(statuses)}")
+    assert set(statuses) <= {b"2", b"4", b""}
+    assert statuses[b"4"] > GARBLED / 4
+    assert "Traceback" not in service.log.read_text()
+    assert not service.events("request_failed")
+    assert service.ready
