@@ -60,7 +60,8 @@ def fuzz(service: RunningForewarn, *options: str) -> subprocess.CompletedProcess
     command = [Path(sys.executable).with_name("schemathesis"), "--config-file", rules, "run"]
     command += [f"{service.url}/openapi.json", "--seed", "0", "--workers", "1", "--no-color", "--continue-on-failure"]
     command += ["--phases", "examples,coverage,fuzzing", "--report-har-path", folder / "requests.har", *options]
-    return subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=200, check=False)
+    # in a folder of its own, as it keeps what it found in the present one and begins with that the next time
+    return subprocess.run(list(map(str, command)), cwd=folder, capture_output=True, text=True, timeout=200, check=False)
 
 
 def test_no_request_breaks_the_service(service: RunningForewarn) -> None:
