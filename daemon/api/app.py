@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.routing import Match
 
 from daemon import __version__
+from daemon.api.accuracy_routes import add_accuracy
 from daemon.api.alert_documents import (
     AlertsPage,
     HistoryPage,
@@ -41,7 +42,6 @@ from daemon.api.telemetry import PrometheusTelemetry
 from daemon.api.web_access import WebAccess
 from daemon.domain.errors import ForewarnError
 from daemon.domain.grid import as_text
-from daemon.pipeline.cycle import Snapshot
 
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 _LIKELIEST = 20
@@ -76,6 +76,7 @@ def create_app(
     _add_exposition(app, board, telemetry)
     _add_documents(app, board)
     _add_alerts(app, board)
+    add_accuracy(app, board)
     _add_push(app, push)
     _add_reload(app, reload)
     limits = limits or ClientLimits()
@@ -138,6 +139,7 @@ def _status(board: Board) -> StatusDocument:
             "at": as_text(snapshot.at),
             "model": snapshot.model,
             "model_error": snapshot.model_error,
+            "withdrawn": snapshot.withdrawn,
             "forecast_source": {source.value: rows for source, rows in snapshot.rows_by_source.items()},
             "servers": len(snapshot.servers),
             "sources": source_documents(snapshot),
@@ -160,7 +162,7 @@ def _add_documents(app: FastAPI, board: Board) -> None:
     @app.get("/api/v1/servers", responses=refusals(422))
     def servers(limit: _Limit = 100, offset: _Offset = 0) -> ServersPage:
         """Return the servers that delivered a sample within a day, by name."""
-        known = _newest(board).servers
+        known = board.newest().servers
         return ServersPage(
             total=len(known), offset=offset, items=[server_document(item) for item in known[offset : offset + limit]]
         )
@@ -168,7 +170,7 @@ def _add_documents(app: FastAPI, board: Board) -> None:
     @app.get("/api/v1/servers/{server}", responses=refusals(404, 422))
     def one_server(server: str) -> ServerDocument:
         """Return one server."""
-        found = next((item for item in _newest(board).servers if item.name == server), None)
+        found = next((item for item in board.newest().servers if item.name == server), None)
         if found is None:
             raise HTTPException(404, f"no server {server!r} has delivered a sample within a day")
         return server_document(found)
@@ -178,7 +180,7 @@ def _add_documents(app: FastAPI, board: Board) -> None:
         server: str | None = None, metric: str | None = None, limit: _Limit = 100, offset: _Offset = 0
     ) -> ForecastsPage:
         """Return the quantile paths of all series, or of one server's, or of one metric's."""
-        snapshot = _newest(board)
+        snapshot = board.newest()
         rows = [
             row
             for row, key in enumerate(snapshot.forecast.keys)
@@ -192,7 +194,7 @@ def _add_alerts(app: FastAPI, board: Board) -> None:
     @app.get("/api/v1/alerts", responses=refusals(422))
     def alerts(limit: _Limit = 100, offset: _Offset = 0) -> AlertsPage:
         """Return the alerts that are pending or firing, and the likeliest breaches."""
-        warned = _newest(board).warned
+        warned = board.newest().warned
         items = sorted(warned.alerts.items())
         likeliest = sorted(warned.risks, key=lambda risk: -(risk.probability or 0))
         return AlertsPage(
@@ -205,7 +207,7 @@ def _add_alerts(app: FastAPI, board: Board) -> None:
     @app.get("/api/v1/alerts/history", responses=refusals(422))
     def history(limit: _Limit = 100, offset: _Offset = 0) -> HistoryPage:
         """Return the ledger of predictions, newest first, with what became of each and the figures of all."""
-        warned = _newest(board).warned
+        warned = board.newest().warned
         newest_first = warned.predictions[::-1]
         return HistoryPage(
             total=len(newest_first),
@@ -213,12 +215,6 @@ def _add_alerts(app: FastAPI, board: Board) -> None:
             items=[prediction_document(each) for each in newest_first[offset : offset + limit]],
             figures=figures_document(warned.figures),
         )
-
-
-def _newest(board: Board) -> Snapshot:
-    if board.snapshot is None:
-        raise HTTPException(503, "no tick has ended yet")
-    return board.snapshot
 
 
 def _add_reload(app: FastAPI, reload: Callable[[], None]) -> None:

@@ -3,12 +3,17 @@
 from collections.abc import Mapping
 
 from daemon.api.exposition import EMPTY, Exposition, expose
+from daemon.domain.errors import ForewarnError
 from daemon.domain.grid import STEP_SECONDS
 from daemon.domain.metric import Metric
 from daemon.domain.ports import Clock
 from daemon.pipeline.cycle import Snapshot
 
 _READY_SECONDS = 2 * STEP_SECONDS
+
+
+class NoTickYet(ForewarnError):
+    """What is asked for is known after the first tick."""
 
 
 class Board:
@@ -33,6 +38,16 @@ class Board:
     def snapshot(self) -> Snapshot | None:
         """The newest snapshot; None before the first tick."""
         return self._shown[0]
+
+    def newest(self) -> Snapshot:
+        """Return the newest snapshot.
+
+        Raises:
+            NoTickYet: there is none.
+        """
+        if self.snapshot is None:
+            raise NoTickYet("no tick has ended yet")
+        return self.snapshot
 
     @property
     def exposition(self) -> Exposition:

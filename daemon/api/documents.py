@@ -29,6 +29,7 @@ class StatusDocument(BaseModel):
     at: str | None = None
     model: str = ""
     model_error: str = ""
+    withdrawn: str = ""
     forecast_source: dict[str, int] = {}
     servers: int = 0
     sources: list[SourceDocument] = []

@@ -9,8 +9,7 @@ import numpy as np
 import structlog
 
 from daemon.api.risk_exposition import risk_lines
-from daemon.domain.forecast import Forecast
-from daemon.domain.grid import STEPS_PER_HOUR
+from daemon.domain.forecast import HORIZONS, Forecast
 from daemon.domain.metric import Direction
 from daemon.domain.quantiles import QUANTILES
 from daemon.domain.series import SeriesKey
@@ -18,7 +17,6 @@ from daemon.pipeline.alerting import Warned
 
 _log = structlog.get_logger()
 
-_HORIZONS = {"30m": 6, "1h": STEPS_PER_HOUR, "2h": 2 * STEPS_PER_HOUR, "4h": 4 * STEPS_PER_HOUR, "8h": 96}
 _QUANTILES = (0.1, 0.5, 0.9)
 _LEAN_HORIZONS = ("1h", "8h")
 _LEAN_QUANTILES = (0.5, 0.9)
@@ -67,9 +65,9 @@ def expose(forecast: Forecast, warned: Warned, directions: dict[str, Direction],
         series_budget: most series to show in full.
     """
     risks = 3 * len(warned.risks) + len(warned.cuts)
-    full = len(forecast.keys) * (len(_HORIZONS) + 1) * len(_QUANTILES) + risks
+    full = len(forecast.keys) * (len(HORIZONS) + 1) * len(_QUANTILES) + risks
     lean = full > series_budget
-    horizons = _LEAN_HORIZONS if lean else tuple(_HORIZONS)
+    horizons = _LEAN_HORIZONS if lean else tuple(HORIZONS)
     quantiles = _LEAN_QUANTILES if lean else _QUANTILES
     shown = len(forecast.keys) * (len(horizons) + 1) * len(quantiles) + risks
     if lean:
@@ -93,7 +91,7 @@ def _forecast_lines(
         "# TYPE forewarn_forecast untyped",
     ]
     if labels:
-        steps = [_HORIZONS[horizon] - 1 for horizon in horizons]
+        steps = [HORIZONS[horizon] - 1 for horizon in horizons]
         at_horizons = forecast.paths[:, steps][:, :, columns].reshape(len(labels), -1)
         endings = [f',horizon="{horizon}",quantile="{quantile:g}"}} ' for horizon in horizons for quantile in quantiles]
         lines += _lines("forewarn_forecast{", labels, endings, at_horizons.tolist())

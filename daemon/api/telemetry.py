@@ -16,6 +16,7 @@ from prometheus_client import (
 
 from daemon import __version__
 from daemon.api.alert_metrics import AlertMetrics
+from daemon.api.live_metrics import LiveMetrics
 from daemon.api.model_metrics import ModelMetrics
 from daemon.api.service_metrics import ServiceMetrics
 from daemon.api.training_metrics import TrainingMetrics
@@ -88,6 +89,7 @@ class PrometheusTelemetry:
         self._service = ServiceMetrics(registry, problems, time.time())
         self._model = ModelMetrics(clock, registry)
         self._alerts = AlertMetrics(registry)
+        self._live = LiveMetrics(registry)
         build = Gauge("forewarn_build_info", "The running version.", ["version"], registry=registry)
         build.labels(__version__).set(1)
         self._sources: frozenset[str] = frozenset()
@@ -160,6 +162,7 @@ class PrometheusTelemetry:
             self._source_up.labels(fetched.name).set(fetched.healthy)
         self._model.publish(snapshot.model, snapshot.record)
         self._alerts.publish(snapshot.warned)
+        self._live.publish(snapshot)
 
     def render(self) -> bytes:
         """Return the metrics in the text format."""

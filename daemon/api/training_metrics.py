@@ -43,6 +43,9 @@ class TrainingMetrics(Collector):
         if state.next_time is not None:
             text = "When the next training is scheduled."
             yield GaugeMetricFamily("forewarn_training_next_run_timestamp_seconds", text, state.next_time)
+        if state.looked.drift is not None:
+            text = "Share of the series that behave otherwise than when the model was trained."
+            yield GaugeMetricFamily("forewarn_drift_ratio", text, state.looked.drift)
         text = "When a training last ended by itself with a model, by the service's clock."
         ended = [run.ended for run in state.runs if run.state in _MADE_A_MODEL and run.ended is not None]
         if ended:

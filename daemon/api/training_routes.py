@@ -20,6 +20,7 @@ class RunDocument(BaseModel):
     id: str
     level: str
     trigger: str
+    reason: str
     started: str
     attempt: int
     state: str
@@ -30,7 +31,11 @@ class RunDocument(BaseModel):
 
 
 class TrainingDocument(BaseModel):
-    """The run under way with its epochs, the last ones, newest first, and the next one."""
+    """The run under way with its epochs, the last ones, newest first, and the next one.
+
+    ``wished`` is why there should be one now, or is empty; ``drift`` the share of the series that behave otherwise than
+    when the model was trained.
+    """
 
     current: RunDocument | None
     epochs: list[dict[str, float]]
@@ -39,6 +44,8 @@ class TrainingDocument(BaseModel):
     runs: list[RunDocument]
     next_run: str | None
     refused: str
+    wished: str
+    drift: float | None
 
 
 class TrainingRequest(BaseModel):
@@ -65,6 +72,8 @@ def add_training(app: FastAPI, retraining: Retraining) -> None:
             runs=[_document(run) for run in state.runs[: -_MOST_SHOWN - 1 : -1]],
             next_run=None if state.next_time is None else as_text(int(state.next_time)),
             refused=state.refused,
+            wished="" if state.looked.wish is None else state.looked.wish.why,
+            drift=state.looked.drift,
         )
 
     @app.post("/api/v1/training", status_code=202, responses=refusals(400, 403, 409, 422))
@@ -90,6 +99,7 @@ def _document(run: TrainingRun) -> RunDocument:
         id=run.id,
         level=run.level.value,
         trigger=run.trigger.value,
+        reason=run.reason,
         started=as_text(int(run.started)),
         attempt=run.attempt,
         state=run.state.value,

@@ -4,18 +4,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, field_validator, model_validator
+from pydantic import Field, HttpUrl, SecretStr, field_validator, model_validator
 
+from daemon.config.section import Section
 from daemon.config.sources import BasicAuthConfig, TlsConfig
 from daemon.domain.alerts import Policy
 from daemon.domain.grid import STEPS_PER_HOUR
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class AlertmanagerConfig(_Section):
+class AlertmanagerConfig(Section):
     """An Alertmanager; it gets every alert."""
 
     name: str = Field(
@@ -38,7 +35,7 @@ class AlertmanagerConfig(_Section):
         return self
 
 
-class AlertingConfig(_Section):
+class AlertingConfig(Section):
     """When an alert is raised and cleared, and who is told; ticks are five minutes."""
 
     alertmanagers: list[AlertmanagerConfig] = Field(

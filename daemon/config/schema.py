@@ -12,18 +12,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from daemon.config.alerting import AlertingConfig
+from daemon.config.section import Section
 from daemon.config.sources import SourceConfig
-from daemon.domain.levels import LevelName
+from daemon.config.training import TrainingConfig, VerificationConfig
 from daemon.domain.metric import Direction, Metric, Thresholds
-
-
-class Section(BaseModel):
-    """A part of the file; a key that it does not know is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ThresholdsConfig(Section):
@@ -126,23 +121,6 @@ class ScheduleConfig(Section):
 
     delay_seconds: float = Field(
         15.0, ge=0, lt=300, description="Wait after each five-minute mark, so that the sources have the newest samples."
-    )
-
-
-class TrainingConfig(Section):
-    """How models are trained."""
-
-    level: LevelName = Field(LevelName.PRODUCTION, description="`demo`, `validation`, `production` or `large`.")
-    seed: int = Field(0, ge=0, description="Seed of all randomness in training.")
-    schedule: str | None = Field(
-        "30 3 * * sun",
-        description="When the service trains anew, as a cron expression in `timezone`; `null` is never.",
-    )
-    max_runs_per_day: int = Field(4, ge=1, le=100, description="More trainings than these in a day are refused.")
-    threads: int = Field(1, ge=1, le=256, description="Threads of a training beside the service.")
-    deadline_minutes: float = Field(360, gt=0, le=10_080, description="A training that takes longer is ended.")
-    memory_limit_mb: int = Field(
-        3_000, ge=100, description="A training that needs more memory (MiB) is ended; stay below the unit's MemoryMax."
     )
 
 
@@ -254,6 +232,9 @@ class Config(Section):
     schedule: ScheduleConfig = Field(default_factory=ScheduleConfig, description="When a tick runs.")
     clock: ClockConfig = Field(default_factory=ClockConfig, description="For demos and replays only.")
     training: TrainingConfig = Field(default_factory=TrainingConfig, description="How models are trained.")
+    verification: VerificationConfig = Field(
+        default_factory=VerificationConfig, description="How forecasts are checked against what then happened."
+    )
     alerting: AlertingConfig = Field(
         default_factory=AlertingConfig, description="When an alert is raised and cleared, and who is told."
     )

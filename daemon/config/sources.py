@@ -4,14 +4,12 @@ import re
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, field_validator, model_validator
+from pydantic import Field, HttpUrl, SecretStr, field_validator, model_validator
+
+from daemon.config.section import Section
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Named(_Section):
+class _Named(Section):
     name: str = Field(
         pattern=r"^[A-Za-z0-9_\-]+$",
         description="Name in logs and metrics; unique, letters, digits, _ and -.",
@@ -29,7 +27,7 @@ class _Fetched(_Named):
         return int(self.backfill_hours * 3600)
 
 
-class FleetConfig(_Section):
+class FleetConfig(Section):
     """Number of simulated servers of each profile."""
 
     ml_compute: int = Field(4, ge=0, description="GPU servers that train and infer.")
@@ -55,7 +53,7 @@ class SimulatorConfig(_Fetched):
     seed: int = Field(0, ge=0, description="The same seed gives the same fleet and history.")
 
 
-class TlsConfig(_Section):
+class TlsConfig(Section):
     """TLS towards a server."""
 
     ca_file: Path | None = Field(None, description="Certificates to trust instead of the system's.")
@@ -70,7 +68,7 @@ class TlsConfig(_Section):
         return self
 
 
-class BasicAuthConfig(_Section):
+class BasicAuthConfig(Section):
     """HTTP basic authentication towards a server."""
 
     username: str = Field(description="User name.")

@@ -8,9 +8,10 @@ import ssl
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from daemon.config.document import read_text, validated, with_absolute_paths
+from daemon.config.section import Section
 from daemon.domain.errors import ConfigError
 
 _BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
@@ -28,11 +29,7 @@ _CLIENT_CERTIFICATES = {
 _Version = Literal["TLS10", "TLS11", "TLS12", "TLS13"]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TlsServerConfig(_Section):
+class TlsServerConfig(Section):
     """The listener's certificate, and whose certificates it asks for."""
 
     cert_file: Path
@@ -49,13 +46,13 @@ class TlsServerConfig(_Section):
         return self
 
 
-class HttpServerConfig(_Section):
+class HttpServerConfig(Section):
     """What each answer carries beside what it always does."""
 
     headers: dict[str, str] = Field(default_factory=dict)
 
 
-class WebConfig(_Section):
+class WebConfig(Section):
     """The whole file."""
 
     tls_server_config: TlsServerConfig | None = None

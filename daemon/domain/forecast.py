@@ -6,7 +6,17 @@ from enum import StrEnum
 
 import numpy as np
 
+from daemon.domain.grid import HORIZON_STEPS, STEPS_PER_HOUR
 from daemon.domain.series import Float32, SeriesKey
+
+# what is exposed and verified of a path, in steps after the origin
+HORIZONS = {
+    "30m": STEPS_PER_HOUR // 2,
+    "1h": STEPS_PER_HOUR,
+    "2h": 2 * STEPS_PER_HOUR,
+    "4h": 4 * STEPS_PER_HOUR,
+    "8h": HORIZON_STEPS,
+}
 
 
 class ForecastSource(StrEnum):
@@ -34,6 +44,11 @@ class Forecast:
     paths: Float32
     sources: tuple[ForecastSource, ...]
     model: str = ""
+
+    @property
+    def forecasters(self) -> tuple[str, ...]:
+        """Who made each row: the id of the model, ``base`` or ``baseline``."""
+        return tuple(self.model if source is ForecastSource.MODEL else source.value for source in self.sources)
 
     @classmethod
     def concatenate(cls, origin: int, parts: Iterable["Forecast"]) -> "Forecast":

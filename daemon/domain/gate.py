@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-_COVERAGE = (0.65, 0.95)
+SOUND_COVERAGE = (0.65, 0.95)
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def _against_serving(loss: float, model: str | None, serving: float | None) -> t
 
 
 def _coverage(share: float) -> tuple[bool, str]:
-    low, high = _COVERAGE
+    low, high = SOUND_COVERAGE
     if math.isnan(share):
         return True, "No series varies in the held-out span, so its coverage cannot be judged."
     if low <= share <= high:

@@ -23,6 +23,8 @@ class ModelRecord:
         quantile_loss: scaled pinball loss on held-out time; None where it could not be measured.
         promoted: what the gate decided; None where no verdict is on record.
         reasons: the gate's, in sentences.
+        trained_until: epoch seconds of the newest sample that it was trained on; None where that is not on record.
+        servers: those that it was trained on; none where that is not on record.
         skill: by metric, pinball loss relative to seasonal naive's on held-out time.
     """
 
@@ -39,3 +41,5 @@ class ModelRecord:
     skill: Mapping[str, float]
     promoted: bool | None = None
     reasons: tuple[str, ...] = ()
+    trained_until: float | None = None
+    servers: frozenset[str] = frozenset()

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from daemon.domain.alerts import Identity
 from daemon.domain.forecast import Forecast
 from daemon.domain.ledger import Prediction
+from daemon.domain.live_scores import KeptForecast, LiveScore
 from daemon.domain.notification import Alert, Notification, Queued
 from daemon.domain.retraining import Outcome, TrainingRun
 from daemon.domain.risk import Cut, Risk, Severity, Watch
@@ -173,6 +174,30 @@ class AlertBook(Protocol):
 
     def prune(self, before: int) -> int:
         """Delete the judged predictions made before ``before`` (epoch seconds); return how many went."""
+        ...
+
+
+class VerificationBook(Protocol):
+    """Forecasts that wait for their time, and what those before came to, kept over restarts."""
+
+    def kept(self) -> tuple[KeptForecast, ...]:
+        """Return the forecasts that wait, oldest first."""
+        ...
+
+    def scores(self, since: int) -> tuple[LiveScore, ...]:
+        """Return the scores of origins at or after ``since`` (epoch seconds), oldest first."""
+        ...
+
+    def write(self, kept: Sequence[KeptForecast], done: Sequence[int], scores: Sequence[LiveScore]) -> None:
+        """Keep more forecasts, let go of those of the origins ``done``, and add ``scores``, in one transaction.
+
+        Raises:
+            StoreUnavailable: nothing was written.
+        """
+        ...
+
+    def prune(self, before: int) -> int:
+        """Delete the scores of origins before ``before`` (epoch seconds); return how many went."""
         ...
 
 

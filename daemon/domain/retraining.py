@@ -16,6 +16,10 @@ class Trigger(StrEnum):
 
     SCHEDULE = "schedule"
     MANUAL = "manual"
+    FIRST = "first"
+    NEW_SERVERS = "new_servers"
+    QUALITY = "quality"
+    DRIFT = "drift"
 
 
 class RunState(StrEnum):
@@ -40,6 +44,7 @@ class TrainingRun:
         trigger: why it was started.
         started: epoch seconds of the service's clock.
         seed: of all randomness; another one for each run.
+        reason: what triggered it, in words; empty for a schedule and by hand.
         attempt: 1, and one more each time that a restart of the service cut it off and it was resumed.
         state: what became of it.
         detail: that in words; empty while it runs.
@@ -53,12 +58,39 @@ class TrainingRun:
     trigger: Trigger
     started: float
     seed: int
+    reason: str = ""
     attempt: int = 1
     state: RunState = RunState.RUNNING
     detail: str = ""
     model: str = ""
     ended: float | None = None
     seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Something asks for a training.
+
+    Attributes:
+        trigger: what.
+        why: in words, with the figures.
+    """
+
+    trigger: Trigger
+    why: str
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What a look for reasons to train gave.
+
+    Attributes:
+        wish: the first reason; None if there is none.
+        drift: share of the series that behave otherwise than when the model was trained; None where not measurable.
+    """
+
+    wish: Wish | None = None
+    drift: float | None = None
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,7 @@ def training_info(
         "epochs": len(fitted.records),
         "data_hours": min(level.data_hours, panel.steps / STEPS_PER_HOUR),
         "num_servers": len({key.server for key in panel.keys}),
+        "servers": sorted({key.server for key in panel.keys}),
         "final_train_loss": fitted.records[-1].train_loss,
         "final_val_loss": fitted.best_loss,
         "quantile_loss": loss,

@@ -1,4 +1,4 @@
-"""One tick: source → store → window → forecast → alert → expose."""
+"""One tick: source → store → window → forecast → verify → alert → expose."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +21,7 @@ from daemon.pipeline.ingest import Ingest, SourceState
 from daemon.pipeline.profiles import ProfileRules
 from daemon.pipeline.server_state import ServerState
 from daemon.pipeline.telemetry import Telemetry, timed
+from daemon.pipeline.verification import Verification, Verified
 from daemon.pipeline.window import RecentHistory
 
 _STALE_STEPS = 3
@@ -44,6 +45,8 @@ class Snapshot:
         record: what is on record of the serving model's training; None if nothing is.
         rows_by_source: how many series each source of forecasts made.
         warned: risks, alerts and the ledger of predictions.
+        verified: what earlier forecasts came to.
+        withdrawn: why the baseline serves in place of the model or the base network; empty if it does not.
     """
 
     at: int
@@ -56,6 +59,8 @@ class Snapshot:
     record: ModelRecord | None = None
     rows_by_source: Mapping[ForecastSource, int] = field(default_factory=dict)
     warned: Warned = field(default_factory=Warned)
+    verified: Verified = field(default_factory=Verified)
+    withdrawn: str = ""
 
 
 class Cycle:
@@ -68,6 +73,7 @@ class Cycle:
         window: RecentHistory,
         model: ServingModel,
         baseline: Forecaster,
+        verification: Verification,
         alerting: Alerting,
         delivery: Delivery,
         profiles: ProfileRules,
@@ -76,11 +82,11 @@ class Cycle:
         now: Callable[[], float],
         publish: Sequence[Callable[[Snapshot], None]],
         progress: Callable[[], None] = lambda: None,
-        retrain: Callable[[int], None] = lambda at: None,
+        retrain: Callable[[Snapshot, Panel], None] = lambda snapshot, panel: None,
     ) -> None:
         self._ingest, self._store, self._window = ingest, store, window
         self._model, self._baseline, self._profiles = model, baseline, profiles
-        self._alerting, self._delivery = alerting, delivery
+        self._verification, self._alerting, self._delivery = verification, alerting, delivery
         self._retention_seconds, self._telemetry = retention_seconds, telemetry
         self._now, self._publish, self._progress, self._retrain = now, publish, progress, retrain
         self._pruned = 0
@@ -93,6 +99,8 @@ class Cycle:
         with self._stage("forecast"):
             forecast = forecast_panel(panel, at, self._model.refresh(panel), self._baseline)
         servers = self._server_states(panel, at)
+        with self._stage("verify"):
+            verified = self._verified(at, forecast, panel)
         with self._stage("alert"):
             warned = self._warned(at, forecast, panel, servers, sources)
         snapshot = Snapshot(
@@ -106,6 +114,8 @@ class Cycle:
             self._model.record,
             {source: forecast.sources.count(source) for source in ForecastSource},
             warned,
+            verified,
+            self._model.withdrawn,
         )
         with self._stage("expose"):
             for publish in self._publish:
@@ -114,7 +124,7 @@ class Cycle:
             self._delivery.run(self._alerting.firing(at))
         self._prune(at)
         with self._stage("retrain"):
-            self._retrain(at)
+            self._retrain(snapshot, panel)
         _log.info(
             "tick_done",
             at=as_text(at),
@@ -132,6 +142,12 @@ class Cycle:
         with timed(self._telemetry, name):
             yield
         self._progress()
+
+    def _verified(self, at: int, forecast: Forecast, panel: Panel) -> Verified:
+        verified = self._verification.run(at, forecast, panel, self._model.forecaster)
+        if verified.fallback and not self._model.withdrawn:
+            self._model.withdraw(verified.fallback)
+        return verified
 
     def _warned(
         self,

@@ -5,12 +5,14 @@ import numpy.typing as npt
 import structlog
 
 from daemon.domain.errors import BadModel
+from daemon.domain.forecast import ForecastSource
 from daemon.domain.gate import Verdict, judge
 from daemon.domain.grid import HORIZON_STEPS, STEP_SECONDS
 from daemon.domain.ports import Forecaster
 from daemon.domain.scores import coverage, scaled_pinball
 from daemon.domain.series import Panel
 from daemon.learning.artifact import load_forecaster
+from daemon.learning.climatology import Climatology
 from daemon.learning.evaluation import Scores, held_out_origins, score
 from daemon.learning.seasonal_naive import SeasonalNaive
 from daemon.learning.training import TrainedModel
@@ -51,10 +53,15 @@ def _coverage(scores: Scores, rows: npt.NDArray[np.bool_]) -> float:
 
 
 def _serving(registry: ModelRegistry, model: TrainedModel) -> tuple[str | None, Forecaster | None]:
-    """Return the id and the forecaster of the model that serves; one that cannot be loaded is no forecaster."""
+    """Return the id and the forecaster of the model that serves; one that cannot be loaded is no forecaster.
+
+    Where it, or the base network, was withdrawn, the baseline serves.
+    """
     name = None
     try:
         name = registry.current()
+        if registry.withdrawal(name or ForecastSource.BASE.value) is not None:
+            return ForecastSource.BASELINE.value, Climatology(model.metrics)
         return name, None if name is None else load_forecaster(registry.path(name), model.metrics)
     except BadModel as problem:
         _log.warning("serving_model_unusable", model=name, reason=str(problem))

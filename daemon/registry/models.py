@@ -1,6 +1,7 @@
 """Model directories, and which of them serves."""
 
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from daemon.registry.promotions import Promotion, PromotionJournal, served_befor
 from daemon.registry.records import read_record
 
 _CURRENT = "current"
+_KEPT_FOR_ROLLBACK = 3
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class ModelRegistry:
             ModelNotFound: there is no such model.
         """
         self.path(model)
-        self._journal.append(model, self._current_or_none(), why, back)
+        self._journal.append(model, self._current_or_none(), why, back=back)
         with atomic_path(self._folder / _CURRENT) as temporary:
             temporary.write_text(f"{model}\n", encoding="utf-8")
 
@@ -118,6 +120,19 @@ class ModelRegistry:
             "promote one with forewarn models promote ID, or train one with forewarn train"
         )
 
+    def withdraw(self, model: str, why: str) -> None:
+        """Put on record that ``model``, an id or ``base``, does not serve until it is promoted."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._journal.append(model, model, why, withdrawn=True)
+
+    def withdrawal(self, model: str) -> Promotion | None:
+        """Return since when and why ``model``, an id or ``base``, is withdrawn; None where it is not.
+
+        Raises:
+            BadModel: the journal of promotions is damaged.
+        """
+        return self._journal.withdrawal(model)
+
     def damage(self, model: str) -> str | None:
         """Return in a sentence why ``model`` cannot serve; None where nothing of it is seen to be damaged."""
         try:
@@ -129,12 +144,26 @@ class ModelRegistry:
         return cannot_serve(self.path(model))
 
     def promotions(self) -> list[Promotion]:
-        """Return what served since when and why, oldest first.
+        """Return what served since when and why, or was withdrawn, oldest first.
 
         Raises:
             BadModel: the journal is damaged.
         """
         return self._journal.read()
+
+    def prune(self, keep: int) -> list[str]:
+        """Delete the oldest models but ``keep``, and return their ids; what serves and what did before it stay.
+
+        Raises:
+            BadModel: the journal of promotions or ``current`` is damaged; nothing was deleted.
+        """
+        current = self.current()
+        needed = {current, *served_before(current, self._journal.read())[:_KEPT_FOR_ROLLBACK]}
+        ids = self.ids()
+        old = [model for model in ids[: max(0, len(ids) - keep)] if model not in needed]
+        for model in old:
+            shutil.rmtree(self._folder / model)
+        return old
 
     def checkpoint(self, run: str) -> Path:
         """Return where the training ``run`` keeps what it can go on from."""

@@ -1,4 +1,4 @@
-"""The audit trail: which model served since when, and why."""
+"""The audit trail: what served since when, and why."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from daemon.domain.errors import BadModel
 
 @dataclass(frozen=True)
 class Promotion:
-    """A model began to serve.
+    """A model began to serve, or was withdrawn.
 
     Attributes:
         at: ISO 8601, UTC.
@@ -19,24 +19,28 @@ class Promotion:
         previous: id of the model that served until then; None if none did.
         why: in words.
         back: whether it had served before and was gone back to.
+        withdrawn: whether it ceased to serve, and the baseline does in its place; ``model`` may then be ``base``.
     """
 
     at: str
     model: str
     previous: str | None
     why: str
-    back: bool
+    back: bool = False
+    withdrawn: bool = False
 
 
 class PromotionJournal:
-    """A file to which a line of JSON is added for each promotion; it is on disk before the model serves."""
+    """A file to which a line of JSON is added for each change; it is on disk before the change is made."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def append(self, model: str, previous: str | None, why: str, back: bool) -> None:
-        """Note that ``model`` serves from now on, instead of ``previous``."""
-        promotion = Promotion(datetime.now(UTC).isoformat(timespec="seconds"), model, previous, why, back)
+    def append(
+        self, model: str, previous: str | None, why: str, *, back: bool = False, withdrawn: bool = False
+    ) -> None:
+        """Note that ``model`` serves from now on, instead of ``previous``, or is withdrawn."""
+        promotion = Promotion(datetime.now(UTC).isoformat(timespec="seconds"), model, previous, why, back, withdrawn)
         with self._path.open("a", encoding="utf-8") as file:
             # what a full disk cut off stays a line of its own
             torn = file.tell() > 0 and not self._path.read_bytes().endswith(b"\n")
@@ -58,6 +62,15 @@ class PromotionJournal:
             raise BadModel(f"{self._path}: cannot be read: {error}; move it away") from error
         return [self._parse(number, line) for number, line in enumerate(lines, 1)]
 
+    def withdrawal(self, model: str) -> Promotion | None:
+        """Return the line by which ``model`` is withdrawn; None where it is not, or was promoted since.
+
+        Raises:
+            BadModel: a line is damaged.
+        """
+        last = next((line for line in reversed(self.read()) if line.model == model), None)
+        return last if last is not None and last.withdrawn else None
+
     def _parse(self, number: int, line: str) -> Promotion:
         try:
             return Promotion(**json.loads(line))
@@ -69,6 +82,8 @@ def served_before(current: str | None, journal: list[Promotion]) -> list[str]:
     """Return the models that served before ``current``, the last one first; those gone back from are not among them."""
     served: list[str] = []
     for promotion in journal:
+        if promotion.withdrawn:
+            continue
         if promotion.back:
             while served and served[-1] != promotion.model:
                 served.pop()

@@ -39,6 +39,8 @@ def read_record(folder: Path) -> ModelRecord | None:
             },
             None if promoted is None else bool(promoted),
             tuple(str(reason) for reason in verdict.get("reasons") or ()),
+            None if info.get("data_to") is None else datetime.fromisoformat(info["data_to"]).timestamp(),
+            frozenset(map(str, info.get("servers") or ())),
         )
     except FileNotFoundError:
         return None

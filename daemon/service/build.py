@@ -20,27 +20,30 @@ from daemon.config.sources import PrometheusConfig, PushConfig, ReplayConfig, Si
 from daemon.domain.clock import AcceleratedClock, SystemClock
 from daemon.domain.grid import STEP_SECONDS, parse_time
 from daemon.domain.ports import Clock, Forecaster, Notifier, Source, Store
+from daemon.domain.series import Panel
 from daemon.learning.breach.base import base_breach_model
 from daemon.learning.calibration_file import read_breach_model
 from daemon.learning.climatology import Climatology
+from daemon.learning.seasonal_naive import SeasonalNaive
 from daemon.notify.alertmanager import AlertmanagerNotifier
-from daemon.pipeline.alerting import Alerting, AlertRules
-from daemon.pipeline.cycle import Cycle
+from daemon.pipeline.alerting import Alerting
+from daemon.pipeline.cycle import Cycle, Snapshot
 from daemon.pipeline.delivery import Delivery
-from daemon.pipeline.fleet_alerts import FleetRule
 from daemon.pipeline.forecasting import Loaders, ServingModel
 from daemon.pipeline.ingest import Ingest
 from daemon.pipeline.profiles import ProfileRules
-from daemon.pipeline.retraining import Retraining, TrainingRules
+from daemon.pipeline.retraining import Retraining
+from daemon.pipeline.triggers import Triggers
+from daemon.pipeline.verification import Verification
 from daemon.pipeline.window import RecentHistory
 from daemon.registry.models import ModelRegistry
 from daemon.registry.training_journal import TrainingJournal
-from daemon.schedule.cron import next_times
 from daemon.schedule.grid_scheduler import GridScheduler
 from daemon.sdnotify.service_manager import ServiceManager
 from daemon.service.lifecycle import Service, Stopping, Work
 from daemon.service.logs import configure_logs
 from daemon.service.reload import ConfigReload
+from daemon.service.rules import alert_rules, training_rules, trigger_rules, verification_rules
 from daemon.service.training_process import TrainingProcess
 from daemon.simulation.fleet import Fleet
 from daemon.simulation.spec import FleetSpec
@@ -116,26 +119,12 @@ def _foundation(config: Config, path: Path) -> Foundation:
         Stopping(),
         ServiceManager(),
         Retraining(
-            TrainingProcess(path), TrainingJournal(config.data_dir / "training"), training_rules(config), clock.now
+            TrainingProcess(path),
+            TrainingJournal(config.data_dir / "training"),
+            ModelRegistry(config.models_dir),
+            training_rules(config),
+            clock.now,
         ),
-    )
-
-
-def training_rules(config: Config) -> TrainingRules:
-    """Return what the configuration says of retraining.
-
-    Raises:
-        ConfigError: the schedule is no cron expression.
-    """
-    training = config.training
-    return TrainingRules(
-        training.level,
-        training.seed,
-        None if training.schedule is None else next_times(training.schedule, config.zone),
-        training.max_runs_per_day,
-        training.threads,
-        training.deadline_minutes * 60,
-        training.memory_limit_mb,
     )
 
 
@@ -157,12 +146,20 @@ def build_work(config: Config, on: Foundation) -> Work:
         progress = on.manager.progress
         ingest = Ingest(sources, on.store, metrics, retention_seconds, on.telemetry, on.stopping.requested, progress)
         book = on.store.alert_book()
+        triggers = Triggers(trigger_rules(config))
+
+        def retrain(snapshot: Snapshot, panel: Panel) -> None:
+            on.retraining.run(snapshot.at, triggers.look(snapshot, panel))
+
         cycle = Cycle(
             ingest,
             on.store,
             on.window,
             on.model,
             Climatology(metrics),
+            Verification(
+                on.store.verification_book(), SeasonalNaive(metrics), Climatology(metrics), verification_rules(config)
+            ),
             Alerting(book, metrics, alert_rules(config), targets, partial(_wall_time, on.clock)),
             Delivery(book, notifiers, config.alerting.queue_limit, on.clock, on.telemetry, SystemClock().now),
             ProfileRules((rule.pattern, rule.profile) for rule in config.profiles),
@@ -171,7 +168,7 @@ def build_work(config: Config, on: Foundation) -> Work:
             on.clock.now,
             (on.board.publish, on.telemetry.publish),
             progress,
-            on.retraining.run,
+            retrain,
         )
 
         def adopt() -> None:
@@ -207,18 +204,6 @@ def _loaders(config: Config) -> Loaders:
         lambda model: read_breach_model(registry.path(model)),
         partial(_load_base, config),
         base_breach_model,
-    )
-
-
-def alert_rules(config: Config) -> AlertRules:
-    """Return what the configuration says of alerts."""
-    alerting = config.alerting
-    return AlertRules(
-        alerting.policy(),
-        FleetRule(alerting.fleet_servers, alerting.fleet_share),
-        alerting.keep_severity,
-        alerting.ledger_days * 86_400,
-        str(alerting.external_url or ""),
     )
 
 

@@ -41,7 +41,11 @@ def run_demo(folder: Path, speed: float, listen: str) -> None:
 
 def _write_config(path: Path, speed: float, listen: str) -> None:
     document = yaml.safe_load(default_text())
-    document |= {"data_dir": "data", "clock": {"speed": speed}, "training": {"level": "demo", "schedule": None}}
+    document |= {
+        "data_dir": "data",
+        "clock": {"speed": speed},
+        "training": {"level": "demo", "schedule": None, "triggers": []},
+    }
     document["http"]["listen"] = listen
     document["schedule"]["delay_seconds"] = 0
     document["logging"]["level"] = "warning"

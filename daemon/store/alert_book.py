@@ -1,19 +1,19 @@
 """Alerts, the ledger of predictions and the queues of notifications, beside the history."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, select
+from sqlalchemy import Connection, delete, select
 from sqlalchemy import insert as plain_insert
 
 from daemon.domain.alerts import AlertName, AlertState, Identity, Phase
 from daemon.domain.ledger import Outcome, Prediction
 from daemon.domain.notification import Alert, Notification, Queued
 from daemon.domain.risk import Severity
-from daemon.store.schema import alerts, insert, notifications, predictions
+from daemon.store.schema import alerts, notifications, predictions, upsert
 
 Transaction = Callable[[], AbstractContextManager[Connection]]
 
@@ -73,8 +73,8 @@ class SqlAlertBook:
             for identity in (key for key, alert in changed.items() if alert is None):
                 same = [alerts.c[name] == value for name, value in identity._asdict().items()]
                 connection.execute(delete(alerts).where(*same))
-            _upsert(connection, alerts, kept)
-            _upsert(connection, predictions, [asdict(line) for line in lines])
+            upsert(connection, alerts, kept)
+            upsert(connection, predictions, [asdict(line) for line in lines])
             if waiting:
                 connection.execute(plain_insert(notifications), waiting)
 
@@ -104,15 +104,6 @@ class SqlAlertBook:
         old = (predictions.c.made < before) & predictions.c.outcome.is_not(None)
         with self._writing() as connection:
             return connection.execute(delete(predictions).where(old)).rowcount
-
-
-def _upsert(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
-    listed = list(rows)
-    if not listed:
-        return
-    arrived = insert(connection, table)
-    changed = {column.name: arrived.excluded[column.name] for column in table.columns if not column.primary_key}
-    connection.execute(arrived.on_conflict_do_update(index_elements=table.primary_key, set_=changed), listed)
 
 
 def _alert_row(identity: Identity, alert: Alert) -> dict[str, str]:

@@ -1,5 +1,8 @@
 """The tables, and who may open them."""
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -19,7 +22,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-SCHEMA_VERSION = 2
+from daemon.domain.scores import INTERVALS
+
+SCHEMA_VERSION = 3
 
 metadata = MetaData()
 
@@ -99,10 +104,42 @@ notifications = Table(
     Column("notification", Text, nullable=False),
 )
 
+kept_forecasts = Table(
+    "kept_forecasts",
+    metadata,
+    Column("origin", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("series", Text, nullable=False),
+    Column("paths", LargeBinary, nullable=False),
+)
+
+live_scores = Table(
+    "live_scores",
+    metadata,
+    Column("origin", BigInteger, primary_key=True, autoincrement=False),
+    Column("forecaster", String, primary_key=True),
+    Column("metric", String, primary_key=True),
+    Column("horizon", String, primary_key=True),
+    Column("scored", BigInteger, nullable=False),
+    Column("pinball", Double, nullable=False),
+    Column("naive", Double, nullable=False),
+    Column("baseline", Double, nullable=False),
+    *(Column(f"inside_{name}", BigInteger, nullable=False) for name in INTERVALS),
+)
+
 
 def insert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
     """Return an insert that can resolve conflicts, in the dialect of ``connection``."""
     return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+
+
+def upsert(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write ``rows``; one whose key is there already takes the place of what was there."""
+    listed = list(rows)
+    if not listed:
+        return
+    arrived = insert(connection, table)
+    changed = {column.name: arrived.excluded[column.name] for column in table.columns if not column.primary_key}
+    connection.execute(arrived.on_conflict_do_update(index_elements=table.primary_key, set_=changed), listed)
 
 
 def version(connection: Connection) -> int | None:

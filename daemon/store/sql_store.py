@@ -17,6 +17,7 @@ from daemon.store.alert_book import SqlAlertBook
 from daemon.store.engine import connect, for_reading, for_writing, parse
 from daemon.store.problems import shown, unavailable
 from daemon.store.reading import read_changes, read_panel
+from daemon.store.verification_book import SqlVerificationBook
 from daemon.store.writing import delete_ticks, move_watermarks, read_revision, write_samples
 
 
@@ -101,6 +102,10 @@ class SqlStore:
     def alert_book(self) -> SqlAlertBook:
         """Return the book of alerts in the same database."""
         return SqlAlertBook(self._reading, self._writing)
+
+    def verification_book(self) -> SqlVerificationBook:
+        """Return the book of verification in the same database."""
+        return SqlVerificationBook(self._reading, self._writing)
 
     def size_bytes(self) -> int:
         """Return what the store takes on disk, with the space that is free for reuse."""

@@ -281,7 +281,7 @@ def test_stop_is_quick_even_while_prometheus_hangs(tmp_path: Path, prometheus: R
         assert stopped.seconds < 5
         assert_filled(config, prometheus, before - 12 * STEP_SECONDS, before)
     print(f"SIGTERM while Prometheus hangs took {stopped.seconds:.2f} s")
-    assert_calm(service, expected=("source_unavailable",))
+    assert_calm(service, expected=("source_unavailable", "ticks_skipped"))
 
 
 def test_unreachable_prometheus_at_start(tmp_path: Path, prometheus: RunningPrometheus) -> None:

@@ -121,14 +121,14 @@ def test_threads_write_side_by_side(book: AlertBook) -> None:
 def test_an_older_store_is_upgraded_when_it_is_opened(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    """A store of version 1 gains the book and keeps its samples, also where two open it at once."""
+    """A store of version 1 gains the books and keeps its samples, also where two open it at once."""
     url = url_of(kind, request, tmp_path)
     with closing(SqlStore(url)) as store:
         key = SeriesKey("a", "cpu")
         store.append(Samples((key,), np.zeros(1, np.int32), np.array([T0], np.int64), np.ones(1, np.float32)))
     engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
     with engine.begin() as connection:
-        for table in ("alerts", "predictions", "notifications"):
+        for table in ("alerts", "predictions", "notifications", "kept_forecasts", "live_scores"):
             connection.execute(text(f"DROP TABLE {table}"))
         connection.execute(text("UPDATE meta SET value = 1 WHERE key = 'schema_version'"))
     engine.dispose()
@@ -136,6 +136,7 @@ def test_an_older_store_is_upgraded_when_it_is_opened(
         stores = list(threads.map(SqlStore, [url, url]))
     stores[0].alert_book().write({IDENTITY: ALERT}, [], {})
     assert stores[1].alert_book().alerts() == {IDENTITY: ALERT}
+    assert stores[1].verification_book().scores(0) == ()
     assert stores[1].read(T0, T0).values.tolist() == [[1.0]]
     for store in stores:
         store.close()

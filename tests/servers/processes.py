@@ -1,5 +1,6 @@
 """Real servers as child processes: started, waited for, and ended for certain."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -7,17 +8,23 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
 
+# below the ports that the kernel gives to connections, and each worker of the test run has its own
+_PORTS = count(20_000 + 2_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")))
+
 
 def free_port() -> int:
-    """Return a port of the loopback interface on which nothing listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port of the loopback interface on which nothing listens now, another one at each call."""
+    for port in _PORTS:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("the ports are numbers without end")
 
 
 def require_programs(*names: str) -> None:

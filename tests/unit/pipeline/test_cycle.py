@@ -10,31 +10,38 @@ from daemon.domain.ports import Forecaster
 from daemon.domain.series import Panel
 from daemon.learning.breach.base import base_breach_model
 from daemon.learning.climatology import Climatology
+from daemon.learning.seasonal_naive import SeasonalNaive
 from daemon.pipeline.alerting import Alerting, AlertRules
 from daemon.pipeline.cycle import Cycle, Snapshot
 from daemon.pipeline.delivery import Delivery
 from daemon.pipeline.forecasting import Loaders, ServingModel
 from daemon.pipeline.ingest import Ingest
 from daemon.pipeline.profiles import ProfileRules
+from daemon.pipeline.verification import Verification, VerificationRules
 from daemon.pipeline.window import RecentHistory
 from daemon.registry.models import ModelRegistry
 from tests.fakes.alert_book import FakeAlertBook
 from tests.fakes.source import FakeClock, FakeSource, FakeTelemetry
 from tests.fakes.store import FakeStore
+from tests.fakes.verification_book import FakeVerificationBook
 from tests.panels import daily_panel
 
 DAY = 86_400
 PANEL = daily_panel(3, 9, missing=0)
 AT = PANEL.start + 8 * DAY
+RULES = VerificationRules(7 * DAY, 12 * 3600, fallback=True)
 
 
 class CpuModel:
     """Forecasts only the metric cpu, as a constant."""
 
+    def __init__(self, name: str) -> None:
+        self._name = name
+
     def forecast(self, panel: Panel, origin: int) -> Forecast:
         keys = tuple(key for key in panel.keys if key.metric == "cpu")
         paths = np.full((len(keys), 96, 7), 42, dtype=np.float32)
-        return Forecast(origin, keys, paths, (ForecastSource.MODEL,) * len(keys), "m")
+        return Forecast(origin, keys, paths, (ForecastSource.MODEL,) * len(keys), self._name)
 
 
 class ByBase:
@@ -63,6 +70,7 @@ class Rig:
             RecentHistory(self.store, 28 * 288),
             self.serving,
             Climatology({}),
+            Verification(FakeVerificationBook(), SeasonalNaive({}), Climatology({}), RULES),
             Alerting(self.book, {}, AlertRules(), (), float),
             Delivery(self.book, (), 10, FakeClock(AT), self.telemetry, lambda: AT),
             ProfileRules([("02$", "web_api")]),
@@ -79,8 +87,8 @@ class Rig:
         return name
 
 
-def cpu_model(_: str) -> Forecaster:
-    return CpuModel()
+def cpu_model(name: str) -> Forecaster:
+    return CpuModel(name)
 
 
 def sources_of(snapshot: Snapshot) -> dict[str, set[str]]:
@@ -124,7 +132,7 @@ def test_a_model_that_cannot_be_loaded_is_visible_and_the_last_good_one_stays(tm
     def load(name: str) -> Forecaster:
         if name in broken:
             raise BadModel(f"{name}: damaged")
-        return CpuModel()
+        return CpuModel(name)
 
     rig = Rig(tmp_path, load)
     good = rig.model()
@@ -179,7 +187,7 @@ def test_a_reload_reads_the_model_again_and_keeps_the_last_good_one(tmp_path: Pa
         read.append(name)
         if len(read) == 2:
             raise BadModel(f"{name}: damaged")
-        return CpuModel()
+        return CpuModel(name)
 
     rig = Rig(tmp_path, load)
     name = rig.model()
@@ -192,3 +200,24 @@ def test_a_reload_reads_the_model_again_and_keeps_the_last_good_one(tmp_path: Pa
     rig.serving.reload(rig.loaders)
     assert rig.cycle.run(AT + 3 * STEP_SECONDS).model_error == ""
     assert read == [name] * 3
+
+
+def test_the_baseline_serves_where_the_model_was_worse_until_another_one_is_promoted(tmp_path: Path) -> None:
+    """A model that is wrong for half a day is withdrawn, visibly, over a restart too, and not a second time."""
+    rig = Rig(tmp_path, cpu_model, daily_panel(3, 11, missing=0))
+    name = rig.model()
+    served = [rig.cycle.run(AT + hour * 3600) for hour in range(24)]
+    first = next(hour for hour, snapshot in enumerate(served) if snapshot.withdrawn)
+    # nine origins of the last twelve hours, the newest of them nine hours ago
+    assert first == 18
+    assert sources_of(served[first - 1]) == {"cpu": {"model"}, "mem": {"baseline"}}
+    assert sources_of(served[first]) == {"cpu": {"baseline"}, "mem": {"baseline"}}
+    assert "of the climatology's" in served[first].withdrawn
+    assert served[-1].model == name
+    assert [line.withdrawn for line in rig.registry.promotions()] == [False, True]
+    again = ServingModel(rig.registry, rig.loaders)
+    assert again.refresh(PANEL) is None
+    other = rig.model()
+    snapshot = rig.cycle.run(AT + 24 * 3600)
+    assert (snapshot.withdrawn, snapshot.model) == ("", other)
+    assert sources_of(snapshot)["cpu"] == {"model"}

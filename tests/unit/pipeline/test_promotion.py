@@ -164,6 +164,17 @@ def test_a_held_out_span_without_a_window_promotes_nothing(registry: ModelRegist
     assert "nothing is known of the model" in verdict.reasons[0]
 
 
+def test_where_the_model_was_withdrawn_the_baseline_is_what_is_to_be_beaten(registry: ModelRegistry) -> None:
+    """It is what serves; a candidate that beat only the withdrawn one would be no step forward."""
+    first = trained(registry, "base")
+    beside_model = verdict_of(candidate(trained_network(), daily_panel()), registry)
+    assert beside_model.serving_model == first.name
+    registry.withdraw(first.name, "by a test")
+    beside_baseline = verdict_of(candidate(trained_network(), daily_panel()), registry)
+    assert beside_baseline.serving_model == "baseline"
+    assert beside_baseline.serving_loss not in (None, beside_model.serving_loss)
+
+
 class Unwatched:
     """Progress that nobody looks at."""
 

@@ -5,14 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.domain.levels import LevelName
-from daemon.domain.retraining import Outcome, RunState, TrainingRun, Trigger, over_budget
+from daemon.domain.retraining import Looked, Outcome, RunState, TrainingRun, Trigger, Wish, over_budget
 from daemon.pipeline.retraining import Retraining, TrainingRefused, TrainingRules
+from daemon.registry.models import ModelRegistry
 from daemon.registry.training_journal import TrainingJournal
 from tests.fakes.source import FakeClock
 from tests.fakes.trainer import FakeTrainer
 
 T0 = 1_767_571_200
 DAY = 86_400
+KEEP = 2
+PAUSE = 6 * 3600
 GOOD = Outcome(RunState.SUCCEEDED, "better than what served", "m1", 41.0)
 
 
@@ -21,16 +24,17 @@ class Rig:
 
     def __init__(self, folder: Path, most: int = 2) -> None:
         self.clock, self.journal = FakeClock(T0 + 3600), TrainingJournal(folder)
-        self.rules = TrainingRules(LevelName.DEMO, 5, lambda at: at // DAY * DAY + DAY, most, 1, 60.0, 500)
+        self.registry = ModelRegistry(folder / "models")
+        self.rules = TrainingRules(LevelName.DEMO, 5, lambda at: at // DAY * DAY + DAY, most, KEEP, PAUSE, 1, 60.0, 500)
         self.restart()
 
     def restart(self) -> None:
         self.trainer = FakeTrainer()
-        self.retraining = Retraining(self.trainer, self.journal, self.rules, self.clock.now)
+        self.retraining = Retraining(self.trainer, self.journal, self.registry, self.rules, self.clock.now)
 
-    def tick(self, hours: float = 0) -> None:
+    def tick(self, hours: float = 0, wish: Wish | None = None) -> None:
         self.clock.time += hours * 3600
-        self.retraining.run(int(self.clock.time))
+        self.retraining.run(int(self.clock.time), Looked(wish))
 
     def states(self) -> list[RunState]:
         return [run.state for run in self.retraining.state().runs]
@@ -87,7 +91,7 @@ def test_a_run_that_a_restart_cut_off_is_resumed_until_it_is_hopeless(tmp_path: 
     assert not rig.trainer.started
     assert rig.states() == [RunState.FAILED]
     assert "ended 3 times" in rig.retraining.state().runs[0].detail
-    assert not list(tmp_path.glob("*/"))
+    assert not [path for path in tmp_path.glob("*/") if path.name != "models"]
 
 
 def test_the_budget_refuses_and_says_so(tmp_path: Path) -> None:
@@ -108,6 +112,35 @@ def test_the_budget_refuses_and_says_so(tmp_path: Path) -> None:
     assert len(rig.trainer.started) == 1
 
 
+def test_a_wish_begins_a_run_and_then_there_is_a_pause(tmp_path: Path) -> None:
+    """Why stands on record; the same wish at every tick is one run until the pause is over, after a restart too."""
+    rig = Rig(tmp_path)
+    wish = Wish(Trigger.DRIFT, "60% of the series behave otherwise")
+    rig.tick(0, wish)
+    (run,) = rig.trainer.started
+    assert (run.trigger, run.reason) == (Trigger.DRIFT, wish.why)
+    rig.trainer.ended = GOOD
+    rig.tick(1, wish)
+    rig.restart()
+    rig.tick(4, wish)
+    assert not rig.trainer.started
+    assert rig.retraining.state().runs[0].reason == wish.why
+    assert rig.retraining.state().looked.wish == wish
+    rig.tick(1.5, wish)
+    assert len(rig.trainer.started) == 1
+
+
+def test_a_wish_is_bound_by_the_budget(tmp_path: Path) -> None:
+    """However short the pause, a day has no more runs than it may."""
+    rig = Rig(tmp_path, most=2)
+    for _ in range(3):
+        rig.tick(6.1, Wish(Trigger.QUALITY, "bad"))
+        rig.trainer.ended = GOOD
+    rig.tick()
+    assert len(rig.states()) == 2
+    assert "max_runs_per_day is 2" in rig.retraining.state().refused
+
+
 def test_a_run_is_cancelled(tmp_path: Path) -> None:
     """Its end is on record; with none under way there is nothing to cancel."""
     rig = Rig(tmp_path)
@@ -117,6 +150,22 @@ def test_a_run_is_cancelled(tmp_path: Path) -> None:
     rig.retraining.cancel()
     assert rig.retraining.state().current is None
     assert rig.states() == [RunState.CANCELLED]
+
+
+def test_old_models_make_room_for_new_ones(tmp_path: Path) -> None:
+    """When a run made a model the oldest go; a registry that cannot be read stops nothing."""
+    rig = Rig(tmp_path, most=9)
+    for _ in range(KEEP + 1):
+        with rig.registry.new():
+            pass
+    for damage in (False, True):
+        if damage:
+            (tmp_path / "models" / "current").write_bytes(b"\xff")
+        rig.retraining.request(None)
+        rig.trainer.ended = GOOD
+        rig.tick()
+        assert len(rig.registry.ids()) == KEEP
+    assert rig.states() == [RunState.SUCCEEDED] * 2
 
 
 def test_a_torn_or_strange_record_stops_nothing(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def test_what_served_when_and_why_is_on_record(tmp_path: Path) -> None:
     first, second = made(registry, 2)
     registry.promote(first, "promoted by the gate")
     journal = tmp_path / "promotions.jsonl"
-    assert set(json.loads(journal.read_text())) == {"at", "model", "previous", "why", "back"}
+    assert set(json.loads(journal.read_text())) == {"at", "model", "previous", "why", "back", "withdrawn"}
     with journal.open("a", encoding="utf-8") as file:
         file.write('{"at": "2026-')
     registry.promote(second, "by hand")
@@ -161,3 +161,51 @@ def test_promoting_puts_a_garbled_current_right(tmp_path: Path) -> None:
     registry.promote(name, "by hand")
     assert registry.current() == name
     assert registry.promotions()[0].previous is None
+
+
+def test_a_withdrawn_model_is_on_record_until_it_is_promoted(tmp_path: Path) -> None:
+    """The trail says when and why; it is no step of a rollback, and a promotion by hand lifts it."""
+    registry = ModelRegistry(tmp_path)
+    first, second = made(registry, 2)
+    registry.promote(first, "a")
+    registry.promote(second, "b")
+    assert registry.withdrawal(second) is None
+    registry.withdraw(second, "it was worse")
+    line = registry.withdrawal(second)
+    assert line is not None
+    assert (line.why, line.withdrawn) == ("it was worse", True)
+    assert registry.current() == second
+    assert registry.withdrawal(first) is None
+    assert registry.rollback().model == first
+    assert registry.withdrawal(second) is not None
+    registry.promote(second, "by hand")
+    assert registry.withdrawal(second) is None
+
+
+def test_the_base_network_can_be_withdrawn_before_there_is_a_model(tmp_path: Path) -> None:
+    """It has no directory, and need not."""
+    registry = ModelRegistry(tmp_path / "models")
+    registry.withdraw("base", "it was worse")
+    assert registry.withdrawal("base") is not None
+    assert registry.current() is None
+
+
+def test_a_journal_of_an_older_version_is_read(tmp_path: Path) -> None:
+    """Its lines say nothing of withdrawals."""
+    registry = ModelRegistry(tmp_path)
+    line = {"at": "2026-01-01T00:00:00+00:00", "model": "m", "previous": None, "why": "x", "back": False}
+    (tmp_path / "promotions.jsonl").write_text(json.dumps(line) + "\n")
+    assert registry.withdrawal("m") is None
+    assert registry.promotions()[0].withdrawn is False
+
+
+def test_old_models_are_deleted_but_what_serves_and_what_did_before_it(tmp_path: Path) -> None:
+    """The newest stay, and what a rollback goes back to, however old."""
+    registry = ModelRegistry(tmp_path)
+    names = sorted(made(registry, 8))
+    for name in (names[0], names[1]):
+        registry.promote(name, "by a test")
+    assert registry.prune(8) == []
+    assert registry.prune(3) == names[2:5]
+    assert registry.ids() == [*names[:2], *names[5:]]
+    assert registry.rollback().model == names[0]

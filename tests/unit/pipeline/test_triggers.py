@@ -1,0 +1,120 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from daemon.domain.forecast import Forecast
+from daemon.domain.levels import LevelName
+from daemon.domain.live_scores import Tally
+from daemon.domain.live_verdict import LiveVerdict
+from daemon.domain.model_record import ModelRecord
+from daemon.domain.retraining import Trigger, Wish
+from daemon.domain.series import Panel
+from daemon.pipeline.cycle import Snapshot
+from daemon.pipeline.server_state import ServerState
+from daemon.pipeline.triggers import TriggerRules, Triggers
+from daemon.pipeline.verification import Verified
+from tests.panels import daily_panel
+
+DAY = 86_400
+PANEL = daily_panel(5, 14, missing=0)
+AT = PANEL.end
+NAMES = [f"server-{n:02}" for n in range(5)]
+RULES = TriggerRules(frozenset(Trigger), 0.2, 0.5)
+RECORD = ModelRecord(
+    *("m", LevelName.PRODUCTION, AT - 2 * DAY, 20, 0.1, 0.2, 1e-3, 900, 60, 0.3, {}),
+    trained_until=float(AT - 2 * DAY),
+    servers=frozenset(NAMES),
+)
+BAD = LiveVerdict("m", DAY, Tally(100, 11, 10, 8, (50, 80, 96)))
+
+
+def server(name: str, profile: str = "generic", state: str = "known") -> ServerState:
+    return ServerState(name, profile, state, ("cpu", "mem"), AT)
+
+
+FLEET = tuple(server(name) for name in NAMES)
+SOUND = Snapshot(AT, AT, Forecast(AT, (), np.empty((0, 0, 0), np.float32), ()), FLEET, (), "m", "", RECORD)
+
+
+def look(snapshot: Snapshot, panel: Panel = PANEL, rules: TriggerRules = RULES) -> Wish | None:
+    return Triggers(rules).look(snapshot, panel).wish
+
+
+def test_where_all_is_well_nothing_is_wished_for() -> None:
+    """A model, no new server, sound figures, no drift."""
+    assert look(SOUND) is None
+
+
+def test_a_week_of_history_and_no_model_is_a_reason() -> None:
+    """Not before the week is full, and not where there is a model that cannot be loaded: that one is to be mended."""
+    bare = replace(SOUND, model="", record=None)
+    wish = look(bare)
+    assert wish is not None
+    assert wish.trigger is Trigger.FIRST
+    assert look(bare, PANEL.between(AT - 6 * DAY, AT)) is None
+    assert look(replace(bare, model_error="damaged")) is None
+
+
+@pytest.mark.parametrize(
+    ("servers", "said"),
+    [
+        ((*FLEET, server("new")), ""),
+        ((*FLEET, server("new"), server("newer")), "2 of 7 servers"),
+        ((*FLEET, server("new", state="cold"), server("newer", state="cold")), ""),
+        ((*FLEET, server("new", "database")), "no server of the profile database"),
+    ],
+)
+def test_new_servers_are_a_reason_when_there_are_many_or_of_a_new_kind(
+    servers: tuple[ServerState, ...], said: str
+) -> None:
+    """A fifth of the fleet is not yet many; what has no day of history cannot be learnt from."""
+    wish = look(replace(SOUND, servers=servers))
+    assert (wish is None) == (not said)
+    assert wish is None or (wish.trigger is Trigger.NEW_SERVERS and said in wish.why)
+    unknown = replace(SOUND, servers=servers, record=replace(RECORD, servers=frozenset()))
+    assert look(unknown) is None
+
+
+def test_bad_live_figures_are_a_reason() -> None:
+    """Those of what serves, or that it was withdrawn for them."""
+    wish = look(replace(SOUND, verified=Verified(verdict=BAD)))
+    assert wish is not None
+    assert (wish.trigger, "1.100 of seasonal naive's" in wish.why) == (Trigger.QUALITY, True)
+    wish = look(replace(SOUND, withdrawn="withdrawn at noon: it was worse"))
+    assert wish is not None
+    assert (wish.trigger, "withdrawn at noon" in wish.why) == (Trigger.QUALITY, True)
+
+
+def test_drift_is_a_reason() -> None:
+    """More than half of the series behave otherwise; the share is told whether it is a reason or not."""
+    values = PANEL.values.copy()
+    values[:6, -288:] += 40
+    panel = Panel(PANEL.keys, PANEL.start, values)
+    looked = Triggers(RULES).look(SOUND, panel)
+    assert looked.drift == pytest.approx(0.6)
+    assert looked.wish is not None
+    assert looked.wish.trigger is Trigger.DRIFT
+    lax = Triggers(replace(RULES, drift_share=0.6)).look(SOUND, panel)
+    assert (lax.wish, lax.drift) == (None, pytest.approx(0.6))
+
+
+def test_drift_is_measured_now_and_then_and_for_each_model() -> None:
+    """It costs a second on a large fleet: every six hours, or when another model serves."""
+    triggers, calm = Triggers(RULES), PANEL
+    values = PANEL.values.copy()
+    values[:, -288:] += 40
+    wild = Panel(PANEL.keys, PANEL.start, values)
+    assert triggers.look(SOUND, calm).drift == 0
+    assert triggers.look(replace(SOUND, at=AT), wild).drift == 0
+    assert triggers.look(replace(SOUND, model="other"), wild).drift == 1
+
+
+@pytest.mark.parametrize("trigger", [Trigger.FIRST, Trigger.QUALITY])
+def test_only_what_is_configured_is_looked_for(trigger: Trigger) -> None:
+    """An empty list is never."""
+    snapshot = replace(SOUND, model="", record=None, withdrawn="withdrawn: it was worse")
+    wish = look(snapshot, rules=replace(RULES, wanted=frozenset({trigger})))
+    assert wish is not None
+    assert wish.trigger is trigger
+    assert look(snapshot, rules=replace(RULES, wanted=frozenset())) is None
