@@ -1,0 +1,78 @@
+"""Whether a sound forecaster is left alone: how its live figures and the drift move from hour to hour on real servers."""
+
+import json
+import os
+import time
+from pathlib import Path
+from statistics import median
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from daemon.domain.drift import drifted_share
+from daemon.domain.grid import STEP_SECONDS, parse_time
+from daemon.domain.live_scores import KeptForecast, LiveScore, scored
+from daemon.domain.live_verdict import DUE_SECONDS, KEEP_EVERY_SECONDS, live_verdict
+from daemon.domain.series import Panel
+from daemon.files.metrics_file import read_metrics_file
+from daemon.learning.base import base_forecaster
+from daemon.learning.climatology import Climatology
+from daemon.learning.seasonal_naive import SeasonalNaive
+
+PACKS = ("bitbrains", "jumpstarter", "smd")
+DAY_SECONDS, WINDOW_SECONDS = 86_400, 28 * 86_400
+DAYS = 7
+
+
+def main() -> None:
+    """Print the figures of each recording."""
+    folder = os.environ.get("FOREWARN_REAL_DATA")
+    if not folder:
+        print("verification: not measured; FOREWARN_REAL_DATA names no folder of real metrics")
+        return
+    for pack in PACKS:
+        _pack(Path(folder) / pack)
+
+
+def _pack(folder: Path) -> None:
+    trained_until = parse_time(json.loads((folder / "pack.json").read_text(encoding="utf-8"))["train_end"])
+    panel = read_metrics_file(folder / "data.parquet")
+    origins = range(panel.end - DUE_SECONDS - DAYS * DAY_SECONDS, panel.end - DUE_SECONDS, KEEP_EVERY_SECONDS)
+    scores: list[LiveScore] = []
+    base, naive, climatology = base_forecaster({}, ZoneInfo("UTC")), SeasonalNaive({}), Climatology({})
+    seconds = []
+    for origin in origins:
+        known = panel.between(origin - WINDOW_SECONDS, origin + DUE_SECONDS)
+        kept = KeptForecast.of(base.forecast(known, origin))
+        began = time.perf_counter()
+        scores += scored(kept, known, naive.forecast(known, origin), climatology.forecast(known, origin))
+        seconds.append(time.perf_counter() - began)
+    against, skills = [], []
+    for origin in origins:
+        verdict = live_verdict(scores, "base", origin + DUE_SECONDS, DAY_SECONDS)
+        if verdict is not None and verdict.tally.against_baseline and verdict.tally.skill:
+            against.append(verdict.tally.against_baseline)
+            skills.append(verdict.tally.skill)
+    _print(folder.name, len(panel.keys), against, skills, seconds)
+    shares = [share for at in range(trained_until, panel.end, DAY_SECONDS) if (share := _drift(panel, at)) is not None]
+    print(f"  drift a day after the week: median {median(shares):.0%}, at most {max(shares):.0%} of the series")
+
+
+def _drift(panel: Panel, at: int) -> float | None:
+    if not np.isfinite(panel.between(at - DAY_SECONDS + STEP_SECONDS, at).values).any():
+        return None
+    return drifted_share(panel, at - DAY_SECONDS, at)
+
+
+def _print(name: str, series: int, against: list[float], skills: list[float], seconds: list[float]) -> None:
+    worse = sum(ratio > 1 for ratio in against)
+    print(
+        f"{name}: {series} series, the base network over {DAYS} days, judged each hour by the 24 before: loss relative "
+        f"to the climatology's {min(against):.3f} to {max(against):.3f}, median {median(against):.3f}; worse in {worse} "
+        f"of {len(against)} hours; relative to seasonal naive's at most {max(skills):.3f}; "
+        f"scoring a forecast {median(seconds):.2f} s"
+    )
+
+
+if __name__ == "__main__":
+    main()
