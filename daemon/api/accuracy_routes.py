@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from daemon.api.board import Board
+from daemon.api.refusals import refusals
 from daemon.domain.grid import as_text
 from daemon.domain.live_scores import LiveScore, Tally
 from daemon.pipeline.cycle import Snapshot
@@ -54,7 +55,7 @@ class AccuracyDocument(BaseModel):
 def add_accuracy(app: FastAPI, board: Board) -> None:
     """Add the route."""
 
-    @app.get("/api/v1/accuracy")
+    @app.get("/api/v1/accuracy", responses=refusals())
     def accuracy() -> AccuracyDocument:
         """Return what the forecasts that were served came to, by forecaster, metric and horizon."""
         snapshot = board.newest()

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.routing import Match
 
 from daemon import __version__
 from daemon.api.accuracy_routes import add_accuracy
@@ -22,18 +23,21 @@ from daemon.api.alert_documents import (
 )
 from daemon.api.authentication import Authentication
 from daemon.api.board import Board
+from daemon.api.client_limits import ClientLimits
 from daemon.api.documents import (
-    ForecastDocument,
-    Page,
+    ForecastsPage,
     PushDocument,
     ServerDocument,
+    ServersPage,
     StatusDocument,
     forecast_document,
     server_document,
     source_documents,
 )
-from daemon.api.protection import PUSH_PATH, add_authentication, add_hardening, error_answer
-from daemon.api.push import PushEndpoint
+from daemon.api.protection import PUSH_PATH, add_authentication, add_hardening
+from daemon.api.push import BODY, PushEndpoint
+from daemon.api.refusals import error_answer, refusals
+from daemon.api.swagger_ui import add_swagger_ui
 from daemon.api.telemetry import PrometheusTelemetry
 from daemon.api.web_access import WebAccess
 from daemon.domain.errors import ForewarnError
@@ -52,6 +56,7 @@ def create_app(
     reload: Callable[[], None],
     authentication: Authentication,
     access: WebAccess,
+    limits: ClientLimits | None = None,
 ) -> FastAPI:
     """Return the application.
 
@@ -62,25 +67,29 @@ def create_app(
         reload: follows the configuration file as it is now; raises ForewarnError where it cannot be used.
         authentication: of every path but the health checks.
         access: headers of every answer.
+        limits: of one client; None is no limit.
     """
-    app = FastAPI(title="forewarn", version=__version__, redoc_url=None)
+    app = FastAPI(title="forewarn", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False)
     _add_errors(app)
     _add_health(app, board)
+    add_swagger_ui(app)
     _add_exposition(app, board, telemetry)
     _add_documents(app, board)
     _add_alerts(app, board)
     add_accuracy(app, board)
     _add_push(app, push)
     _add_reload(app, reload)
-    add_authentication(app, authentication)
-    add_hardening(app, access, authentication)
+    limits = limits or ClientLimits()
+    add_authentication(app, authentication, limits, telemetry)
+    add_hardening(app, access, authentication, limits, telemetry)
     return app
 
 
 def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(StarletteHTTPException)
     async def refused(request: Request, error: StarletteHTTPException) -> JSONResponse:
-        return error_answer(error.status_code, str(error.detail), request.url.path)
+        headers = {"Allow": _allowed(app, request)} if error.status_code == 405 else error.headers
+        return error_answer(error.status_code, str(error.detail), request.url.path, headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -90,6 +99,12 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(ForewarnError)
     async def failed(_: Request, error: ForewarnError) -> JSONResponse:
         return error_answer(503, "the request cannot be served now", str(error))
+
+
+def _allowed(app: FastAPI, request: Request) -> str:
+    """Return the methods of a path; a route of its own for each would name only one in its refusal."""
+    routes = [route for route in app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return ", ".join(sorted({method for route in routes for method in getattr(route, "methods", None) or ()}))
 
 
 def _add_health(app: FastAPI, board: Board) -> None:
@@ -108,7 +123,7 @@ def _add_health(app: FastAPI, board: Board) -> None:
         document = _status(board)
         return JSONResponse(document.model_dump(), 200 if document.ready else 503)
 
-    @app.get("/api/v1/status")
+    @app.get("/api/v1/status", responses=refusals())
     async def status() -> StatusDocument:
         """Return the service's state as of its last tick."""
         return _status(board)
@@ -133,7 +148,7 @@ def _status(board: Board) -> StatusDocument:
 
 
 def _add_exposition(app: FastAPI, board: Board, telemetry: PrometheusTelemetry) -> None:
-    @app.get("/metrics", response_class=Response)
+    @app.get("/metrics", response_class=PlainTextResponse, responses=refusals())
     def metrics(request: Request) -> Response:
         """Return the forecasts and the service's own metrics in Prometheus' text format."""
         own, forecasts = telemetry.render(), board.exposition
@@ -144,15 +159,15 @@ def _add_exposition(app: FastAPI, board: Board, telemetry: PrometheusTelemetry) 
 
 
 def _add_documents(app: FastAPI, board: Board) -> None:
-    @app.get("/api/v1/servers")
-    def servers(limit: _Limit = 100, offset: _Offset = 0) -> Page:
+    @app.get("/api/v1/servers", responses=refusals(422))
+    def servers(limit: _Limit = 100, offset: _Offset = 0) -> ServersPage:
         """Return the servers that delivered a sample within a day, by name."""
         known = board.newest().servers
-        return Page(
+        return ServersPage(
             total=len(known), offset=offset, items=[server_document(item) for item in known[offset : offset + limit]]
         )
 
-    @app.get("/api/v1/servers/{server}")
+    @app.get("/api/v1/servers/{server}", responses=refusals(404, 422))
     def one_server(server: str) -> ServerDocument:
         """Return one server."""
         found = next((item for item in board.newest().servers if item.name == server), None)
@@ -160,10 +175,10 @@ def _add_documents(app: FastAPI, board: Board) -> None:
             raise HTTPException(404, f"no server {server!r} has delivered a sample within a day")
         return server_document(found)
 
-    @app.get("/api/v1/forecasts")
+    @app.get("/api/v1/forecasts", responses=refusals(422))
     def forecasts(
         server: str | None = None, metric: str | None = None, limit: _Limit = 100, offset: _Offset = 0
-    ) -> Page:
+    ) -> ForecastsPage:
         """Return the quantile paths of all series, or of one server's, or of one metric's."""
         snapshot = board.newest()
         rows = [
@@ -171,12 +186,12 @@ def _add_documents(app: FastAPI, board: Board) -> None:
             for row, key in enumerate(snapshot.forecast.keys)
             if server in (None, key.server) and metric in (None, key.metric)
         ]
-        items: list[ForecastDocument] = [forecast_document(snapshot, row) for row in rows[offset : offset + limit]]
-        return Page(total=len(rows), offset=offset, items=items)
+        items = [forecast_document(snapshot, row) for row in rows[offset : offset + limit]]
+        return ForecastsPage(total=len(rows), offset=offset, items=items)
 
 
 def _add_alerts(app: FastAPI, board: Board) -> None:
-    @app.get("/api/v1/alerts")
+    @app.get("/api/v1/alerts", responses=refusals(422))
     def alerts(limit: _Limit = 100, offset: _Offset = 0) -> AlertsPage:
         """Return the alerts that are pending or firing, and the likeliest breaches."""
         warned = board.newest().warned
@@ -189,7 +204,7 @@ def _add_alerts(app: FastAPI, board: Board) -> None:
             likeliest=[risk_document(risk) for risk in likeliest[:_LIKELIEST]],
         )
 
-    @app.get("/api/v1/alerts/history")
+    @app.get("/api/v1/alerts/history", responses=refusals(422))
     def history(limit: _Limit = 100, offset: _Offset = 0) -> HistoryPage:
         """Return the ledger of predictions, newest first, with what became of each and the figures of all."""
         warned = board.newest().warned
@@ -203,7 +218,7 @@ def _add_alerts(app: FastAPI, board: Board) -> None:
 
 
 def _add_reload(app: FastAPI, reload: Callable[[], None]) -> None:
-    @app.post("/-/reload")
+    @app.post("/-/reload", responses=refusals(400, 403))
     def reload_configuration() -> dict[str, str]:
         """Follow the configuration file as it is now, or answer why it cannot be used and go on as before."""
         try:
@@ -214,7 +229,7 @@ def _add_reload(app: FastAPI, reload: Callable[[], None]) -> None:
 
 
 def _add_push(app: FastAPI, push: Callable[[], PushEndpoint | None]) -> None:
-    @app.post(PUSH_PATH)
+    @app.post(PUSH_PATH, responses=refusals(400, 403, 404), openapi_extra={"requestBody": BODY})
     async def push_metrics(request: Request) -> PushDocument:
         """Store pushed metrics: a JSON list of records, long or wide; answers once they are safely stored."""
         endpoint = push()

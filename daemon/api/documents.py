@@ -1,7 +1,5 @@
 """What the JSON API answers: documents of plain records."""
 
-from typing import Any
-
 import numpy as np
 from pydantic import BaseModel
 
@@ -59,12 +57,20 @@ class ForecastDocument(BaseModel):
     quantiles: dict[str, list[float]]
 
 
-class Page(BaseModel):
-    """A part of a list."""
+class ServersPage(BaseModel):
+    """A part of the list of servers."""
 
     total: int
     offset: int
-    items: list[Any]
+    items: list[ServerDocument]
+
+
+class ForecastsPage(BaseModel):
+    """A part of the list of forecasts."""
+
+    total: int
+    offset: int
+    items: list[ForecastDocument]
 
 
 class RejectionDocument(BaseModel):

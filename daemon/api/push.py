@@ -14,6 +14,34 @@ from daemon.pipeline.telemetry import Telemetry
 from daemon.sources.push import parse_push
 
 _MOST_SHOWN = 100
+_RECORDS = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "required": ["timestamp", "server"],
+        "properties": {
+            "timestamp": {"type": "string", "format": "date-time", "example": "2026-03-01T12:00:00Z"},
+            "server": {"type": "string", "example": "web-01"},
+            "profile": {"type": ["string", "null"]},
+            "metric": {"type": "string", "example": "cpu_busy_pct"},
+            "value": {"type": ["number", "null"], "example": 41.5},
+            "metrics": {"type": "object", "additionalProperties": {"type": ["number", "null"]}},
+        },
+        "additionalProperties": {"type": ["number", "null"]},
+    },
+}
+#: The body of a push, as OpenAPI describes it; each record of it is judged on its own.
+BODY = {
+    "description": "Records: long (`metric` and `value`), wide (each metric a field) or nested (in `metrics`).",
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {
+                "anyOf": [_RECORDS, {"type": "object", "required": ["records"], "properties": {"records": _RECORDS}}]
+            }
+        }
+    },
+}
 
 _log = structlog.get_logger()
 

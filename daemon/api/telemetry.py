@@ -73,6 +73,12 @@ class PrometheusTelemetry:
             "Grid times without a tick of their own, as one before took too long.",
             registry=registry,
         )
+        self._refused = Counter(
+            "forewarn_http_requests_refused",
+            "Requests that were refused before they were looked at any further, by why.",
+            ["reason"],
+            registry=registry,
+        )
         self._source_up = Gauge(
             "forewarn_source_up", "1 if the source could be fetched in the last tick.", ["source"], registry=registry
         )
@@ -134,6 +140,10 @@ class PrometheusTelemetry:
     def queued(self, target: str, count: int) -> None:
         """Note how many notifications wait for ``target``."""
         self._alerts.queued(target, count)
+
+    def request_refused(self, reason: str) -> None:
+        """Note a request that was refused: for its rate, its credentials, its origin or its size."""
+        self._refused.labels(reason).inc()
 
     def ticks_skipped(self, ticks: int) -> None:
         """Note grid times that had no tick of their own."""

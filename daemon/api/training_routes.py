@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel, ConfigDict
 
+from daemon.api.refusals import refusals
 from daemon.domain.grid import as_text
 from daemon.domain.levels import LevelName
 from daemon.domain.retraining import TrainingRun
@@ -58,7 +59,7 @@ class TrainingRequest(BaseModel):
 def add_training(app: FastAPI, retraining: Retraining) -> None:
     """Add the routes."""
 
-    @app.get("/api/v1/training")
+    @app.get("/api/v1/training", responses=refusals())
     def training() -> TrainingDocument:
         """Return the training under way, those before, and when the next is scheduled."""
         state = retraining.state()
@@ -75,7 +76,7 @@ def add_training(app: FastAPI, retraining: Retraining) -> None:
             drift=state.looked.drift,
         )
 
-    @app.post("/api/v1/training", status_code=202)
+    @app.post("/api/v1/training", status_code=202, responses=refusals(400, 403, 409, 422))
     def start(request: TrainingRequest | None = None) -> RunDocument:
         """Begin a training now; 409 if one is under way or the day's budget is used up."""
         try:
@@ -83,7 +84,7 @@ def add_training(app: FastAPI, retraining: Retraining) -> None:
         except TrainingRefused as error:
             raise HTTPException(409, str(error)) from error
 
-    @app.delete("/api/v1/training", status_code=202)
+    @app.delete("/api/v1/training", status_code=202, responses=refusals(403, 409))
     def cancel() -> dict[str, str]:
         """End the training under way; 409 if there is none."""
         try:

@@ -3,7 +3,7 @@
 import difflib
 import os
 import re
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
@@ -15,6 +15,7 @@ from daemon.domain.errors import ConfigError
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _SECRET = re.compile("password|token|header|basic_auth_users", re.IGNORECASE)
+_QUOTED = re.compile("'[^']*'")
 _SHOWN = 80
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -62,16 +63,18 @@ def validated(model: type[_Model], text: str, name: str, expected: str) -> _Mode
     try:
         raw = yaml.load(text, _UniqueKeyLoader)  # noqa: S506 - a subclass of SafeLoader
     except yaml.YAMLError as error:
-        raise ConfigError([f"{name}: not YAML: {' '.join(str(error).split())}"]) from error
+        raise ConfigError([f"{name}: not YAML: {_yaml_problem(error)}"]) from None
+    except (ValueError, TypeError) as error:
+        raise ConfigError([f"{name}: not YAML: a date or a key cannot be read; put it into quotes"]) from error
     if not isinstance(raw, dict):
-        raise ConfigError([f"{name}: expected {expected}, found {_shown(raw)}"])
+        raise ConfigError([f"{name}: expected {expected}, found {_kind(raw)}"])
     problems: list[str] = []
-    raw = _with_environment(raw, "", problems)
+    filled = _with_environment(raw, "", problems)
     config: _Model | None = None
     try:
-        config = model.model_validate(raw)
+        config = model.model_validate(filled)
     except ValidationError as error:
-        problems += [_problem(model, dict(item)) for item in error.errors(include_url=False)]
+        problems += [_problem(model, dict(item), raw) for item in error.errors(include_url=False)]
     if problems or config is None:
         raise ConfigError([f"{name}: {problem}" for problem in problems])
     return config
@@ -111,7 +114,28 @@ def _with_environment(value: Any, where: str, problems: list[str]) -> Any:
     return _VARIABLE.sub(replace, value)
 
 
-def _problem(model: type[BaseModel], error: dict[str, Any]) -> str:
+def _yaml_problem(error: yaml.YAMLError) -> str:
+    """Return what is wrong and where, without the text of the line: it may be that of a password."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return " ".join(str(error).split())
+    said = " ".join(text for text in (error.context, error.problem) if text)
+    if isinstance(error, yaml.composer.ComposerError) or "for the tag" in said:
+        said = f"{_QUOTED.sub('…', said)}; put a value that begins with a * or ! into quotes"
+    mark = error.problem_mark or error.context_mark
+    return said if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: {said}"
+
+
+def _written(raw: Any, location: Iterable[str | int]) -> Any:
+    """Return what stands at ``location``, environment variables not filled in; None if nothing does."""
+    for part in location:
+        try:
+            raw = raw[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return raw
+
+
+def _problem(model: type[BaseModel], error: dict[str, Any], raw: Any) -> str:
     location: tuple[str | int, ...] = error["loc"]
     where = _joined("", *_without_tags(location))
     if error["type"] == "extra_forbidden":
@@ -128,8 +152,13 @@ def _problem(model: type[BaseModel], error: dict[str, Any]) -> str:
         message = f"should be one of {error['ctx']['expected_tags']}"
     if isinstance(given, dict | list | BaseModel):
         return f"{where}: {message}" if where else message
-    if _SECRET.search(str(location[-1])):
+    if any(_SECRET.search(str(part)) for part in location):
         return f"{where}: {message[0].lower()}{message[1:]} (the value is not shown)"
+    written = _written(raw, _without_tags(location))
+    if isinstance(written, str) and _VARIABLE.search(written):
+        given = written
+    if isinstance(given, str) and (location[-1] == "url" or "://" in given):
+        given = _without_credentials(given)
     choices = error.get("ctx", {}).get("expected_tags") or error.get("ctx", {}).get("expected")
     close = difflib.get_close_matches(str(given), re.findall(r"'([^']+)'", str(choices)), n=1)
     hint = f"; did you mean {close[0]}?" if close else ""
@@ -171,6 +200,17 @@ def _joined(where: str, *parts: str | int) -> str:
     for part in parts:
         where += f"[{part}]" if isinstance(part, int) else f".{part}" if where else str(part)
     return where
+
+
+def _kind(value: Any) -> str:
+    return "nothing" if value is None else "a list" if isinstance(value, list) else "something else"
+
+
+def _without_credentials(url: str) -> str:
+    """Return what may be meant as a URL without what may be a password in it; it need not be of the form of one."""
+    before, at, rest = url.partition("?")[0].rpartition("@")
+    scheme = f"{before.partition('://')[0]}://" if "://" in before else ""
+    return f"{scheme}…@{rest}" if at else rest
 
 
 def _shown(value: Any) -> str:

@@ -148,6 +148,18 @@ class HttpConfig(Section):
         description="File with TLS, client certificates and users with hashed passwords, in the form of Prometheus' "
         "[web configuration](https://prometheus.io/docs/prometheus/latest/configuration/https/).",
     )
+    requests_per_minute: int = Field(
+        3_000,
+        ge=0,
+        description="More requests from one address than these are answered 429, but /healthz and /readyz; "
+        "0 is no limit.",
+    )
+    failed_logins_per_minute: int = Field(
+        20,
+        ge=0,
+        description="After so many wrong tokens or passwords from one address, none is looked at for the rest of the "
+        "minute; 0 is no limit.",
+    )
     allow_unauthenticated: bool = Field(False, description="Serve everybody on an address that is not loopback.")
 
     @property

@@ -9,6 +9,7 @@ from pathlib import Path
 from daemon.api.app import create_app
 from daemon.api.authentication import Authentication
 from daemon.api.board import Board
+from daemon.api.client_limits import ClientLimits
 from daemon.api.push import PushEndpoint
 from daemon.api.server import HttpServer
 from daemon.api.telemetry import PrometheusTelemetry
@@ -95,7 +96,8 @@ def build_service(config: Config, path: Path) -> Service:
     telemetry.show_training(foundation.retraining.state)
     access = WebAccess(config.http.web_config_file)
     authentication = Authentication(config.http.bearer_token_file, lambda: access.now().basic_auth_users)
-    app = create_app(board, telemetry, lambda: service.push, reload.run, authentication, access)
+    limits = ClientLimits(config.http.requests_per_minute, config.http.failed_logins_per_minute)
+    app = create_app(board, telemetry, lambda: service.push, reload.run, authentication, access, limits)
     add_training(app, foundation.retraining)
     server = HttpServer(app, config.http.host, config.http.port, access.context)
     scheduler = GridScheduler(foundation.clock, config.schedule.delay_seconds, service.tick)

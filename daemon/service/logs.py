@@ -6,6 +6,7 @@ from typing import Literal
 
 import stamina
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 
 
 def configure_logs(level: str, form: Literal["auto", "json", "console"]) -> None:
@@ -18,9 +19,13 @@ def configure_logs(level: str, form: Literal["auto", "json", "console"]) -> None
         structlog.processors.StackInfoRenderer(),
     ]
     rendered: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer()]
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if console
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        else [
+            # by itself it writes the local variables of every frame, and with them passwords and headers
+            structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
+            structlog.processors.JSONRenderer(),
+        ]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

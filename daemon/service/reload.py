@@ -18,6 +18,8 @@ _FIXED = (
     "http.bearer_token_file",
     "http.web_config_file",
     "http.allow_unauthenticated",
+    "http.requests_per_minute",
+    "http.failed_logins_per_minute",
 )
 
 _log = structlog.get_logger()

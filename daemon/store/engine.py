@@ -25,11 +25,14 @@ def parse(url: str) -> URL:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError):
+        parsed = None
+    # behind an @ in a password that is not written as %40, the rest of it is taken for a host
+    if parsed is None or "@" in (parsed.host or ""):
         raise StoreUnavailable(
             "the url of the store cannot be parsed; write sqlite:////path/to/history.db "
-            "or postgresql+psycopg://user:password@host/database"
-        ) from error
+            "or postgresql+psycopg://user:password@host/database, and in the password %40 for @ and %2F for /"
+        )
     backend = parsed.get_backend_name()
     if backend in ("postgresql", "postgres"):
         return parsed.set(drivername="postgresql+psycopg")

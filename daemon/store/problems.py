@@ -36,5 +36,5 @@ def unavailable(url: URL, error: BaseException) -> StoreUnavailable:
 
 
 def shown(url: URL) -> str:
-    """Return ``url`` with its password hidden."""
-    return url.render_as_string(hide_password=True)
+    """Return ``url`` with its password hidden, and without its query, which may hold one as well."""
+    return url.set(query={}).render_as_string(hide_password=True)

@@ -35,8 +35,14 @@ class Seen:
         return counter.found
 
 
-def look_at(page: Path, folder: Path, width: int = 1280) -> Seen:
-    """Open ``page`` in headless Chromium and return what is seen; the test is skipped where it is not installed."""
+def look_at(page: Path | str, folder: Path, width: int = 1280) -> Seen:
+    """Open ``page`` in headless Chromium and return what is seen; the test is skipped where it is not installed.
+
+    Args:
+        page: a file, or the address of a page of a server on 127.0.0.1, the only one that can be reached.
+        folder: for what the browser writes.
+        width: of the window.
+    """
     require_programs("chromium")
     log = folder / "net.json"
     command = [
@@ -47,12 +53,13 @@ def look_at(page: Path, folder: Path, width: int = 1280) -> Seen:
         "--no-first-run",
         f"--user-data-dir={folder / 'profile'}",
         f"--window-size={width},1000",
-        "--host-resolver-rules=MAP * ~NOTFOUND",
+        "--host-resolver-rules=MAP * ~NOTFOUND" + (", EXCLUDE 127.0.0.1" if isinstance(page, str) else ""),
+        "--no-proxy-server",
         "--virtual-time-budget=20000",
         "--enable-logging=stderr",
         f"--log-net-log={log}",
         "--dump-dom",
-        page.absolute().as_uri(),
+        page if isinstance(page, str) else page.absolute().as_uri(),
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     return Seen(done.stdout, tuple(_CONSOLE.findall(done.stderr)), _requests(log))

@@ -52,7 +52,7 @@ def config(tmp_path: Path) -> Path:
         "sources": [simulator, {"name": "push", "type": "push"}],
         "schedule": {"delay_seconds": 0},
         "clock": {"start": as_text(START), "speed": SPEED},
-        "http": {"listen": f"127.0.0.1:{free_port()}"},
+        "http": {"listen": f"127.0.0.1:{free_port()}", "requests_per_minute": 0},
         "logging": {"format": "json"},
     }
     path.write_text(yaml.safe_dump(document))

@@ -11,10 +11,12 @@ import bcrypt
 import httpx
 import pytest
 from fastapi.testclient import TestClient
+from structlog.testing import capture_logs
 
 from daemon.api.app import create_app
 from daemon.api.authentication import Authentication
 from daemon.api.board import Board
+from daemon.api.client_limits import ClientLimits
 from daemon.api.server import HttpServer
 from daemon.api.telemetry import PrometheusTelemetry
 from daemon.api.web_access import WebAccess
@@ -42,12 +44,12 @@ def tls(certificates: Certificates, client: str = "") -> str:
 class Listener:
     """The application behind a real listener with a web configuration; a context manager that stops it."""
 
-    def __init__(self, web: Path, token: Path | None = None) -> None:
+    def __init__(self, web: Path, token: Path | None = None, limits: ClientLimits | None = None) -> None:
         clock = FakeClock(0)
         board = Board(clock, {}, 1000)
         access = WebAccess(web)
         authentication = Authentication(token, lambda: access.now().basic_auth_users)
-        app = create_app(board, PrometheusTelemetry(clock), lambda: None, lambda: None, authentication, access)
+        app = create_app(board, PrometheusTelemetry(clock), lambda: None, lambda: None, authentication, access, limits)
         self._server = HttpServer(app, "127.0.0.1", 0, access.context)
         self.url = f"{'https' if access.context else 'http'}://127.0.0.1:{self._server.port}"
 
@@ -97,6 +99,20 @@ def test_users_and_a_token_side_by_side(web: Path, tmp_path: Path) -> None:
         assert answer.status_code == 503
         assert "bearer_token_file" in answer.json()["detail"]
         assert str(tmp_path) not in answer.text
+
+
+def test_clients_of_a_proxy_on_this_host_are_told_apart(web: Path) -> None:
+    """By the address that it gives; one that fails to log in too often does not lock out the others."""
+    web.write_text(USERS)
+    with Listener(web, limits=ClientLimits(failed_logins_per_minute=2)) as listener:
+
+        def status(client: str, password: str) -> int:
+            forwarded = {"X-Forwarded-For": client}
+            return httpx.get(listener.url + "/metrics", auth=("alice", password), headers=forwarded).status_code
+
+        assert [status("192.0.2.1", "wrong") for _ in range(3)] == [401, 401, 429]
+        assert status("192.0.2.1", "s3cret") == 429
+        assert status("192.0.2.2", "s3cret") == 200
 
 
 def test_tls_and_client_certificates(web: Path, certificates: Certificates) -> None:
@@ -184,7 +200,8 @@ def client(web: Path) -> Iterator[TestClient]:
 
     board = Board(clock, {}, 1000)
     app = create_app(board, PrometheusTelemetry(clock), lambda: None, fails, Authentication(None, dict), access)
-    with TestClient(app, raise_server_exceptions=False) as opened:
+    # as it is outside the service, structlog draws every variable of a traceback, for seconds
+    with capture_logs(), TestClient(app, raise_server_exceptions=False) as opened:
         yield opened
 
 
@@ -193,6 +210,7 @@ def test_every_answer_is_hardened_and_a_bug_shows_nothing(client: TestClient) ->
     for answer in (client.get("/healthz"), client.get("/nowhere"), client.post("/-/reload")):
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert (answer.headers["X-Frame-Options"], answer.headers["X-Team"]) == ("SAMEORIGIN", "ops")
+        assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'; ")
     answer = client.post("/-/reload")
     assert answer.status_code == 500
     assert "internals" not in answer.text

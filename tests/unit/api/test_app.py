@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from daemon.api.app import create_app
 from daemon.api.authentication import Authentication
 from daemon.api.board import Board
+from daemon.api.client_limits import ClientLimits
 from daemon.api.push import PushEndpoint
 from daemon.api.telemetry import PrometheusTelemetry
 from daemon.api.web_access import WebAccess
@@ -33,7 +34,7 @@ RECORD = ModelRecord("m", LevelName.VALIDATION, T0 - 3600, 10, 0.1, 0.2, 1e-3, 9
 class Rig:
     """The application over a board that a test fills."""
 
-    def __init__(self, token_file: Path | None = None, push: bool = True) -> None:
+    def __init__(self, token_file: Path | None = None, push: bool = True, limits: ClientLimits | None = None) -> None:
         self.clock, self.store = FakeClock(T0 + 30), FakeStore()
         self.telemetry = PrometheusTelemetry(self.clock)
         self.refused: list[str] = []
@@ -43,7 +44,7 @@ class Rig:
         access = WebAccess(None)
         authentication = Authentication(token_file, dict)
         app = create_app(
-            self.board, self.telemetry, lambda: endpoint if push else None, self.reload, authentication, access
+            self.board, self.telemetry, lambda: endpoint if push else None, self.reload, authentication, access, limits
         )
         self.client = TestClient(app, raise_server_exceptions=False)
 
@@ -263,3 +264,50 @@ def test_a_reload_that_is_refused_says_why() -> None:
     answer = rig.client.post("/-/reload")
     assert answer.status_code == 400
     assert "schedule.delay_seconds: 900" in answer.json()["error"]
+
+
+def test_a_client_that_asks_without_end_is_told_to_wait() -> None:
+    """Over its limit it gets 429 with the seconds, which is counted; the health checks answer on."""
+    rig = Rig(limits=ClientLimits(requests_per_minute=3))
+    assert [rig.client.get("/metrics").status_code for _ in range(4)] == [200, 200, 200, 429]
+    answer = rig.client.get("/api/v1/status")
+    assert answer.status_code == 429
+    assert set(answer.json()) == {"error", "detail"}
+    assert 0 < int(answer.headers["Retry-After"]) <= 60
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert {rig.client.get("/healthz").status_code for _ in range(9)} == {200}
+    assert b'forewarn_http_requests_refused_total{reason="requests"} 2.0' in rig.telemetry.render()
+
+
+def test_clients_without_an_address_share_one_limit() -> None:
+    """As at a Unix socket, where the listener knows of none."""
+    rig = Rig(limits=ClientLimits(requests_per_minute=1))
+
+    async def at_a_socket(scope: Any, receive: Any, send: Any) -> None:
+        await rig.client.app({**scope, "client": None}, receive, send)
+
+    client = TestClient(at_a_socket)
+    assert [client.get("/metrics").status_code for _ in range(2)] == [200, 429]
+
+
+def test_credentials_are_not_looked_at_after_too_many_wrong_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even right ones, and nothing slow is computed; who sends none is asked for them, and loses nothing."""
+    token = tmp_path / "token"
+    token.write_text("s3cret")
+    rig = Rig(token, limits=ClientLimits(failed_logins_per_minute=2))
+
+    def status(header: str) -> int:
+        return rig.client.get("/metrics", headers={"Authorization": header}).status_code
+
+    assert [status("") for _ in range(5)] == [401] * 5
+    assert [status("Bearer s3cret"), status("Bearer no"), status("Bearer no")] == [200, 401, 401]
+    looked_at = []
+    monkeypatch.setattr(Authentication, "allows", lambda _, header: looked_at.append(header))
+    assert [status("Bearer s3cret"), status("Bearer no")] == [429, 429]
+    assert status("") == 401
+    assert looked_at == [""]
+    text = rig.telemetry.render()
+    assert b'forewarn_http_requests_refused_total{reason="failed_logins"} 2.0' in text
+    assert b'forewarn_http_requests_refused_total{reason="unauthenticated"} 8.0' in text

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
+from typing import Literal
 
 import httpx
 import pytest
@@ -13,6 +14,8 @@ from daemon.config.sources import PrometheusConfig
 from daemon.domain.errors import SourceUnavailable
 from daemon.service.logs import configure_logs
 from daemon.sources.prometheus import PrometheusSource
+
+HIDDEN = "hush5ecret"
 
 
 @pytest.fixture(autouse=True)
@@ -45,3 +48,22 @@ def test_a_fetch_that_is_tried_again_and_again_writes_nothing(capsys: pytest.Cap
     assert len(asked) > 1
     written = [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
     assert not [event for event in written if "retry" in event]
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_traceback_shows_no_values(form: Literal["json", "console"], capsys: pytest.CaptureFixture[str]) -> None:
+    """Where it happened is logged, not what the variables there held: they may be passwords."""
+    configure_logs("debug", form)
+
+    def fail(password: str) -> None:
+        raise RuntimeError(f"no answer of {len(password)} letters")
+
+    try:
+        fail(HIDDEN)
+    except RuntimeError:
+        structlog.get_logger().error("it_failed", exc_info=True)
+        logging.getLogger("uvicorn.error").exception("it failed")
+    written = capsys.readouterr().err
+    assert written.count("no answer of 10 letters") >= 2
+    assert "in fail" in written or '"name": "fail"' in written
+    assert HIDDEN not in written

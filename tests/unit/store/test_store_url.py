@@ -17,6 +17,9 @@ from daemon.store.sql_store import SqlStore
         ("sqlite://", "names no file"),
         ("sqlite:///:memory:", "names no file"),
         ("mysql://u:hidden@h/d", "mysql is not supported; use sqlite or postgresql"),
+        ("mysql://h/d?password=hidden", "mysql is not supported; use sqlite or postgresql"),
+        ("postgresql://u:hidden@h:port/d", "cannot be parsed"),
+        ("postgresql://u:x@hidden@h/d", "in the password %40 for @"),
     ],
 )
 def test_a_url_of_no_store_is_refused(url: str, part: str) -> None:

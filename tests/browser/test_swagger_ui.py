@@ -1,0 +1,55 @@
+"""The page at /docs in a real browser, from a real listener."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+
+from daemon.api.app import create_app
+from daemon.api.authentication import Authentication
+from daemon.api.board import Board
+from daemon.api.server import HttpServer
+from daemon.api.telemetry import PrometheusTelemetry
+from daemon.api.web_access import WebAccess
+from tests.browser.chromium import look_at
+from tests.fakes.source import FakeClock
+
+
+@pytest.fixture
+def app() -> FastAPI:
+    """The application."""
+    clock = FakeClock(0)
+    board = Board(clock, {}, 1000)
+    return create_app(
+        board, PrometheusTelemetry(clock), lambda: None, lambda: None, Authentication(None, dict), WebAccess(None)
+    )
+
+
+@pytest.fixture
+def url(app: FastAPI) -> Iterator[str]:
+    """Where it is served."""
+    server = HttpServer(app, "127.0.0.1", 0)
+    server.start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.stop()
+
+
+def test_docs_shows_every_operation_and_asks_nobody_else(url: str, app: FastAPI, tmp_path: Path) -> None:
+    """Under a policy that allows neither scripts in the page nor other servers, of which none is asked."""
+    seen = look_at(f"{url}/docs", tmp_path)
+    for path in app.openapi()["paths"]:
+        assert f'data-path="{path}"' in seen.dom
+    assert seen.console == ()
+    assert f"{url}/openapi.json" in seen.requests
+    assert [address for address in seen.requests if not address.startswith((f"{url}/", "data:"))] == []
+
+
+def test_an_opened_operation_is_shown_whole(url: str, tmp_path: Path) -> None:
+    """With its parameters and answers, and nothing in it goes against the policy either."""
+    seen = look_at(f"{url}/docs#/default/forecasts_api_v1_forecasts_get", tmp_path)
+    assert "Most items in the answer." in seen.dom
+    assert seen.dom.count("opblock opblock-get is-open") == 1
+    # it frowns at the underscores of the address that it made itself
+    assert [line for line in seen.console if "Deprecated: escaping deep link" not in line] == []
+    assert [address for address in seen.requests if not address.startswith((f"{url}/", "data:"))] == []
