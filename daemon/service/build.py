@@ -22,6 +22,7 @@ from daemon.domain.ports import Clock, Forecaster, Notifier, Source, Store
 from daemon.learning.breach.base import base_breach_model
 from daemon.learning.calibration_file import read_breach_model
 from daemon.learning.climatology import Climatology
+from daemon.learning.gpu_memory import torch_memory
 from daemon.notify.alertmanager import AlertmanagerNotifier
 from daemon.pipeline.alerting import Alerting, AlertRules
 from daemon.pipeline.cycle import Cycle
@@ -90,6 +91,7 @@ def build_service(config: Config, path: Path) -> Service:
 
     reload = ConfigReload(path, config, follow, manager.reloading, reloaded)
     telemetry.show_training(foundation.retraining.state)
+    telemetry.show_gpus(torch_memory)
     access = WebAccess(config.http.web_config_file)
     authentication = Authentication(config.http.bearer_token_file, lambda: access.now().basic_auth_users)
     app = create_app(board, telemetry, lambda: service.push, reload.run, authentication, access)
