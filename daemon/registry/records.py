@@ -42,5 +42,14 @@ def read_record(folder: Path) -> ModelRecord | None:
         )
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        IndexError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise BadModel(f"{folder}: the record of its training is damaged: {error}; train a new model") from error

@@ -9,6 +9,7 @@ from pathlib import Path
 from daemon.api.app import create_app
 from daemon.api.authentication import Authentication
 from daemon.api.board import Board
+from daemon.api.model_routes import add_models
 from daemon.api.push import PushEndpoint
 from daemon.api.server import HttpServer
 from daemon.api.telemetry import PrometheusTelemetry
@@ -96,6 +97,7 @@ def build_service(config: Config, path: Path) -> Service:
     authentication = Authentication(config.http.bearer_token_file, lambda: access.now().basic_auth_users)
     app = create_app(board, telemetry, lambda: service.push, reload.run, authentication, access)
     add_training(app, foundation.retraining)
+    add_models(app, ModelRegistry(config.models_dir))
     server = HttpServer(app, config.http.host, config.http.port, access.context)
     scheduler = GridScheduler(foundation.clock, config.schedule.delay_seconds, service.tick)
     service.runs(server, scheduler, foundation.store, reload, foundation.retraining)
