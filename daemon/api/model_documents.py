@@ -15,7 +15,10 @@ _VERDICTS = {True: "promoted", False: "rejected", None: "none"}
 
 
 class ModelFigures(BaseModel):
-    """What was measured at the training; the last two on held-out time, and never of a model of level demo."""
+    """What was measured at the training, null where it is no number.
+
+    The last two are of held-out time, and never of a model of level demo.
+    """
 
     train_loss: float | None
     validation_loss: float | None
@@ -92,9 +95,9 @@ def model_document(registry: ModelRegistry, model: str, current: str | None) -> 
 
 def _figures(record: ModelRecord, demo: bool) -> ModelFigures:
     return ModelFigures(
-        train_loss=_finite(record.train_loss),
-        validation_loss=_finite(record.validation_loss),
-        quantile_loss=None if demo or record.quantile_loss is None else _finite(record.quantile_loss),
+        train_loss=record.train_loss,
+        validation_loss=record.validation_loss,
+        quantile_loss=None if demo else record.quantile_loss,
         skill={} if demo else {plain(name): ratio for name, ratio in record.skill.items() if math.isfinite(ratio)},
     )
 
@@ -113,7 +116,3 @@ def promotion_document(promotion: Promotion) -> PromotionDocument:
 def plain(text: object) -> str:
     """Return ``text`` as what JSON can carry: files of others may hold anything, halves of surrogate pairs too."""
     return str(text).encode("utf-8", "replace").decode()
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
