@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test lint bench docs clean
+.PHONY: help install install-dev demo test lint bench soak docs clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -37,6 +37,9 @@ test: lint ## Lint, then all tests, two files at a time; the longest come first.
 
 bench: install-dev ## Measure speed and memory beside peers; prints figures and ratios.
 	$(BIN)/python -m tests.benchmarks
+
+soak: install-dev ## Replay a week in about 25 minutes, with kills and trainings; exits 1 if a promise is broken.
+	$(BIN)/python -m tests.soak $(SOAK_ARGS)
 
 docs: install ## Render docs/configuration.md from the schema.
 	$(BIN)/python -c "from daemon.config.reference import render; print(render(), end='')" > docs/configuration.md

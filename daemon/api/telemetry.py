@@ -1,7 +1,7 @@
 """The service's own metrics."""
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 from prometheus_client import (
     CollectorRegistry,
@@ -16,12 +16,14 @@ from prometheus_client import (
 
 from daemon import __version__
 from daemon.api.alert_metrics import AlertMetrics
+from daemon.api.gpu_metrics import GpuMetrics
 from daemon.api.live_metrics import LiveMetrics
 from daemon.api.model_metrics import ModelMetrics
 from daemon.api.service_metrics import ServiceMetrics
 from daemon.api.training_metrics import TrainingMetrics
 from daemon.domain.forecast import ForecastSource
 from daemon.domain.ports import Clock
+from daemon.learning.gpu_memory import TorchMemory
 from daemon.pipeline.cycle import Snapshot
 from daemon.pipeline.retraining import TrainingState
 
@@ -107,6 +109,10 @@ class PrometheusTelemetry:
         """Show, from now on, what ``state`` says of trainings."""
         self._registry.register(TrainingMetrics(state))
         self._model.show_training(state)
+
+    def show_gpus(self, torch_memory: Callable[[], Mapping[str, TorchMemory]]) -> None:
+        """Show, from now on, the GPUs, and what ``torch_memory`` says that this process holds of them."""
+        self._registry.register(GpuMetrics(torch_memory))
 
     def reloaded(self, succeeded: bool) -> None:
         """Note that the configuration file was read again."""

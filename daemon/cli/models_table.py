@@ -54,14 +54,19 @@ def print_model(registry: ModelRegistry, model: str, as_json: bool) -> None:
         raise BadModel(f"{registry.path(model)}: nothing is on record of its training")
     damage = registry.damage(model)
     served = [asdict(promotion) for promotion in registry.promotions() if promotion.model == model]
-    serves = registry.current() == model
+    withdrawn = registry.withdrawal(model) is not None
+    serves = registry.current() == model and not withdrawn
     if as_json:
-        typer.echo(json.dumps({**asdict(record), "serves": serves, "damage": damage, "promotions": served}))
+        typer.echo(
+            json.dumps(
+                {**asdict(record), "serves": serves, "withdrawn": withdrawn, "damage": damage, "promotions": served}
+            )
+        )
         return
     loss = "not measured" if record.quantile_loss is None else f"{record.quantile_loss:.3f}"
     typer.echo(
         f"{model}: level {record.level.value}, trained {_time(record.trained_at)} in {record.duration_seconds:.0f} s"
-        f"{', serves' if serves else ''}\n"
+        f"{', withdrawn' if withdrawn else ', serves' if serves else ''}\n"
         f"epochs {record.epochs}, train loss {record.train_loss:.4f}, validation loss {record.validation_loss:.4f}, "
         f"quantile loss {loss}\n"
         f"verdict: {_VERDICTS[record.promoted]}"
@@ -71,7 +76,8 @@ def print_model(registry: ModelRegistry, model: str, as_json: bool) -> None:
     if damage is not None:
         typer.echo(f"damaged: {damage}")
     for promotion in served:
-        typer.echo(f"served from {promotion['at']}: {promotion['why']}")
+        what = "withdrawn at" if promotion["withdrawn"] else "served from"
+        typer.echo(f"{what} {promotion['at']}: {promotion['why']}")
     table = Table(title="pinball loss relative to seasonal naive")
     table.add_column("metric")
     table.add_column("rel. loss", justify="right")
@@ -81,7 +87,8 @@ def print_model(registry: ModelRegistry, model: str, as_json: bool) -> None:
 
 
 def _row(registry: ModelRegistry, model: str, current: str | None) -> dict[str, Any]:
-    row: dict[str, Any] = {"id": model, "serves": model == current}
+    withdrawn = registry.withdrawal(model) is not None
+    row: dict[str, Any] = {"id": model, "serves": model == current and not withdrawn, "withdrawn": withdrawn}
     damage = registry.damage(model)
     if damage is not None:
         return {**row, "problem": damage}
@@ -99,7 +106,7 @@ def _row(registry: ModelRegistry, model: str, current: str | None) -> dict[str, 
 
 
 def _mark(row: dict[str, Any]) -> str:
-    return "serves" if row["serves"] else ""
+    return "withdrawn" if row["withdrawn"] else "serves" if row["serves"] else ""
 
 
 def _time(seconds: float) -> str:

@@ -42,4 +42,4 @@ class ModelRecord:
     promoted: bool | None = None
     reasons: tuple[str, ...] = ()
     trained_until: float | None = None
-    servers: frozenset[str] = frozenset()
+    servers: tuple[str, ...] = ()

@@ -80,12 +80,13 @@ def _new_servers(snapshot: Snapshot, most: float) -> str:
     record = snapshot.record
     if record is None or not record.servers:
         return ""
+    trained_on = frozenset(record.servers)
     # of one that is colder there is too little to learn from
     settled = [server for server in snapshot.servers if server.state == "known"]
-    new = [server for server in settled if server.name not in record.servers]
+    new = [server for server in settled if server.name not in trained_on]
     if len(new) > most * len(settled):
         return f"{len(new)} of {len(settled)} servers are not among those that the model was trained on"
-    seen = {server.profile for server in snapshot.servers if server.name in record.servers}
+    seen = {server.profile for server in snapshot.servers if server.name in trained_on}
     profiles = sorted({server.profile for server in new} - seen)
     return f"the model was trained on no server of the profile {profiles[0]}" if profiles else ""
 

@@ -29,7 +29,7 @@ def file_problems(folder: Path, checks: Mapping[str, Check]) -> Iterator[str]:
             continue
         try:
             yield from (f"{name}: {problem}" for problem in check(path))
-        except (OSError, ValueError, SafetensorError) as error:
+        except (OSError, ValueError, RecursionError, SafetensorError) as error:
             yield f"{name}: cannot be read: {error}"
 
 

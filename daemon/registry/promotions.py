@@ -74,7 +74,7 @@ class PromotionJournal:
     def _parse(self, number: int, line: str) -> Promotion:
         try:
             return Promotion(**json.loads(line))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise BadModel(f"{self._path}: line {number} is damaged: {error}; take that line out") from error
 
 

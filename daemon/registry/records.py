@@ -40,9 +40,18 @@ def read_record(folder: Path) -> ModelRecord | None:
             None if promoted is None else bool(promoted),
             tuple(str(reason) for reason in verdict.get("reasons") or ()),
             None if info.get("data_to") is None else datetime.fromisoformat(info["data_to"]).timestamp(),
-            frozenset(map(str, info.get("servers") or ())),
+            tuple(map(str, info.get("servers") or ())),
         )
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        IndexError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise BadModel(f"{folder}: the record of its training is damaged: {error}; train a new model") from error

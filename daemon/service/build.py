@@ -10,6 +10,7 @@ from daemon.api.app import create_app
 from daemon.api.authentication import Authentication
 from daemon.api.board import Board
 from daemon.api.client_limits import ClientLimits
+from daemon.api.model_routes import add_models
 from daemon.api.push import PushEndpoint
 from daemon.api.server import HttpServer
 from daemon.api.telemetry import PrometheusTelemetry
@@ -24,6 +25,7 @@ from daemon.domain.series import Panel
 from daemon.learning.breach.base import base_breach_model
 from daemon.learning.calibration_file import read_breach_model
 from daemon.learning.climatology import Climatology
+from daemon.learning.gpu_memory import torch_memory
 from daemon.learning.seasonal_naive import SeasonalNaive
 from daemon.notify.alertmanager import AlertmanagerNotifier
 from daemon.pipeline.alerting import Alerting
@@ -94,11 +96,13 @@ def build_service(config: Config, path: Path) -> Service:
 
     reload = ConfigReload(path, config, follow, manager.reloading, reloaded)
     telemetry.show_training(foundation.retraining.state)
+    telemetry.show_gpus(torch_memory)
     access = WebAccess(config.http.web_config_file)
     authentication = Authentication(config.http.bearer_token_file, lambda: access.now().basic_auth_users)
     limits = ClientLimits(config.http.requests_per_minute, config.http.failed_logins_per_minute)
     app = create_app(board, telemetry, lambda: service.push, reload.run, authentication, access, limits)
     add_training(app, foundation.retraining)
+    add_models(app, ModelRegistry(config.models_dir))
     server = HttpServer(app, config.http.host, config.http.port, access.context)
     scheduler = GridScheduler(foundation.clock, config.schedule.delay_seconds, service.tick)
     service.runs(server, scheduler, foundation.store, reload, foundation.retraining)

@@ -1,4 +1,4 @@
-"""How much memory the service takes with a model and 160 servers, how long its ticks and its start take."""
+"""How much memory the service takes, how long its ticks and its start take, and what it costs while it waits."""
 
 import json
 import os
@@ -15,6 +15,7 @@ import yaml
 
 from daemon.config.loading import default_text
 from daemon.simulation.spec import counts_for
+from tests.benchmarks.idle import measure
 from tests.servers.processes import free_port
 
 SERVERS, TICKS, SPEED = 160, 6, 30
@@ -26,6 +27,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         _help()
         _service(Path(folder))
+    with tempfile.TemporaryDirectory() as folder:
+        measure(Path(folder))
 
 
 def _help() -> None:

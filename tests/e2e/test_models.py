@@ -1,6 +1,7 @@
 """``forewarn models`` as a user types it, and what ``forewarn train`` says where the gate refuses."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -78,6 +79,21 @@ def test_show_says_why_the_gate_decided_and_the_skill_per_metric(registry: Model
     assert (told["serves"], told["promotions"], told["damage"]) == (False, [], None)
     unknown = models("show", "nope", folder=tmp_path, status=1).stderr
     assert f"no model 'nope' in models; there are: {name}" in unknown
+
+
+def test_a_withdrawn_model_is_shown_as_such(registry: ModelRegistry, tmp_path: Path) -> None:
+    """It is current and does not serve; the record says since when and why."""
+    name = register(registry)
+    registry.promote(name, "by a test")
+    registry.withdraw(name, "its pinball loss was 1.200 of the climatology's")
+    (row,) = json.loads(models("list", "--json", folder=tmp_path).stdout)["models"]
+    assert (row["serves"], row["withdrawn"]) == (False, True)
+    assert "withdrawn" in models("list", folder=tmp_path).stdout
+    shown = models("show", name, folder=tmp_path).stdout
+    assert ", withdrawn\n" in shown
+    assert re.search(r"withdrawn at \S+: its pinball loss was 1.200", shown)
+    models("promote", name, folder=tmp_path)
+    assert json.loads(models("list", "--json", folder=tmp_path).stdout)["models"][0]["serves"]
 
 
 def test_a_rejected_model_can_be_promoted_by_hand_and_that_is_on_record(

@@ -59,6 +59,8 @@ def test_a_training_beside_the_ticks_ends_in_a_model(config: Path) -> None:
         assert run["state"] in ("succeeded", "rejected"), run
         assert run["model"]
         assert run["detail"]
+        (model,) = service.get("/api/v1/models").json()["items"]
+        assert (model["id"], model["level"], model["figures"]["skill"]) == (run["model"], "demo", {})
         metrics = service.get("/metrics").text
         assert f'forewarn_training_runs_total{{level="demo",result="{run["state"]}"}} 1.0' in metrics
         if run["state"] == "succeeded":

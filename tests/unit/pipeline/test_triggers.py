@@ -24,7 +24,7 @@ RULES = TriggerRules(frozenset(Trigger), 0.2, 0.5)
 RECORD = ModelRecord(
     *("m", LevelName.PRODUCTION, AT - 2 * DAY, 20, 0.1, 0.2, 1e-3, 900, 60, 0.3, {}),
     trained_until=float(AT - 2 * DAY),
-    servers=frozenset(NAMES),
+    servers=tuple(NAMES),
 )
 BAD = LiveVerdict("m", DAY, Tally(100, 11, 10, 8, (50, 80, 96)))
 
@@ -72,7 +72,7 @@ def test_new_servers_are_a_reason_when_there_are_many_or_of_a_new_kind(
     wish = look(replace(SOUND, servers=servers))
     assert (wish is None) == (not said)
     assert wish is None or (wish.trigger is Trigger.NEW_SERVERS and said in wish.why)
-    unknown = replace(SOUND, servers=servers, record=replace(RECORD, servers=frozenset()))
+    unknown = replace(SOUND, servers=servers, record=replace(RECORD, servers=()))
     assert look(unknown) is None
 
 

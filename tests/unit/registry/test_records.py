@@ -47,10 +47,10 @@ def test_what_a_model_was_trained_on_is_read(tmp_path: Path) -> None:
     """Until when and which servers; of an older model that is not known."""
     record = read_record(write(tmp_path, {**INFO, "data_to": "2026-01-05T00:00:00Z", "servers": ["a", "b"]}))
     assert record is not None
-    assert (record.trained_until, record.servers) == (1_767_571_200, {"a", "b"})
+    assert (record.trained_until, record.servers) == (1_767_571_200, ("a", "b"))
     record = read_record(write(tmp_path, INFO))
     assert record is not None
-    assert (record.trained_until, record.servers) == (None, frozenset())
+    assert (record.trained_until, record.servers) == (None, ())
 
 
 def test_no_record_is_none(tmp_path: Path) -> None:

@@ -1,0 +1,188 @@
+"""The replay itself: a service that is killed and that trains, an Alertmanager, and somebody who is told."""
+
+import random
+import sys
+import time
+from dataclasses import dataclass, field
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from daemon.config.loading import default_text
+from daemon.domain.grid import STEP_SECONDS, as_text, parse_time
+from tests.servers.alertmanager import RunningAlertmanager
+from tests.servers.forewarn import RunningForewarn
+from tests.servers.processes import free_port, wait_until
+from tests.servers.webhook import WebhookReceiver
+from tests.soak.options import BACKFILL_HOURS, SERVERS_SEED, START, Options
+
+_LOOK_SECONDS = 0.25
+_STUCK_SECONDS = 300
+_TRAINING_SECONDS = 900
+_MADE_A_MODEL = ("succeeded", "rejected")
+
+
+@dataclass
+class Observed:
+    """What was seen of a replay.
+
+    Attributes:
+        config: of the service; its log is beside it.
+        notifications: what Alertmanager told, in order.
+        resident: by tick, the resident memory of the service in megabytes.
+        killed_at: the ticks in which it was killed.
+        killed_in_training: how many of the kills met a training.
+        runs: the trainings, as the service shows them.
+        seconds: wall time of all.
+    """
+
+    config: Path
+    notifications: list[dict[str, Any]] = field(default_factory=list)
+    resident: list[tuple[int, float]] = field(default_factory=list)
+    killed_at: list[int] = field(default_factory=list)
+    killed_in_training: int = 0
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def replay(options: Options, folder: Path) -> tuple[Observed, RunningForewarn]:
+    """Run it to its end, and return what was seen and the service, which is stopped."""
+    began = time.monotonic()
+    with WebhookReceiver() as receiver, RunningAlertmanager(folder / "alertmanager", _routing(receiver)) as manager:
+        config = _configuration(folder, options, manager.url)
+        service = RunningForewarn(config, ready=False)
+        observed = Observed(config)
+        service.start()
+        try:
+            _Replay(options, service, observed).run()
+            # what fired last is on its way
+            time.sleep(max(3.0, 4 * options.tick_seconds))
+        finally:
+            service.stop()
+        observed.notifications = receiver.notifications()
+    observed.seconds = time.monotonic() - began
+    return observed, service
+
+
+class _Replay:
+    """Watches the service, and does to it what is due."""
+
+    def __init__(self, options: Options, service: RunningForewarn, observed: Observed) -> None:
+        self._options, self._service, self._observed = options, service, observed
+        self._chance = random.Random(options.seed)
+        self._kills = options.kill_ticks(self._chance)
+        self._trainings = options.training_ticks()
+        self._tick = -1
+        self._said = self._looked = time.monotonic()
+
+    def run(self) -> None:
+        """Return when the last tick has been, and the trainings are over."""
+        moved = time.monotonic()
+        while self._tick < self._options.ticks - 1:
+            time.sleep(_LOOK_SECONDS)
+            before = self._tick
+            self._look()
+            if self._tick > before:
+                moved = time.monotonic()
+            if not self._service.running:
+                raise RuntimeError(f"the service ended by itself in tick {self._tick}; see {self._service.log}")
+            if time.monotonic() - moved > _STUCK_SECONDS:
+                raise TimeoutError(f"no tick after {self._tick} within {_STUCK_SECONDS} s")
+            if self._kills and self._tick >= self._kills[0]:
+                self._kill()
+            if time.monotonic() - self._looked > 2:
+                self._train()
+            self._say()
+        wait_until(self._trained, _TRAINING_SECONDS, "the end of the trainings")
+
+    def _look(self) -> None:
+        at = self._get("/api/v1/status").get("at")
+        if at is not None:
+            self._tick = max(self._tick, (parse_time(at) - START) // STEP_SECONDS)
+            self._observed.resident.append((self._tick, _resident_megabytes(self._service.pid)))
+
+    def _kill(self) -> None:
+        self._kills.pop(0)
+        time.sleep(self._chance.uniform(0, 2) * self._options.tick_seconds)
+        self._observed.killed_in_training += self._get("/api/v1/training").get("current") is not None
+        self._service.kill()
+        self._observed.killed_at.append(self._tick)
+        self._service.start()
+
+    def _trained(self) -> bool:
+        time.sleep(_LOOK_SECONDS)
+        return self._train() and self._get("/api/v1/training").get("current") is None
+
+    def _train(self) -> bool:
+        """Ask for a training if one is due and none is under way; return whether those that are due are done."""
+        self._looked = time.monotonic()
+        state = self._get("/api/v1/training")
+        if "runs" in state:
+            self._observed.runs = state["runs"]
+        due = sum(self._tick >= tick for tick in self._trainings)
+        done = sum(run["state"] in _MADE_A_MODEL for run in self._observed.runs)
+        if done < due and "runs" in state and state["current"] is None:
+            self._service.post("/api/v1/training", {"level": "demo"})
+        return done >= due
+
+    def _get(self, path: str) -> dict[str, Any]:
+        try:
+            document: dict[str, Any] = self._service.get(path).json()
+        except (OSError, HTTPException, ValueError):
+            # it has just been started, or is slow; the next look is soon
+            return {}
+        return document
+
+    def _say(self) -> None:
+        if time.monotonic() - self._said < 5:
+            return
+        self._said, observed = time.monotonic(), self._observed
+        resident = observed.resident[-1][1] if observed.resident else 0
+        print(
+            f"\rtick {self._tick + 1} of {self._options.ticks}, {len(observed.killed_at)} kills, "
+            f"{len(observed.runs)} trainings ended, {resident:.0f} MB ",
+            end="",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _resident_megabytes(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) * 1024 / 1e6
+
+
+def _configuration(folder: Path, options: Options, alertmanager: str) -> Path:
+    path = folder / "config.yaml"
+    document = yaml.safe_load(default_text())
+    fleet = document["sources"][0] | {"name": "fleet", "seed": SERVERS_SEED, "backfill_hours": BACKFILL_HOURS}
+    document |= {
+        "data_dir": "data",
+        "sources": [fleet],
+        "schedule": {"delay_seconds": 0},
+        "clock": {"start": as_text(START), "speed": options.speed},
+        "http": {"listen": f"127.0.0.1:{free_port()}"},
+        "logging": {"format": "json"},
+        "training": {"level": "demo", "schedule": None, "max_runs_per_day": 100},
+    }
+    document["alerting"]["alertmanagers"] = [{"name": "soak", "url": alertmanager}]
+    # so low that servers pass them every day
+    for metric, (warning, critical) in {"cpu_busy_pct": (55, 70), "mem_used_pct": (60, 75)}.items():
+        document["metrics"][metric] |= {"warning": warning, "critical": critical, "profiles": {}}
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+def _routing(receiver: WebhookReceiver) -> str:
+    """Return an Alertmanager's configuration that tells ``receiver`` of each alert by itself, once."""
+    route = {
+        "receiver": "somebody",
+        "group_by": ["..."],
+        "group_wait": "100ms",
+        "group_interval": "300ms",
+        "repeat_interval": "24h",
+    }
+    webhooks = [{"url": receiver.url, "send_resolved": True}]
+    return yaml.safe_dump({"route": route, "receivers": [{"name": "somebody", "webhook_configs": webhooks}]})
