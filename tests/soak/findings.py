@@ -91,7 +91,12 @@ def _alerts(observed: Observed) -> list[Finding]:
     untold = [line for line in ledger if (line.server, line.metric) not in names]
     return [
         Finding("alerts that fired, by the ledger", str(len(ledger)), "1 or more", bool(ledger)),
-        Finding("alerts that fired, by Alertmanager", str(len(starts)), "1 or more", bool(starts)),
+        Finding(
+            "the same by Alertmanager, with those of fleets and silent servers",
+            str(len(starts)),
+            "1 or more",
+            bool(starts),
+        ),
         _none("of these, told twice", again, len(starts)),
         _none("in the ledger, fired twice", too_soon, len(ledger)),
         _none("in the ledger, never told", len(untold), len(ledger)),
@@ -126,19 +131,26 @@ def fired_twice(ledger: Sequence[Prediction], least_seconds: int) -> int:
 
 
 def _memory(options: Options, observed: Observed) -> list[Finding]:
-    settled = [size for tick, size in observed.resident if tick in options.settled]
-    end = [size for tick, size in observed.resident if tick in options.end]
-    if not settled or not end:
-        return [Finding("resident memory", "not seen", "seen", False)]
-    growth = median(end) / median(settled) - 1
-    age = options.ticks - max(observed.killed_at, default=0)
+    last = max(observed.killed_at, default=0)
+    settled, warm, end = (_resident(observed, ticks) for ticks in (options.settled, options.warm(last), options.end))
     return [
-        Finding(
-            f"resident memory, ticks {options.settled.start} to {options.settled.stop}", f"{median(settled):.0f} MB"
-        ),
-        Finding(f"resident memory, the last ticks ({age} after a start)", f"{median(end):.0f} MB"),
-        Finding("its growth", f"{growth:+.1%}", f"{MOST_GROWTH:.0%} or less", growth <= MOST_GROWTH),
+        Finding(f"resident memory from tick {options.settled.start} on", f"{settled:.0f} MB"),
+        # the first process took in the back-fill as well, so the last one must not grow either
+        Finding(f"from tick {options.warm(last).start} on, after the last start", f"{warm:.0f} MB"),
+        Finding(f"from tick {options.end.start} on, to the end", f"{end:.0f} MB"),
+        _growth("growth since the first of these", end / settled - 1),
+        _growth("growth since the last start", end / warm - 1),
     ]
+
+
+def _growth(what: str, growth: float) -> Finding:
+    # of what was not seen nothing can be said, and that is a failure too
+    return Finding(what, f"{growth:+.1%}", f"{MOST_GROWTH:.0%} or less", growth <= MOST_GROWTH)
+
+
+def _resident(observed: Observed, ticks: range) -> float:
+    sizes = [size for tick, size in observed.resident if tick in ticks]
+    return median(sizes) if sizes else float("nan")
 
 
 def _events(options: Options, observed: Observed, service: RunningForewarn) -> list[Finding]:
@@ -146,9 +158,6 @@ def _events(options: Options, observed: Observed, service: RunningForewarn) -> l
     skipped = sum(event["count"] for event in service.events("ticks_skipped"))
     seconds = sorted(event["seconds"] for event in done)
     models = sum(run["state"] in _MADE_A_MODEL for run in observed.runs)
-    results = ", ".join(
-        f"{run['state']} ({run['attempt']} attempts, {run['seconds']:.0f} s)" for run in observed.runs[::-1]
-    )
     return [
         _none("ticks that failed", len(failed), len(done) + len(failed)),
         Finding("ticks skipped, their samples taken in by the next", str(skipped)),
@@ -160,6 +169,9 @@ def _events(options: Options, observed: Observed, service: RunningForewarn) -> l
         Finding(
             "trainings that made a model", str(models), f"{options.trainings} or more", models >= options.trainings
         ),
-        Finding("trainings", results or "none"),
+        *(
+            Finding(f"training {number}", f"{run['state']}, {run['attempt']} attempts, {run['seconds']:.0f} s")
+            for number, run in enumerate(observed.runs[::-1], 1)
+        ),
         Finding("wall time", f"{observed.seconds / 60:.1f} min"),
     ]

@@ -36,9 +36,13 @@ class Options:
         """The last ticks, in which memory is looked at again."""
         return range(self.ticks - self._looked_at, self.ticks)
 
+    def warm(self, started: int) -> range:
+        """Return the ticks some while after a start in the tick ``started``, in which memory is looked at as well."""
+        return range(started + self._looked_at, started + 2 * self._looked_at)
+
     @property
     def _looked_at(self) -> int:
-        return max(5, self.ticks // 35)
+        return max(10, self.ticks // 35)
 
     def kill_ticks(self, chance: random.Random) -> list[int]:
         """Return when to kill: in the last quarter not at all, so that what grows has the time to show."""
