@@ -35,6 +35,7 @@ INCIDENTS_SCHEMA = pa.schema(
         ("breach", TIMESTAMP),
         ("end", TIMESTAMP),
         ("cause", pa.string()),
+        ("precursor", pa.bool_()),
     ]
 )
 

@@ -1,14 +1,14 @@
 """One UTC day of the whole fleet: the unit in which everything is made, so that every span agrees on it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from daemon.domain.grid import STEP_SECONDS, STEPS_PER_DAY
 from daemon.domain.series import Float32
-from daemon.simulation.disturbance import disturb
+from daemon.simulation.disturbance import Disturbance, disturb
 from daemon.simulation.fill import levels
 from daemon.simulation.gap import missing
 from daemon.simulation.noise import Component, NoiseField, NoiseShape
@@ -30,11 +30,13 @@ class Day:
     Attributes:
         start: epoch seconds (UTC) of the first step.
         complete: ``(servers, metrics, steps)``, with nothing missing.
+        calm: what it would have been without incidents, same shape.
         lost: which of them never arrived, same shape.
     """
 
     start: int
     complete: Float32
+    calm: Float32
     lost: npt.NDArray[np.bool_]
 
 
@@ -73,7 +75,10 @@ class DayMaker:
             memory_fill=levels([server.memory_fill for server in self._servers], day),
             has_swap=self._has_swap,
         )
-        return Day(start, respond(load), self._lost(day))
+        complete = respond(load)
+        undisturbed = Disturbance.none(len(self._servers), STEPS_PER_DAY)
+        calm = respond(replace(load, disturbance=undisturbed)) if outbreaks else complete
+        return Day(start, complete, calm, self._lost(day))
 
     def _shared(self, noise: Float32) -> Float32:
         """Return the noise of log traffic that the servers of one profile have in common, scaled as their own."""

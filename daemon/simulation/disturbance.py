@@ -1,21 +1,37 @@
 """What the incidents under way do to the servers they are on."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
 
+from daemon.domain.grid import STEP_SECONDS
 from daemon.domain.series import Float32
 from daemon.simulation.outbreak import Outbreak
 from daemon.simulation.traits import Traits
 
 LARGEST_SURGE = 12.0
+MOST_STOLEN_BY_INCIDENT_PCT = 60.0
 
 
 @dataclass(frozen=True)
 class Disturbance:
-    """A factor on traffic, percent of cpu, memory, disk space and disk time, and sockets; ``(servers, steps)`` each."""
+    """What incidents add, ``(servers, steps)`` each; a factor on traffic, and the rest on top.
+
+    Attributes:
+        traffic: a factor.
+        cpu: percent of all cores at work.
+        memory: percent of memory.
+        disk: percent of disk space.
+        io: percent of disk time.
+        sockets: sockets in CLOSE_WAIT.
+        swap: percent of swap.
+        iowait: percent of all cores that wait for a slow disk, were they all idle.
+        steal: percent of all cores taken by another guest.
+        queue: processes per core that wait.
+        gpu_memory: percent of the memory of the GPU.
+    """
 
     traffic: Float32
     cpu: Float32
@@ -23,46 +39,177 @@ class Disturbance:
     disk: Float32
     io: Float32
     sockets: Float32
+    swap: Float32
+    iowait: Float32
+    steal: Float32
+    queue: Float32
+    gpu_memory: Float32
 
     @classmethod
     def none(cls, servers: int, steps: int) -> "Disturbance":
         """Return no disturbance."""
         shape = (servers, steps)
-        return cls(np.ones(shape, np.float32), *(np.zeros(shape, np.float32) for _ in range(5)))
+        return cls(np.ones(shape, np.float32), *(np.zeros(shape, np.float32) for _ in fields(cls)[1:]))
+
+
+@dataclass(frozen=True)
+class _Usual:
+    """Where a server usually is, in percent: what the way to a peak starts from."""
+
+    busy: float
+    per_traffic: float
+    memory: float
+    disk: float
+    swap: float
+    gpu_memory: float
+
+    @classmethod
+    def of(cls, traits: Traits[Float32], row: int) -> "_Usual":
+        memory, disk = traits.memory, traits.disk
+        idle, per_traffic = float(traits.processor.idle_pct[row, 0]), float(traits.processor.traffic_pct[row, 0])
+        return cls(
+            busy=idle + per_traffic,
+            per_traffic=per_traffic,
+            memory=float(memory.base_pct[row, 0] + memory.growth_pct_day[row, 0] * memory.cycle_days[row, 0] / 2),
+            disk=float(disk.base_pct[row, 0] + disk.growth_pct_day[row, 0] * disk.cycle_days[row, 0] / 2),
+            swap=float(memory.swap_pct[row, 0]),
+            gpu_memory=float(traits.gpu.mem_pct[row, 0]),
+        )
+
+
+# By the name of the field of Disturbance, ``(steps,)`` each; traffic is what is added to the factor.
+_Parts = dict[str, Float32]
 
 
 def disturb(outbreaks: Iterable[Outbreak], traits: Traits[Float32], timestamps: npt.NDArray[np.int64]) -> Disturbance:
-    """Return the sum of ``outbreaks`` at ``timestamps``."""
+    """Return the sum of ``outbreaks`` at ``timestamps``.
+
+    Raises:
+        ValueError: an outbreak is of no kind that is known.
+    """
     total = Disturbance.none(len(traits.processor.idle_pct), len(timestamps))
     for one in outbreaks:
-        _add(one, traits, one.size(timestamps), total)
+        if one.kind not in _EFFECTS:
+            raise ValueError(f"{one.kind!r} is no kind of incident")
+        for name, part in _EFFECTS[one.kind](one, _Usual.of(traits, one.row), timestamps).items():
+            if name == "traffic":
+                total.traffic[one.row] *= 1 + part
+            else:
+                getattr(total, name)[one.row] += part
     return total
 
 
-def _add(one: Outbreak, traits: Traits[Float32], size: Float32, total: Disturbance) -> None:
-    """Add one outbreak to ``total``; a peak is reached from the server's usual level."""
-    row = one.row
-    idle, per_traffic = traits.processor.idle_pct[row, 0], traits.processor.traffic_pct[row, 0]
-    match one.kind:
-        case "memory_leak":
-            usual = _usual(traits.memory.base_pct, traits.memory.growth_pct_day, traits.memory.cycle_days, row)
-            total.memory[row] += (one.peak - usual) * size
-            total.cpu[row] += 5 * size
-        case "disk_fill":
-            usual = _usual(traits.disk.base_pct, traits.disk.growth_pct_day, traits.disk.cycle_days, row)
-            total.disk[row] += (one.peak - usual) * size
-            total.io[row] += 8 * size
-        case "traffic_surge":
-            factor = min((one.peak - idle) / per_traffic, LARGEST_SURGE)
-            total.traffic[row] *= 1 + max(factor - 1, 1) * size
-        case "connection_leak":
-            total.sockets[row] += one.peak * size
-            total.memory[row] += 4 * size
-        case "runaway_job":
-            total.cpu[row] += max(one.peak - idle - per_traffic, 10) * size
-        case _:
-            raise ValueError(f"{one.kind!r} is no kind of incident")
+def _memory_leak(one: Outbreak, usual: _Usual, timestamps: npt.NDArray[np.int64]) -> _Parts:
+    size = one.size(timestamps)
+    return {"memory": (one.peak - usual.memory) * size, "cpu": 5 * size}
 
 
-def _usual(base: Float32, growth: Float32, cycle_days: Float32, row: int) -> float:
-    return float(base[row, 0] + growth[row, 0] * cycle_days[row, 0] / 2)
+def _disk_fill(one: Outbreak, usual: _Usual, timestamps: npt.NDArray[np.int64]) -> _Parts:
+    size = one.size(timestamps)
+    return {"disk": (one.peak - usual.disk) * size, "io": 8 * size}
+
+
+def _log_storm(one: Outbreak, usual: _Usual, timestamps: npt.NDArray[np.int64]) -> _Parts:
+    size = one.size(timestamps)
+    # The storm is there at once; only what it has written so far grows.
+    writing = (size > 0).astype(np.float32)
+    return {"disk": (one.peak - usual.disk) * size, "io": 35 * writing, "cpu": 10 * writing}
+
+
+def _traffic_surge(one: Outbreak, usual: _Usual, timestamps: npt.NDArray[np.int64]) -> _Parts:
+    factor = min((one.peak - usual.busy) / usual.per_traffic + 1, LARGEST_SURGE)
+    return {"traffic": max(factor - 1, 1) * one.size(timestamps)}
+
+
+def _connection_leak(one: Outbreak, usual: _Usual, timestamps: npt.NDArray[np.int64]) -> _Parts:
+    size = one.size(timestamps)
+    return {"sockets": one.peak * size, "memory": 4 * size}
+
+
+def _runaway_job(one: Outbreak, usual: _Usual, timestamps: npt.NDArray[np.int64]) -> _Parts:
+    return {"cpu": max(one.peak - usual.busy, 10) * one.size(timestamps)}
+
+
+def _gc_pressure(one: Outbreak, usual: _Usual, timestamps: npt.NDArray[np.int64]) -> _Parts:
+    size = one.size(timestamps)
+    # Between two full collections the heap fills and the collector works ever harder.
+    tooth = _phase(one, timestamps, 4, 9)
+    cpu = max(one.peak - usual.busy, 15) * size * (0.35 + 0.65 * tooth)
+    return {"cpu": cpu.astype(np.float32), "memory": 10 * size + 5 * size * tooth}
+
+
+def _swap_thrash(one: Outbreak, usual: _Usual, timestamps: npt.NDArray[np.int64]) -> _Parts:
+    size = one.size(timestamps)
+    # Memory is short first; what does not fit is pushed out, and fetched again.
+    short, late = np.minimum(1.6 * size, 1), np.maximum(size - 0.2, 0) / np.float32(0.8)
+    full, pushed_out = 92.0, 4 * (92.0 - 86.0)
+    return {
+        "memory": max(full - usual.memory, 4) * short,
+        "swap": max(one.peak - pushed_out - usual.swap, 20) * late,
+        "io": 40 * late,
+        "iowait": 20 * late,
+        "cpu": 6 * late,
+        "queue": np.float32(1.2) * late,
+    }
+
+
+def _slow_io(one: Outbreak, usual: _Usual, timestamps: npt.NDArray[np.int64]) -> _Parts:
+    size = one.size(timestamps)
+    return {
+        "iowait": one.peak * size,
+        "io": 55 * size,
+        "queue": one.peak / 30 * size,
+        "sockets": 20 * size,
+    }
+
+
+def _gpu_memory_exhaustion(one: Outbreak, usual: _Usual, timestamps: npt.NDArray[np.int64]) -> _Parts:
+    # Half of what a training job holds is taken as usual, so that most are full before the next job begins.
+    return {"gpu_memory": max(one.peak - usual.gpu_memory - 20, 15) * one.size(timestamps)}
+
+
+def _noisy_neighbour(one: Outbreak, usual: _Usual, timestamps: npt.NDArray[np.int64]) -> _Parts:
+    size = one.size(timestamps)
+    steal = min(max(one.peak - usual.busy, 10), MOST_STOLEN_BY_INCIDENT_PCT) * size
+    return {"steal": steal, "iowait": 8 * size, "queue": steal / 60}
+
+
+def _failed_batch(one: Outbreak, usual: _Usual, timestamps: npt.NDArray[np.int64]) -> _Parts:
+    # It runs, fails, waits and runs again, each time with more to catch up with.
+    running = one.size(timestamps) * (_phase(one, timestamps, 8, 20) < 0.7)
+    return {"cpu": max(one.peak - usual.busy, 15) * running, "io": 30 * running, "memory": 3 * running}
+
+
+def _cascade(one: Outbreak, usual: _Usual, timestamps: npt.NDArray[np.int64]) -> _Parts:
+    size = one.size(timestamps)
+    # Requests wait for the answer: their sockets and buffers stay, and time-outs and retries cost cpu.
+    return {
+        "sockets": one.peak * size,
+        "cpu": (4 + 0.5 * usual.per_traffic) * size,
+        "memory": 3 * size,
+        "queue": 0.4 * size,
+    }
+
+
+def _phase(one: Outbreak, timestamps: npt.NDArray[np.int64], fewest: int, most: int) -> Float32:
+    """Return the part done, 0 to 1, of a cycle of ``fewest`` to ``most`` steps that is the outbreak's own."""
+    period = fewest + one.start // STEP_SECONDS % (most - fewest + 1)
+    phase: Float32 = ((timestamps - one.start) // STEP_SECONDS % period / period).astype(np.float32)
+    return phase
+
+
+_EFFECTS: Mapping[str, Callable[[Outbreak, _Usual, npt.NDArray[np.int64]], _Parts]] = {
+    "memory_leak": _memory_leak,
+    "disk_fill": _disk_fill,
+    "log_storm": _log_storm,
+    "traffic_surge": _traffic_surge,
+    "connection_leak": _connection_leak,
+    "runaway_job": _runaway_job,
+    "gc_pressure": _gc_pressure,
+    "swap_thrash": _swap_thrash,
+    "slow_io": _slow_io,
+    "gpu_memory_exhaustion": _gpu_memory_exhaustion,
+    "noisy_neighbour": _noisy_neighbour,
+    "failed_batch": _failed_batch,
+    "cascade": _cascade,
+}

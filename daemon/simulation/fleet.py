@@ -8,11 +8,12 @@ import numpy as np
 from daemon.domain.grid import STEP_SECONDS, STEPS_PER_DAY, ceil_to_grid, floor_to_grid
 from daemon.domain.series import Float32, Panel, SeriesKey
 from daemon.simulation.day import Day, DayMaker
-from daemon.simulation.incident import KINDS, Incident
+from daemon.simulation.incident import Incident
 from daemon.simulation.outbreak import Outbreak, Outbreaks
 from daemon.simulation.response import METRICS
 from daemon.simulation.server import Server, servers_of
 from daemon.simulation.spec import FleetSpec
+from daemon.simulation.truth import judged
 from daemon.simulation.work import DAY_SECONDS
 
 # Three days written at once, and on either side the two days that an incident in them may reach: none is made twice.
@@ -37,7 +38,7 @@ class Fleet:
         self.keys: tuple[SeriesKey, ...] = tuple(
             SeriesKey(self.servers[row].id, METRICS[column]) for row, column in owned
         )
-        self._outbreaks = Outbreaks(self.servers, spec.incidents_per_server_week)
+        self._outbreaks = Outbreaks(self.servers, spec.incidents_per_server_week, spec.kinds)
         self._day = lru_cache(maxsize=CACHED_DAYS)(DayMaker(spec, self.servers, self._outbreaks).make)
 
     def panel(self, start: int, end: int) -> Panel:
@@ -55,23 +56,13 @@ class Fleet:
 
         An incident that is under way at either end is told whole.
         """
-        found = self._outbreaks.between(start, end)
-        breaches: dict[Outbreak, int] = {}
-        last_day = max((one.end // DAY_SECONDS for one in found), default=-1)
-        first_day = min((one.start // DAY_SECONDS for one in found), default=0)
-        for day in range(first_day, last_day + 1):
-            for one in found:
-                if one not in breaches and one.start // DAY_SECONDS <= day <= one.end // DAY_SECONDS:
-                    breach = _first_breach(one, self._day(day))
-                    if breach is not None:
-                        breaches[one] = breach
-        return [self._told(one, breaches.get(one)) for one in found]
+        return [self._judged(one) for one in self._outbreaks.between(start, end)]
 
     def to_json(self) -> str:
         """Return all parameters, those of every server too, as JSON."""
         document = {
             "spec": asdict(self.spec),
-            "incident_kinds": {name: asdict(kind) for name, kind in KINDS.items()},
+            "incident_kinds": {name: asdict(kind) for name, kind in self.spec.kinds.items()},
             "servers": [_described(server) for server in self.servers],
         }
         return json.dumps(document, indent=2) + "\n"
@@ -80,9 +71,15 @@ class Fleet:
         complete = day.complete[self._rows, self._columns, inside]
         return np.where(day.lost[self._rows, self._columns, inside], np.float32(np.nan), complete)
 
-    def _told(self, one: Outbreak, breach: int | None) -> Incident:
-        server, metric = self.servers[one.row].id, KINDS[one.kind].metric
-        return Incident(server, one.kind, metric, one.start, breach, one.end, one.cause)
+    def _judged(self, one: Outbreak) -> Incident:
+        kind = self.spec.kinds[one.kind]
+        column = METRICS.index(kind.metric)
+        days = [self._day(day) for day in range(one.start // DAY_SECONDS, one.end // DAY_SECONDS + 1)]
+        first = (one.start - days[0].start) // STEP_SECONDS
+        inside = slice(first, first + (one.end - one.start) // STEP_SECONDS + 1)
+        actual = np.concatenate([day.complete[one.row, column] for day in days])[inside]
+        calm = np.concatenate([day.calm[one.row, column] for day in days])[inside]
+        return judged(one, self.servers[one.row].id, kind, actual, calm)
 
 
 def _days(first: int, steps: int) -> Iterator[tuple[int, slice]]:
@@ -94,15 +91,6 @@ def _days(first: int, steps: int) -> Iterator[tuple[int, slice]]:
         stop = min(STEPS_PER_DAY, begin + last - position)
         yield day, slice(begin, stop)
         position += stop - begin
-
-
-def _first_breach(one: Outbreak, day: Day) -> int | None:
-    kind = KINDS[one.kind]
-    times = day.start + np.arange(STEPS_PER_DAY) * STEP_SECONDS
-    # Judged on what was, not on what was observed: a lost sample does not postpone a breach.
-    past = day.complete[one.row, METRICS.index(kind.metric)] > kind.critical
-    past &= (times >= one.start) & (times <= one.end)
-    return int(times[past.argmax()]) if past.any() else None
 
 
 def _columns(server: Server) -> list[int]:

@@ -1,12 +1,15 @@
 """The kinds of incident, and the record of one that happened."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pandas as pd
 
 from daemon.simulation.traits import Range
+
+SUDDEN_HOURS: Range = (0.05, 0.3)
+CASCADE = "cascade"
 
 
 @dataclass(frozen=True)
@@ -19,8 +22,11 @@ class IncidentKind:
         peak: where the metric is heading; often short of critical.
         ramp_hours: from the first sign to the peak; without warning it is minutes.
         hold_hours: how long it stays there before somebody repairs it.
-        repair_chance: the probability that somebody notices and repairs it on the way up.
         causes: what the post-mortem will say, one of them.
+        repair_chance: the probability that somebody notices and repairs it on the way up.
+        sudden_chance: the probability that it is there within minutes, whatever ramp_hours says.
+        spread_chance: the probability that the servers which depend on this one follow.
+        weight: how much more often than usual it happens, among all kinds.
     """
 
     metric: str
@@ -28,57 +34,84 @@ class IncidentKind:
     peak: Range
     ramp_hours: Range
     hold_hours: Range
-    repair_chance: float
     causes: tuple[str, ...]
+    repair_chance: float = 0.25
+    sudden_chance: float = 0.0
+    spread_chance: float = 0.0
+    weight: float = 1.0
 
 
+# A table, a few lines for each kind. The last one is no server's own: it follows the incident of another server,
+# with that one's ramp, length and repair.
 KINDS: Mapping[str, IncidentKind] = {
     "memory_leak": IncidentKind(
-        "mem_used_pct",
-        critical=95,
-        peak=(86, 103),
-        ramp_hours=(5, 34),
-        hold_hours=(0.1, 1.2),
-        repair_chance=0.25,
-        causes=("unbounded request cache", "leak in a native extension", "worker never recycled"),
-    ),
+        "mem_used_pct", 95, peak=(86, 103), ramp_hours=(5, 34), hold_hours=(0.1, 1.2), sudden_chance=0.05,
+        causes=("unbounded request cache", "leak in a native extension", "worker never recycled")),
     "disk_fill": IncidentKind(
-        "disk_used_pct",
-        critical=95,
-        peak=(92, 104),
-        ramp_hours=(4, 30),
-        hold_hours=(0.3, 3),
-        repair_chance=0.25,
-        causes=("debug log left on", "log rotation failed", "old snapshots not deleted"),
-    ),
+        "disk_used_pct", 95, peak=(92, 104), ramp_hours=(4, 30), hold_hours=(0.3, 3), sudden_chance=0.1,
+        causes=("debug log left on", "log rotation failed", "old snapshots not deleted")),
+    "log_storm": IncidentKind(
+        "disk_used_pct", 95, peak=(90, 112), ramp_hours=(0.4, 4), hold_hours=(0.2, 2), sudden_chance=0.1,
+        causes=("stack trace logged in a loop", "audit log turned on", "retries logged one by one"),
+        repair_chance=0.3, spread_chance=0.15),
     "traffic_surge": IncidentKind(
-        "cpu_busy_pct",
-        critical=95,
-        peak=(75, 170),
-        ramp_hours=(0.05, 0.3),
-        hold_hours=(0.5, 4),
-        repair_chance=0.0,
-        causes=("crawler", "flash sale", "retry storm of a client"),
-    ),
+        "cpu_busy_pct", 95, peak=(75, 170), ramp_hours=SUDDEN_HOURS, hold_hours=(0.5, 4),
+        causes=("crawler", "flash sale", "retry storm of a client"), repair_chance=0),
     "connection_leak": IncidentKind(
-        "tcp_close_wait",
-        critical=200,
-        peak=(80, 520),
-        ramp_hours=(2, 14),
-        hold_hours=(0.2, 2.5),
-        repair_chance=0.25,
+        "tcp_close_wait", 200, peak=(80, 520), ramp_hours=(2, 14), hold_hours=(0.2, 2.5), sudden_chance=0.15,
         causes=("client closes, server does not", "exhausted connection pool", "dependency hangs"),
-    ),
+        spread_chance=0.2),
     "runaway_job": IncidentKind(
-        "cpu_busy_pct",
-        critical=95,
-        peak=(75, 130),
-        ramp_hours=(0.1, 6),
-        hold_hours=(0.5, 6),
-        repair_chance=0.15,
+        "cpu_busy_pct", 95, peak=(75, 130), ramp_hours=(0.1, 6), hold_hours=(0.5, 6), sudden_chance=0.2,
         causes=("query without an index", "job restarted in a loop", "two schedules overlap"),
-    ),
-}
+        repair_chance=0.15, spread_chance=0.3),
+    "gc_pressure": IncidentKind(
+        "cpu_busy_pct", 95, peak=(80, 135), ramp_hours=(2, 20), hold_hours=(0.5, 4), sudden_chance=0.1,
+        causes=("heap too small for its load", "objects kept by a cache", "large results held in memory"),
+        spread_chance=0.3),
+    "swap_thrash": IncidentKind(
+        "swap_used_pct", 80, peak=(62, 108), ramp_hours=(0.7, 10), hold_hours=(0.3, 3), sudden_chance=0.15,
+        causes=("two large processes at once", "memory limit set too high", "page cache pushed out by a copy"),
+        spread_chance=0.5),
+    "slow_io": IncidentKind(
+        "cpu_iowait_pct", 40, peak=(24, 80), ramp_hours=(0.5, 12), hold_hours=(0.5, 5), sudden_chance=0.25,
+        causes=("disk about to fail", "array rebuilding", "storage network congested"), spread_chance=0.6),
+    "gpu_memory_exhaustion": IncidentKind(
+        "gpu_mem_used_pct", 97, peak=(90, 130), ramp_hours=(2, 16), hold_hours=(0.2, 2), sudden_chance=0.2,
+        causes=("tensors kept in a list", "fragmented allocator", "models loaded and never unloaded")),
+    "noisy_neighbour": IncidentKind(
+        "cpu_busy_pct", 95, peak=(75, 140), ramp_hours=(0.05, 0.2), hold_hours=(0.3, 5),
+        causes=("another guest on the host", "host overcommitted", "migration of another guest"), repair_chance=0),
+    "failed_batch": IncidentKind(
+        "cpu_busy_pct", 95, peak=(75, 130), ramp_hours=(0.3, 4), hold_hours=(1, 6), sudden_chance=0.1,
+        causes=("input file incomplete", "deadlock at the last step", "retried without an end"), repair_chance=0.2),
+    CASCADE: IncidentKind(
+        "tcp_close_wait", 200, peak=(70, 480), ramp_hours=(0.1, 14), hold_hours=(0.2, 6),
+        causes=("dependency answers late",)),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class IncidentTuning:
+    """What a fleet changes about one kind of incident; None leaves it as it is in KINDS."""
+
+    weight: float | None = None
+    ramp_hours: Range | None = None
+    hold_hours: Range | None = None
+    repair_chance: float | None = None
+    sudden_chance: float | None = None
+
+    def changes(self) -> dict[str, float | Range]:
+        """Return what is changed, by the name of the field of `IncidentKind`."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def tuned(self, kind: IncidentKind) -> IncidentKind:
+        """Return ``kind`` with the changes; hours that are given hold for every incident, sudden ones are then none."""
+        changes: dict[str, object] = dict(self.changes())
+        if self.ramp_hours is not None:
+            changes = {"sudden_chance": 0.0, **changes}
+        return replace(kind, **changes)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -92,7 +125,8 @@ class Incident:
         start: the first step that it changed.
         breach: the first step at which the metric is past its critical level; None if it never was.
         end: the last step that it changed.
-        cause: in words.
+        cause: in words; that of a cascade names the server where it began.
+        precursor: whether it could be seen coming, as `truth.had_precursor` defines it.
     """
 
     server: str
@@ -102,6 +136,7 @@ class Incident:
     breach: int | None
     end: int
     cause: str
+    precursor: bool
 
 
 def to_frame(incidents: Iterable[Incident]) -> pd.DataFrame:
@@ -112,4 +147,4 @@ def to_frame(incidents: Iterable[Incident]) -> pd.DataFrame:
         seconds = [getattr(row, column) for row in rows]
         times = np.array(["NaT" if s is None else s for s in seconds], dtype="datetime64[s]")
         frame[column] = pd.DatetimeIndex(times.astype("datetime64[ms]")).tz_localize("UTC")
-    return frame.astype({"server": "str", "kind": "str", "metric": "str", "cause": "str"})
+    return frame.astype({"server": "str", "kind": "str", "metric": "str", "cause": "str", "precursor": "bool"})

@@ -1,23 +1,27 @@
 """Which incidents happen when: drawn by server and week, long before anything is known of their outcome."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from daemon.domain.grid import STEP_SECONDS, STEPS_PER_HOUR, STEPS_PER_WEEK
+from daemon.domain.grid import STEP_SECONDS, STEPS_PER_HOUR, STEPS_PER_WEEK, floor_to_grid
 from daemon.domain.series import Float32
-from daemon.simulation.incident import KINDS
+from daemon.simulation.dependency import callers
+from daemon.simulation.incident import CASCADE, KINDS, SUDDEN_HOURS, IncidentKind
 from daemon.simulation.profile import PROFILES
 from daemon.simulation.randomness import Purpose
 from daemon.simulation.server import Server
+from daemon.simulation.traits import Range
 
+DAY_SECONDS = 86_400
 WEEK_SECONDS = STEPS_PER_WEEK * STEP_SECONDS
 MOST_PER_WEEK = 4
 RAMP_PIECES = 8
-CACHED_WEEKS = 4
+LAG_STEPS = (2, 12)
+CACHED_WEEKS = 6
 
 
 @dataclass(frozen=True)
@@ -50,14 +54,26 @@ class Outbreak:
         grown = np.interp(age, np.linspace(0, 1, len(self.knots)), self.knots)
         return np.where((timestamps >= self.start) & (timestamps <= self.end), grown, 0).astype(np.float32)
 
+    def overlaps(self, others: Iterable["Outbreak"]) -> bool:
+        """Return whether it changes a step of the same server that one of the others changes."""
+        return any(self.row == one.row and self.start <= one.end and self.end >= one.start for one in others)
+
 
 class Outbreaks:
-    """All incidents of a fleet."""
+    """All incidents of a fleet: each server's own, and those that follow from another server's."""
 
-    def __init__(self, servers: Sequence[Server], per_server_week: float) -> None:
+    def __init__(
+        self, servers: Sequence[Server], per_server_week: float, kinds: Mapping[str, IncidentKind] = KINDS
+    ) -> None:
         self._servers = tuple(servers)
         self._rate = per_server_week
-        self._week = lru_cache(maxsize=CACHED_WEEKS)(self._draw)
+        self._kinds = kinds
+        self._callers = callers(servers)
+        self._chances = [_chances(server, kinds) for server in servers]
+        self._drawn = lru_cache(maxsize=CACHED_WEEKS)(self._draw)
+        self._own = lru_cache(maxsize=CACHED_WEEKS)(self._draw_own)
+        self._followed = lru_cache(maxsize=CACHED_WEEKS)(self._follow)
+        self._week = lru_cache(maxsize=CACHED_WEEKS)(self._settle)
 
     def between(self, start: int, end: int) -> list[Outbreak]:
         """Return those that change a step in ``start .. end`` (epoch seconds, both included), by start and row."""
@@ -66,34 +82,93 @@ class Outbreaks:
         found = [one for week in weeks for one in self._week(week) if one.start <= end and one.end >= start]
         return sorted(found, key=lambda one: (one.start, one.row))
 
-    def _draw(self, week: int) -> tuple[Outbreak, ...]:
-        return tuple(
-            outbreak for row, server in enumerate(self._servers) for outbreak in self._of_server(row, server, week)
-        )
+    # Two at once on one server would leave the truth of either in doubt. Whoever yields is decided with no more than
+    # what is drawn for the weeks around, so that every span asked for agrees on it.
 
-    def _of_server(self, row: int, server: Server, week: int) -> list[Outbreak]:
+    def _settle(self, week: int) -> tuple[Outbreak, ...]:
+        """Return the incidents that begin in that week: a server's own ones stand, those that follow yield."""
+        own = [one for each in (week - 1, week, week + 1) for one in self._own(each)]
+        earlier = [*own, *self._followed(week - 1)]
+        kept: list[Outbreak] = []
+        for one in self._followed(week):
+            if not one.overlaps(earlier) and not one.overlaps(kept):
+                kept.append(one)
+        return (*self._own(week), *kept)
+
+    def _draw_own(self, week: int) -> tuple[Outbreak, ...]:
+        before = self._drawn(week - 1)
+        return tuple(one for one in self._drawn(week) if not one.overlaps(before))
+
+    def _draw(self, week: int) -> tuple[Outbreak, ...]:
+        if not self._rate:
+            return ()
+        return tuple(one for row in range(len(self._servers)) for one in self._of_server(row, week))
+
+    def _of_server(self, row: int, week: int) -> list[Outbreak]:
+        server, chances = self._servers[row], self._chances[row]
         random = server.key.generator(Purpose.INCIDENTS, week)
         kept: list[Outbreak] = []
-        for _ in range(min(random.poisson(self._rate), MOST_PER_WEEK)):
-            one = _outbreak(row, server, week, random)
-            # Two at once on one server would leave the truth of either in doubt.
-            if all(one.start > other.end or one.end < other.start for other in kept):
+        for _ in range(min(random.poisson(self._rate), MOST_PER_WEEK) if chances else 0):
+            name = str(random.choice(list(chances), p=list(chances.values())))
+            one = _outbreak(row, server, name, self._kinds[name], week, random)
+            if not one.overlaps(kept):
                 kept.append(one)
         return kept
 
+    def _follow(self, week: int) -> tuple[Outbreak, ...]:
+        """Return what that week's incidents do to the servers that depend on theirs, nearest first."""
+        return tuple(one for origin in self._own(week) for one in self._spread(origin))
 
-def _outbreak(row: int, server: Server, week: int, random: np.random.Generator) -> Outbreak:
-    weights = PROFILES[server.profile].incidents
-    chances = np.array(list(weights.values())) / sum(weights.values())
-    name = str(random.choice(list(weights), p=chances))
-    kind = KINDS[name]
+    def _spread(self, origin: Outbreak) -> Iterator[Outbreak]:
+        server = self._servers[origin.row]
+        cascade = self._kinds[CASCADE]
+        chance = self._kinds[origin.kind].spread_chance * cascade.weight
+        random = server.key.generator(Purpose.CASCADE, origin.start // STEP_SECONDS)
+        reached = [replace(origin, cause=f"{origin.kind} on {server.id}: {origin.cause}")]
+        if random.random() >= chance:
+            return
+        for one in reached:
+            for row in self._callers.get(one.row, ()):
+                caught = self._caught(one, row, cascade.peak)
+                reached.append(caught)
+                yield caught
+
+    def _caught(self, upstream: Outbreak, row: int, peak: Range) -> Outbreak:
+        """Return what ``upstream`` does to a server that calls its: the same course, later."""
+        random = self._servers[row].key.generator(Purpose.CASCADE, upstream.start // STEP_SECONDS)
+        shortest, longest = LAG_STEPS
+        lag = int(random.integers(shortest, longest + 1)) * STEP_SECONDS
+        return replace(
+            upstream,
+            row=row,
+            kind=CASCADE,
+            start=upstream.start + lag,
+            end=upstream.end + lag,
+            peak=float(random.uniform(*peak)),
+        )
+
+
+def _chances(server: Server, kinds: Mapping[str, IncidentKind]) -> dict[str, float]:
+    """Return the share of each kind among the server's own incidents; nothing if it can have none."""
+    weights = {name: weight * kinds[name].weight for name, weight in PROFILES[server.profile].incidents.items()}
+    lacking = ((not server.has_gpu) * ["gpu_mem_used_pct"]) + ((not server.has_swap) * ["swap_used_pct"])
+    weights = {name: weight for name, weight in weights.items() if weight > 0 and kinds[name].metric not in lacking}
+    return {name: weight / sum(weights.values()) for name, weight in weights.items()}
+
+
+def _outbreak(
+    row: int, server: Server, name: str, kind: IncidentKind, week: int, random: np.random.Generator
+) -> Outbreak:
     start = week * WEEK_SECONDS + int(random.integers(STEPS_PER_WEEK)) * STEP_SECONDS
-    ramp_steps = max(1.0, _log_uniform(kind.ramp_hours, random) * STEPS_PER_HOUR)
+    if name == "failed_batch":
+        start = _when_a_run_should_be_over(server, start)
+    sudden = random.random() < kind.sudden_chance
+    ramp_steps = max(1.0, _log_uniform(SUDDEN_HOURS if sudden else kind.ramp_hours, random) * STEPS_PER_HOUR)
     hold_steps = _log_uniform(kind.hold_hours, random) * STEPS_PER_HOUR
     pieces = random.dirichlet(np.full(RAMP_PIECES, 3.0)) if ramp_steps > RAMP_PIECES else np.full(RAMP_PIECES, 1 / 8)
     bend = np.exp(0.35 * random.standard_normal())
     knots = np.concatenate([[0.0], np.cumsum(pieces)]) ** bend
-    repaired_at = random.uniform(0.3, 0.95) if random.random() < kind.repair_chance else None
+    repaired_at = random.uniform(0.3, 0.95) if random.random() < kind.repair_chance and not sudden else None
     steps = ramp_steps + hold_steps if repaired_at is None else ramp_steps * repaired_at
     return Outbreak(
         row,
@@ -107,5 +182,12 @@ def _outbreak(row: int, server: Server, week: int, random: np.random.Generator) 
     )
 
 
-def _log_uniform(limits: tuple[float, float], random: np.random.Generator) -> float:
+def _when_a_run_should_be_over(server: Server, day_of: int) -> int:
+    """Return when the server's first batch run is usually over, on the day of the given time."""
+    run = server.work[0]
+    seconds = (run.start_hour % 24 + run.hours) * 3600
+    return day_of // DAY_SECONDS * DAY_SECONDS + floor_to_grid(seconds)
+
+
+def _log_uniform(limits: Range, random: np.random.Generator) -> float:
     return float(np.exp(random.uniform(np.log(limits[0]), np.log(limits[1]))))

@@ -88,7 +88,8 @@ ML_COMPUTE = Profile(
     ),
     gpu_every=1,
     swap_chance=0.5,
-    incidents={"memory_leak": 2, "disk_fill": 3, "runaway_job": 2},
+    incidents={"memory_leak": 2, "disk_fill": 3, "runaway_job": 2, "gpu_memory_exhaustion": 3, "log_storm": 1,
+               "slow_io": 1, "swap_thrash": 1},
 )  # fmt: skip
 
 DATABASE = Profile(
@@ -112,7 +113,8 @@ DATABASE = Profile(
     ),
     gpu_every=0,
     swap_chance=0.8,
-    incidents={"memory_leak": 1, "disk_fill": 3, "connection_leak": 2, "runaway_job": 3, "traffic_surge": 1},
+    incidents={"memory_leak": 1, "disk_fill": 3, "connection_leak": 2, "runaway_job": 3, "traffic_surge": 1,
+               "slow_io": 3, "swap_thrash": 2, "failed_batch": 2, "log_storm": 1},
 )  # fmt: skip
 
 WEB_API = Profile(
@@ -132,7 +134,8 @@ WEB_API = Profile(
     (_run((2, 5), (0.1, 0.5), io_pct=(10, 30), cpu_pct=(3, 10), net_out_mb_s=(2, 15)),),
     gpu_every=0,
     swap_chance=0.4,
-    incidents={"memory_leak": 3, "disk_fill": 1, "connection_leak": 3, "runaway_job": 1, "traffic_surge": 4},
+    incidents={"memory_leak": 3, "disk_fill": 1, "connection_leak": 3, "runaway_job": 1, "traffic_surge": 4,
+               "gc_pressure": 2, "log_storm": 2, "noisy_neighbour": 2, "swap_thrash": 1},
 )  # fmt: skip
 
 CONDUCTOR_MGMT = Profile(
@@ -155,7 +158,8 @@ CONDUCTOR_MGMT = Profile(
     ),
     gpu_every=0,
     swap_chance=0.7,
-    incidents={"memory_leak": 3, "disk_fill": 2, "connection_leak": 3, "runaway_job": 1},
+    incidents={"memory_leak": 3, "disk_fill": 2, "connection_leak": 3, "runaway_job": 1, "gc_pressure": 1,
+               "log_storm": 1, "noisy_neighbour": 1},
 )  # fmt: skip
 
 DATA_INGEST = Profile(
@@ -179,7 +183,8 @@ DATA_INGEST = Profile(
     ),
     gpu_every=0,
     swap_chance=0.6,
-    incidents={"memory_leak": 2, "disk_fill": 4, "connection_leak": 1, "runaway_job": 1, "traffic_surge": 2},
+    incidents={"memory_leak": 2, "disk_fill": 4, "connection_leak": 1, "runaway_job": 1, "traffic_surge": 2,
+               "log_storm": 2, "gc_pressure": 2, "slow_io": 1, "noisy_neighbour": 1, "failed_batch": 1},
 )  # fmt: skip
 
 RISK_ANALYTICS = Profile(
@@ -206,7 +211,8 @@ RISK_ANALYTICS = Profile(
     ),
     gpu_every=2,
     swap_chance=0.5,
-    incidents={"memory_leak": 2, "disk_fill": 2, "runaway_job": 4},
+    incidents={"memory_leak": 2, "disk_fill": 2, "runaway_job": 4, "failed_batch": 3, "gc_pressure": 1,
+               "slow_io": 1, "gpu_memory_exhaustion": 1},
 )  # fmt: skip
 
 GENERIC = Profile(
@@ -229,7 +235,8 @@ GENERIC = Profile(
     ),
     gpu_every=0,
     swap_chance=0.6,
-    incidents={"memory_leak": 2, "disk_fill": 2, "connection_leak": 1, "runaway_job": 2},
+    incidents={"memory_leak": 2, "disk_fill": 2, "connection_leak": 1, "runaway_job": 2, "noisy_neighbour": 2,
+               "slow_io": 1, "swap_thrash": 1, "log_storm": 1},
 )  # fmt: skip
 
 PROFILES: Mapping[str, Profile] = {

@@ -19,6 +19,7 @@ class Purpose(IntEnum):
     RELEASE = 5
     INCIDENTS = 6
     GAPS = 7
+    CASCADE = 8
 
 
 @dataclass(frozen=True)

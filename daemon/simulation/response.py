@@ -93,7 +93,7 @@ def respond(load: Load) -> Float32:
             disk_busy,
             _network(traits.network.in_mb_s, traffic, noise[Component.NET_IN], work[Effect.NET_IN]),
             _network(traits.network.out_mb_s, traffic, noise[Component.NET_OUT], work[Effect.NET_OUT]),
-            _load_per_core(processor, disk_busy, noise[Component.LOAD]),
+            _load_per_core(load, processor, disk_busy),
             _close_wait(load, traffic, processor),
             *_gpu(load, traffic),
         ],
@@ -125,7 +125,7 @@ def _memory(load: Load, traffic: Float32) -> Float32:
 
 def _swap(load: Load, memory: Float32) -> Float32:
     resting = load.traits.memory.swap_pct * np.exp(0.3 * load.noise[Component.MEMORY_SLOW])
-    return _saturated(resting + 4 * np.maximum(memory - 86, 0))
+    return _saturated(resting + 4 * np.maximum(memory - 86, 0) + load.disturbance.swap)
 
 
 def _disk_used(load: Load) -> Float32:
@@ -150,8 +150,10 @@ def _processor(load: Load, traffic: Float32, disk_busy: Float32) -> Processor:
     system = traits.processor.system_ratio * working + 0.02 * disk_busy
     user = (1 - traits.processor.system_ratio) * working
     stolen = traits.processor.steal_pct * np.exp(0.5 * load.noise[Component.LOAD])
-    steal = np.minimum(stolen, MOST_STOLEN_PCT)
-    waiting = traits.disk.iowait_ratio * disk_busy * np.maximum(1 - working / 130, 0.1)
+    steal = np.minimum(stolen, MOST_STOLEN_PCT) + load.disturbance.steal
+    # A core waits for a disk only while it has nothing else to do.
+    free = np.maximum(1 - working / 130, 0.1)
+    waiting = traits.disk.iowait_ratio * disk_busy * free + load.disturbance.iowait * free
     demand = user + system + waiting + steal
     scale = _saturated(demand) / np.maximum(demand, np.float32(1e-6))
     user, system, waiting, steal = user * scale, system * scale, waiting * scale, steal * scale
@@ -160,11 +162,11 @@ def _processor(load: Load, traffic: Float32, disk_busy: Float32) -> Processor:
     return Processor(user, system, waiting, busy, demand, overload)
 
 
-def _load_per_core(processor: Processor, disk_busy: Float32, noise: Float32) -> Float32:
+def _load_per_core(load: Load, processor: Processor, disk_busy: Float32) -> Float32:
     # Past saturation the run queue grows faster than the demand.
-    queue = processor.demand / 100 + 3 * processor.overload + 0.003 * disk_busy
-    load: Float32 = queue * np.exp(0.1 * noise)
-    return load
+    queue = processor.demand / 100 + 3 * processor.overload + 0.003 * disk_busy + load.disturbance.queue
+    per_core: Float32 = queue * np.exp(0.1 * load.noise[Component.LOAD])
+    return per_core
 
 
 def _close_wait(load: Load, traffic: Float32, processor: Processor) -> Float32:
@@ -188,6 +190,7 @@ def _gpu(load: Load, traffic: Float32) -> tuple[Float32, Float32]:
     training = work[Effect.GPU] * stalled * np.exp(0.06 * noise[Component.GPU])
     serving = traits.traffic_pct * traffic * np.exp(0.15 * noise[Component.GPU])
     held = traits.mem_pct * np.exp(0.02 * noise[Component.MEMORY_SLOW]) + work[Effect.GPU_MEM]
+    held = held + load.disturbance.gpu_memory
     return _saturated(training + serving), _saturated(held)
 
 

@@ -1,10 +1,12 @@
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from daemon.domain.errors import ConfigError
+from daemon.simulation.incident import CASCADE, KINDS, IncidentKind, IncidentTuning
 from daemon.simulation.profile import PROFILES
 
 DEFAULT_SERVERS = 20
+LONGEST_HOURS = 60.0
 
 
 def counts_for(servers: int) -> dict[str, int]:
@@ -24,7 +26,8 @@ class FleetSpec:
     Attributes:
         counts: servers by profile; a profile not named has none.
         seed: two fleets of the same spec are the same fleet.
-        incidents_per_server_week: the mean number of incidents.
+        incidents_per_server_week: the mean number of incidents; those that spread to other servers come on top.
+        incidents: what is changed about a kind of incident, by its name.
         missing_rate: the probability that one sample is lost.
         outages_per_server_week: the mean number of gaps of 15 to 90 minutes.
 
@@ -35,6 +38,7 @@ class FleetSpec:
     counts: Mapping[str, int] = field(default_factory=lambda: counts_for(DEFAULT_SERVERS))
     seed: int = 0
     incidents_per_server_week: float = 0.35
+    incidents: Mapping[str, IncidentTuning] = field(default_factory=dict)
     missing_rate: float = 0.002
     outages_per_server_week: float = 0.15
 
@@ -52,5 +56,32 @@ class FleetSpec:
         for name in ("incidents_per_server_week", "outages_per_server_week"):
             if not 0 <= getattr(self, name) <= 5:
                 problems.append(f"{name}: {getattr(self, name)} is not in 0 .. 5")
+        for name, tuning in self.incidents.items():
+            problems += _problems(name, tuning)
         if problems:
             raise ConfigError(problems)
+
+    @property
+    def kinds(self) -> dict[str, IncidentKind]:
+        """The kinds of incident as this fleet has them."""
+        return {name: self.incidents.get(name, IncidentTuning()).tuned(kind) for name, kind in KINDS.items()}
+
+
+def _problems(name: str, tuning: IncidentTuning) -> Iterator[str]:
+    if name not in KINDS:
+        yield f"incidents: {name!r} is no kind of incident; use {', '.join(KINDS)}"
+        return
+    where = f"incidents.{name}"
+    if name == CASCADE and tuning.changes().keys() - {"weight"}:
+        yield f"{where}: follows the incident of another server; only its weight can be set"
+        return
+    kind = tuning.tuned(KINDS[name])
+    if kind.weight < 0:
+        yield f"{where}.weight: {kind.weight:g} is not 0 or more"
+    for key in ("repair_chance", "sudden_chance"):
+        if not 0 <= getattr(kind, key) <= 1:
+            yield f"{where}.{key}: {getattr(kind, key):g} is not in 0 .. 1"
+    for key in ("ramp_hours", "hold_hours"):
+        shortest, longest = getattr(kind, key)
+        if not 0 < shortest <= longest <= LONGEST_HOURS:
+            yield f"{where}.{key}: {shortest:g} to {longest:g} is not in 0 .. {LONGEST_HOURS:g}, shortest first"

@@ -133,7 +133,7 @@ def test_simulate_writes_metrics_incidents_and_parameters(simulated: Path) -> No
     assert sorted(set(metrics["server"].to_pylist())) == list(SERVERS)
     assert read_metrics_file(simulated).steps == HOURS * 12
     assert pq.read_schema(simulated / "incidents.parquet").names == [
-        "server", "kind", "metric", "start", "breach", "end", "cause"
+        "server", "kind", "metric", "start", "breach", "end", "cause", "precursor"
     ]  # fmt: skip
     assert json.loads((simulated / "fleet.json").read_text())["spec"]["seed"] == 3
 

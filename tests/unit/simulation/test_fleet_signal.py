@@ -51,7 +51,8 @@ def test_every_value_is_physical(seed: int, day: int, rate: float) -> None:
     of = {metric: panel.values[[key.metric == metric for key in panel.keys]] for metric in METRICS[:4]}
     stolen = of["cpu_busy_pct"] - of["cpu_user_pct"] - of["cpu_system_pct"] - of["cpu_iowait_pct"]
     stolen = stolen[np.isfinite(stolen)]
-    assert ((stolen > -1e-3) & (stolen <= 12 + 1e-3)).all()
+    # A host takes at most 12 % by itself, and 60 % more when another guest runs wild.
+    assert ((stolen > -1e-3) & (stolen <= 72 + 1e-3)).all()
 
 
 def test_web_servers_have_a_daily_rhythm(month: dict[str, dict[str, Float32]]) -> None:

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.domain.errors import ConfigError
+from daemon.simulation.incident import KINDS, IncidentTuning
 from daemon.simulation.profile import PROFILES
 from daemon.simulation.spec import FleetSpec, counts_for
 
@@ -30,4 +31,38 @@ def test_all_problems_are_told_at_once() -> None:
         "seed",
         "missing_rate",
         "incidents_per_server_week",
+    ]
+
+
+def test_a_fleet_that_changes_no_kind_has_them_as_they_are() -> None:
+    """What is given replaces one field of one kind; hours that are given are those of every incident."""
+    assert FleetSpec().kinds == KINDS
+    kinds = FleetSpec(incidents={"disk_fill": IncidentTuning(ramp_hours=(1, 2), repair_chance=0)}).kinds
+    assert kinds["memory_leak"] == KINDS["memory_leak"]
+    assert (kinds["disk_fill"].ramp_hours, kinds["disk_fill"].repair_chance) == ((1, 2), 0)
+    assert kinds["disk_fill"].sudden_chance == 0 < KINDS["disk_fill"].sudden_chance
+    assert kinds["disk_fill"].peak == KINDS["disk_fill"].peak
+
+
+def test_each_wrong_incident_has_its_line() -> None:
+    """Unknown kinds, chances and hours out of range, and a cascade with a course of its own are refused."""
+    wrong = {
+        "memory_leek": IncidentTuning(),
+        "memory_leak": IncidentTuning(weight=-1, repair_chance=2),
+        "disk_fill": IncidentTuning(ramp_hours=(3, 2)),
+        "slow_io": IncidentTuning(hold_hours=(1, 61), sudden_chance=-0.1),
+        "runaway_job": IncidentTuning(ramp_hours=(0, 2)),
+        "cascade": IncidentTuning(ramp_hours=(1, 2)),
+    }
+    with pytest.raises(ConfigError) as error:
+        FleetSpec(incidents=wrong)
+    assert [problem.split(":")[0] for problem in error.value.problems] == [
+        "incidents",
+        "incidents.memory_leak.weight",
+        "incidents.memory_leak.repair_chance",
+        "incidents.disk_fill.ramp_hours",
+        "incidents.slow_io.sudden_chance",
+        "incidents.slow_io.hold_hours",
+        "incidents.runaway_job.ramp_hours",
+        "incidents.cascade",
     ]

@@ -70,8 +70,9 @@ def test_no_incidents_still_make_a_file(tmp_path: Path) -> None:
     """A calm fleet writes an empty incidents file of the same columns."""
     write_simulation(Fleet(FleetSpec(incidents_per_server_week=0)), MONDAY, MONDAY + 3600, tmp_path)
     schema = pq.read_schema(tmp_path / "incidents.parquet")
-    assert schema.names == ["server", "kind", "metric", "start", "breach", "end", "cause"]
+    assert schema.names == ["server", "kind", "metric", "start", "breach", "end", "cause", "precursor"]
     assert str(schema.field("breach").type) == "timestamp[ms, tz=UTC]"
+    assert str(schema.field("precursor").type) == "bool"
 
 
 def test_progress_rises_to_one(tmp_path: Path) -> None:

@@ -1,0 +1,161 @@
+"""What each kind of incident does to a server, against the same day without it."""
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from daemon.domain.grid import STEP_SECONDS, STEPS_PER_DAY
+from daemon.domain.series import Float32
+from daemon.simulation.day import Day, DayMaker
+from daemon.simulation.disturbance import disturb
+from daemon.simulation.incident import KINDS
+from daemon.simulation.outbreak import Outbreak, Outbreaks
+from daemon.simulation.response import METRICS
+from daemon.simulation.server import servers_of
+from daemon.simulation.spec import FleetSpec
+from daemon.simulation.traits import stack
+
+DAY_NUMBER = 20_458  # 2026-01-05, a Monday
+START = DAY_NUMBER * 86_400 + 6 * 3600
+END = START + 10 * 3600
+RAMP_HOURS = 5
+SPEC = FleetSpec(counts={"ml_compute": 1, "web_api": 1}, seed=2, incidents_per_server_week=0)
+SERVERS = servers_of(SPEC)
+INSIDE = slice(6 * 12, 16 * 12 + 1)
+
+
+class Only(Outbreaks):
+    """A fleet to which one thing happens."""
+
+    def __init__(self, one: Outbreak) -> None:
+        super().__init__(SERVERS, 0)
+        self._one = one
+
+    def between(self, start: int, end: int) -> list[Outbreak]:
+        """Return it."""
+        return [self._one] if self._one.start <= end and self._one.end >= start else []
+
+
+def outbreak(kind: str, row: int = 1, peak: float | None = None) -> Outbreak:
+    """Return an outbreak that grows evenly for five hours from six in the morning and lasts as long again."""
+    height = peak if peak is not None else KINDS[kind].peak[1]
+    knots = tuple(float(knot) for knot in np.linspace(0, 1, 9))
+    return Outbreak(row, kind, START, END, RAMP_HOURS * 3600, knots, height, "a test")
+
+
+def day(one: Outbreak) -> Day:
+    """Return the day of the outbreak."""
+    return DayMaker(SPEC, SERVERS, Only(one)).make(DAY_NUMBER)
+
+
+def added(one: Outbreak) -> dict[str, Float32]:
+    """Return what the outbreak adds to each metric of its server in its hours, nothing else having changed."""
+    made = day(one)
+    difference = made.complete - made.calm
+    untouched = np.ones(difference.shape, dtype=bool)
+    untouched[one.row, :, INSIDE] = False
+    assert not difference[untouched].any()
+    return dict(zip(METRICS, difference[one.row, :, INSIDE], strict=True))
+
+
+MOVED = {
+    "memory_leak": {"mem_used_pct", "cpu_busy_pct"},
+    "disk_fill": {"disk_used_pct", "disk_busy_pct"},
+    "log_storm": {"disk_used_pct", "disk_busy_pct", "cpu_busy_pct", "cpu_iowait_pct"},
+    "traffic_surge": {"cpu_busy_pct", "net_in_mb_s", "net_out_mb_s", "load_per_core", "tcp_close_wait"},
+    "connection_leak": {"tcp_close_wait", "mem_used_pct"},
+    "runaway_job": {"cpu_busy_pct", "cpu_user_pct", "load_per_core"},
+    "gc_pressure": {"cpu_busy_pct", "cpu_user_pct", "mem_used_pct", "load_per_core"},
+    "swap_thrash": {"mem_used_pct", "swap_used_pct", "cpu_iowait_pct", "disk_busy_pct", "load_per_core"},
+    "slow_io": {"cpu_iowait_pct", "cpu_busy_pct", "disk_busy_pct", "load_per_core", "tcp_close_wait"},
+    "gpu_memory_exhaustion": {"gpu_mem_used_pct"},
+    "noisy_neighbour": {"cpu_busy_pct", "cpu_iowait_pct", "load_per_core"},
+    "failed_batch": {"cpu_busy_pct", "disk_busy_pct", "mem_used_pct", "load_per_core"},
+    "cascade": {"tcp_close_wait", "cpu_busy_pct", "load_per_core"},
+}
+UNMOVED = {
+    "slow_io": {"net_in_mb_s", "net_out_mb_s", "mem_used_pct", "disk_used_pct"},
+    "noisy_neighbour": {"net_in_mb_s", "net_out_mb_s", "mem_used_pct", "disk_busy_pct"},
+    "gpu_memory_exhaustion": set(METRICS) - {"gpu_mem_used_pct"},
+    "cascade": {"net_in_mb_s", "disk_used_pct", "disk_busy_pct"},
+    "gc_pressure": {"net_in_mb_s", "disk_used_pct", "disk_busy_pct"},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_moves_what_it_should(kind: str) -> None:
+    """What goes with it rises, by more than a hair, in its hours only; what has nothing to do with it stays."""
+    change = added(outbreak(kind, row=0 if kind == "gpu_memory_exhaustion" else 1))
+    for metric in MOVED[kind]:
+        assert change[metric].mean() > 0.1, metric
+    assert KINDS[kind].metric in MOVED[kind]
+    for metric in UNMOVED.get(kind, set()):
+        assert abs(change[metric]).max() < 0.7, metric
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("row", [0, 1])
+def test_at_its_worst_everything_stays_physical(kind: str, row: int) -> None:
+    """With twice the largest peak, percentages stay in 0..100, and the parts of cpu within what is busy."""
+    values = dict(zip(METRICS, day(outbreak(kind, row, 2 * KINDS[kind].peak[1])).complete[row], strict=True))
+    for metric, series in values.items():
+        assert np.isfinite(series).all()
+        assert (series >= 0).all(), metric
+        assert metric[-4:] != "_pct" or (series <= 100).all(), metric
+    stolen = values["cpu_busy_pct"] - values["cpu_user_pct"] - values["cpu_system_pct"] - values["cpu_iowait_pct"]
+    assert (stolen > -1e-3).all()
+
+
+def peaks(series: Float32) -> int:
+    """Return how often the series rises clearly above its middle."""
+    high = series > (series.max() + series.min()) / 2
+    return int((np.diff(high.astype(int)) == 1).sum())
+
+
+def test_a_collector_works_in_saw_teeth_that_grow() -> None:
+    """Its cpu swings several times, each time higher, with the memory that it fills."""
+    change = added(outbreak("gc_pressure", peak=90))
+    cpu = change["cpu_busy_pct"]
+    assert (np.diff(cpu[60:]) < -10).sum() >= 4
+    assert cpu[40:60].max() > cpu[20:40].max() > cpu[:20].max()
+    assert np.corrcoef(cpu[60:], change["mem_used_pct"][60:])[0, 1] > 0.8
+
+
+def test_a_failed_batch_comes_back_again_and_again() -> None:
+    """Its load comes in runs, with pauses in which the server is as usual."""
+    cpu = added(outbreak("failed_batch", peak=90))["cpu_busy_pct"]
+    assert peaks(cpu[48:]) >= 3
+    assert (abs(cpu[48:]) < 0.5).mean() > 0.15
+
+
+def test_memory_is_short_before_swap_fills() -> None:
+    """Half of the memory has come when hardly any of the swap has."""
+    change = added(outbreak("swap_thrash", peak=100))
+    half = int((change["mem_used_pct"] > change["mem_used_pct"].max() / 2).argmax())
+    assert change["swap_used_pct"][half] < 0.25 * change["swap_used_pct"].max()
+
+
+def test_a_log_storm_writes_from_its_first_minutes() -> None:
+    """The disk is busy at once, and full only hours later."""
+    change = added(outbreak("log_storm"))
+    assert change["disk_busy_pct"][1] > 25
+    assert change["disk_used_pct"][1] < 0.1 * change["disk_used_pct"].max()
+
+
+def test_a_neighbour_takes_the_cpu_and_not_the_work() -> None:
+    """What is busy and neither user, system nor iowait grows; user and system do not."""
+    change = added(outbreak("noisy_neighbour"))
+    stolen = change["cpu_busy_pct"] - change["cpu_user_pct"] - change["cpu_system_pct"] - change["cpu_iowait_pct"]
+    assert stolen[-60:].mean() > 25
+    assert (change["cpu_user_pct"] + change["cpu_system_pct"]).max() < 0.1
+
+
+def test_what_is_no_kind_is_refused() -> None:
+    """A kind that does not exist is named."""
+    traits = stack([server.traits for server in SERVERS])
+    times: npt.NDArray[np.int64] = START + np.arange(STEPS_PER_DAY, dtype=np.int64) * STEP_SECONDS
+    strange = replace(outbreak("memory_leak"), kind="meteorite")
+    with pytest.raises(ValueError, match="'meteorite' is no kind"):
+        disturb([outbreak("memory_leak"), strange], traits, times)
