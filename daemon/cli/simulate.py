@@ -12,6 +12,9 @@ def simulate(
     hours: Annotated[float, typer.Option(min=1, max=_TEN_YEARS_HOURS, help="Span to simulate.")] = 168,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same fleet and history.")] = 0,
     start: Annotated[str, typer.Option(help="First time (ISO 8601, with zone).")] = "2026-01-05T00:00:00Z",
+    incidents_per_server_week: Annotated[
+        float, typer.Option(min=0, max=5, help="Mean number of incidents; those that spread come on top.")
+    ] = 0.35,
     num_ml_compute: Annotated[int, _Count] = 4,
     num_database: Annotated[int, _Count] = 3,
     num_web_api: Annotated[int, _Count] = 4,
@@ -41,7 +44,7 @@ def simulate(
         first = ceil_to_grid(parse_time(start))
     except ValueError as error:
         raise ConfigError([f"--start: {error}"]) from error
-    fleet = Fleet(FleetSpec(counts=counts, seed=seed))
+    fleet = Fleet(FleetSpec(counts=counts, seed=seed, incidents_per_server_week=incidents_per_server_week))
     last = first + int(hours * 3600) - STEP_SECONDS
     with progress_bar("simulating") as report:
         write_simulation(fleet, first, last, out, report)

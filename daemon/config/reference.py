@@ -75,7 +75,7 @@ def _type(annotation: Any) -> str:
         return " or ".join(dict.fromkeys(_type(part) for part in parts if part is not NoneType))
     if origin is Literal:
         return " or ".join(f"`{part}`" for part in parts)
-    if origin is list:
+    if origin in (list, tuple):
         return "list"
     if origin is dict or (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
         return "section" if origin is None else "mapping"

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, HttpUrl, SecretStr, field_validator, model_validator
 
@@ -45,12 +45,70 @@ class FleetConfig(Section):
         return self
 
 
+IncidentName = Literal[
+    "memory_leak",
+    "disk_fill",
+    "log_storm",
+    "traffic_surge",
+    "connection_leak",
+    "runaway_job",
+    "gc_pressure",
+    "swap_thrash",
+    "slow_io",
+    "gpu_memory_exhaustion",
+    "noisy_neighbour",
+    "failed_batch",
+    "cascade",
+]
+Chance = Annotated[float, Field(ge=0, le=1)]
+Hours = Annotated[float, Field(gt=0, le=60)]
+
+
+class IncidentConfig(Section):
+    """What is changed about one kind of simulated incident; a key that is not given leaves it as it is."""
+
+    weight: float | None = Field(
+        None, ge=0, le=1000, description="How much more often than usual it happens, among all kinds; 0 is never."
+    )
+    ramp_hours: tuple[Hours, Hours] | None = Field(
+        None, description="Shortest and longest time from the first sign to its full size."
+    )
+    hold_hours: tuple[Hours, Hours] | None = Field(
+        None, description="Shortest and longest time that it then stays, until it is repaired."
+    )
+    repair_chance: Chance | None = Field(None, description="Share that is noticed and repaired on the way up.")
+    sudden_chance: Chance | None = Field(
+        None, description="Share that is there within minutes, without warning; none where `ramp_hours` is given."
+    )
+
+    @model_validator(mode="after")
+    def _lasting(self) -> Self:
+        for key in ("ramp_hours", "hold_hours"):
+            limits = getattr(self, key)
+            if limits and limits[0] > limits[1]:
+                raise ValueError(f"{key} goes from {limits[0]:g} to {limits[1]:g}; put the shortest first")
+        return self
+
+
 class SimulatorConfig(_Fetched):
     """A simulated fleet on the service's clock."""
 
     type: Literal["simulator"] = Field(description="`simulator`.")
     servers: FleetConfig = Field(default_factory=FleetConfig, description="Servers per profile.")
     seed: int = Field(0, ge=0, description="The same seed gives the same fleet and history.")
+    incidents_per_server_week: float = Field(
+        0.35, ge=0, le=5, description="Mean number of incidents; those that spread to other servers come on top."
+    )
+    incidents: dict[IncidentName, IncidentConfig] = Field(
+        default_factory=dict, description="What is changed about a kind of incident; docs/simulator.md lists them."
+    )
+
+    @field_validator("incidents")
+    @classmethod
+    def _cascade_follows(cls, value: dict[IncidentName, IncidentConfig]) -> dict[IncidentName, IncidentConfig]:
+        if "cascade" in value and value["cascade"].model_dump(exclude_none=True).keys() - {"weight"}:
+            raise ValueError("a cascade follows the incident of another server; only its weight can be set")
+        return value
 
 
 class TlsConfig(Section):

@@ -46,9 +46,9 @@ from daemon.service.lifecycle import Service, Stopping, Work
 from daemon.service.logs import configure_logs
 from daemon.service.reload import ConfigReload
 from daemon.service.rules import alert_rules, training_rules, trigger_rules, verification_rules
+from daemon.service.simulated import fleet_spec
 from daemon.service.training_process import TrainingProcess
 from daemon.simulation.fleet import Fleet
-from daemon.simulation.spec import FleetSpec
 from daemon.sources.prometheus import PrometheusSource
 from daemon.sources.push import PushSource
 from daemon.sources.replay import ReplaySource
@@ -236,8 +236,7 @@ def build_source(config: SimulatorConfig | PrometheusConfig | ReplayConfig | Pus
     """
     match config:
         case SimulatorConfig():
-            fleet = Fleet(FleetSpec(counts=config.servers.model_dump(), seed=config.seed))
-            return SimulatorSource(config.name, fleet, config.backfill_seconds)
+            return SimulatorSource(config.name, Fleet(fleet_spec(config)), config.backfill_seconds)
         case PrometheusConfig():
             return PrometheusSource(config)
         case ReplayConfig():

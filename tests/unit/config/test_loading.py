@@ -32,6 +32,10 @@ def alertmanagers(entries: str) -> str:
     return f"alerting: {{alertmanagers: [{entries}]}}\n"
 
 
+def simulator(entries: str) -> str:
+    return SMALL.replace("type: simulator}", f"type: simulator, {entries}}}")
+
+
 def test_shipped_config_works_as_it_stands() -> None:
     """The commented example at the top of the repository is the packaged default and is valid."""
     path = Path(__file__).parents[3] / "config.yaml"
@@ -114,6 +118,13 @@ def test_all_problems_are_named_at_once() -> None:
         ("timezone: UTC\ntimezone: UTC\n", "'timezone' stands there twice"),
         (SMALL + "training: {level: prodution}\n", "did you mean production?"),
         (SMALL.replace("simulator}", "simulator, servers: {generic: -1}}"), "sources[0].servers.generic: -1"),
+        (simulator("incidents: {memory_leek: {}}"), "sources[0].incidents.memory_leek"),
+        (simulator("incidents: {memory_leek: {}}"), "did you mean memory_leak?"),
+        (simulator("incidents: {disk_fill: {ramp_hour: 3}}"), "disk_fill.ramp_hour: unknown key; did you mean"),
+        (simulator("incidents: {disk_fill: {ramp_hours: [3, 2]}}"), "ramp_hours goes from 3 to 2; put the shortest"),
+        (simulator("incidents: {disk_fill: {hold_hours: [0, 2]}}"), "incidents.disk_fill.hold_hours"),
+        (simulator("incidents: {cascade: {repair_chance: 1}}"), "only its weight can be set"),
+        (simulator("incidents_per_server_week: 6"), "sources[0].incidents_per_server_week: 6"),
         (SMALL.replace("metrics:", "metrics: {}\nx:"), "metrics"),
         (SMALL + "http: {listen: localhost}\n", "write it as address:port"),
         (SMALL + "profiles: [{pattern: '(', profile: web}]\n", "not a regular expression"),
