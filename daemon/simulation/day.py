@@ -13,6 +13,7 @@ from daemon.simulation.fill import levels
 from daemon.simulation.gap import missing
 from daemon.simulation.noise import Component, NoiseField, NoiseShape
 from daemon.simulation.outbreak import Outbreaks
+from daemon.simulation.profile import PROFILES
 from daemon.simulation.randomness import Key
 from daemon.simulation.release import Releases
 from daemon.simulation.response import METRICS, Load, respond
@@ -21,6 +22,7 @@ from daemon.simulation.server import Server
 from daemon.simulation.spec import FleetSpec
 from daemon.simulation.traits import Traits, stack
 from daemon.simulation.work import DAY_SECONDS, Schedule
+from daemon.simulation.workdays import Workdays
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,9 @@ class DayMaker:
         self._profile_rows = np.array([names.index(server.profile) for server in servers]) + len(servers)
         subjects = self._keys + tuple(Key.of(spec.seed, f"profile {name}") for name in names)
         self._noise = NoiseField(subjects, _noise_shape(self._traits, len(names)))
-        self._schedule = Schedule.of(self._keys, [server.work for server in servers])
+        self._workdays = Workdays.of(spec.holidays)
+        ratios = [spec.month_turn_ratio if PROFILES[server.profile].closes_months else 1.0 for server in servers]
+        self._schedule = Schedule.of(self._keys, [server.work for server in servers], ratios, self._workdays)
         self._releases = Releases(self._keys)
         self._has_swap = np.array([server.has_swap for server in servers], dtype=np.float32)[:, None]
 
@@ -65,7 +69,7 @@ class DayMaker:
         outbreaks = self._outbreaks.between(start, start + DAY_SECONDS - STEP_SECONDS)
         load = Load(
             traits=self._traits,
-            expected=expected_traffic(self._traits.rhythm, day),
+            expected=expected_traffic(self._traits.rhythm, day, self._workdays),
             noise=noise[:, : len(self._servers)],
             shared=self._shared(noise),
             work=self._schedule.effects(day),

@@ -32,6 +32,7 @@ class Profile:
         gpu_every: every nth server has a GPU, from the first; 0 is none.
         swap_chance: the probability that a server has swap at all.
         incidents: how much more often than others it has a kind of incident; a kind not named does not happen.
+        closes_months: whether its runs have more to do at the turn of a month.
     """
 
     prefix: str
@@ -41,6 +42,7 @@ class Profile:
     gpu_every: int
     swap_chance: float
     incidents: Mapping[str, float]
+    closes_months: bool = False
 
 
 def _run(
@@ -115,6 +117,7 @@ DATABASE = Profile(
     swap_chance=0.8,
     incidents={"memory_leak": 1, "disk_fill": 3, "connection_leak": 2, "runaway_job": 3, "traffic_surge": 1,
                "slow_io": 3, "swap_thrash": 2, "failed_batch": 2, "log_storm": 1},
+    closes_months=True,
 )  # fmt: skip
 
 WEB_API = Profile(
@@ -213,6 +216,7 @@ RISK_ANALYTICS = Profile(
     swap_chance=0.5,
     incidents={"memory_leak": 2, "disk_fill": 2, "runaway_job": 4, "failed_batch": 3, "gc_pressure": 1,
                "slow_io": 1, "gpu_memory_exhaustion": 1},
+    closes_months=True,
 )  # fmt: skip
 
 GENERIC = Profile(

@@ -1,5 +1,6 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 
 from daemon.domain.errors import ConfigError
 from daemon.simulation.incident import CASCADE, KINDS, IncidentKind, IncidentTuning
@@ -7,6 +8,7 @@ from daemon.simulation.profile import PROFILES
 
 DEFAULT_SERVERS = 20
 LONGEST_HOURS = 60.0
+HOLIDAYS = ("01-01", "05-01", "12-25", "12-26")
 
 
 def counts_for(servers: int) -> dict[str, int]:
@@ -28,6 +30,9 @@ class FleetSpec:
         seed: two fleets of the same spec are the same fleet.
         incidents_per_server_week: the mean number of incidents; those that spread to other servers come on top.
         incidents: what is changed about a kind of incident, by its name.
+        month_turn_ratio: how many times as long the runs of databases and risk servers last on the last working day
+            and the first day of a month; 1 is as always.
+        holidays: days of the year, as MM-DD, with the traffic and the jobs of a weekend.
         missing_rate: the probability that one sample is lost.
         outages_per_server_week: the mean number of gaps of 15 to 90 minutes.
 
@@ -39,6 +44,8 @@ class FleetSpec:
     seed: int = 0
     incidents_per_server_week: float = 0.35
     incidents: Mapping[str, IncidentTuning] = field(default_factory=dict)
+    month_turn_ratio: float = 1.6
+    holidays: tuple[str, ...] = HOLIDAYS
     missing_rate: float = 0.002
     outages_per_server_week: float = 0.15
 
@@ -56,6 +63,11 @@ class FleetSpec:
         for name in ("incidents_per_server_week", "outages_per_server_week"):
             if not 0 <= getattr(self, name) <= 5:
                 problems.append(f"{name}: {getattr(self, name)} is not in 0 .. 5")
+        if not 1 <= self.month_turn_ratio <= 4:
+            problems.append(f"month_turn_ratio: {self.month_turn_ratio} is not in 1 .. 4")
+        problems += [
+            f"holidays: {day!r} is no day of a year; write it as MM-DD" for day in self.holidays if not _is_day(day)
+        ]
         for name, tuning in self.incidents.items():
             problems += _problems(name, tuning)
         if problems:
@@ -65,6 +77,14 @@ class FleetSpec:
     def kinds(self) -> dict[str, IncidentKind]:
         """The kinds of incident as this fleet has them."""
         return {name: self.incidents.get(name, IncidentTuning()).tuned(kind) for name, kind in KINDS.items()}
+
+
+def _is_day(text: str) -> bool:
+    try:
+        # A leap year, so that 02-29 is a day.
+        return f"{date.fromisoformat(f'2024-{text}'):%m-%d}" == text
+    except ValueError:
+        return False
 
 
 def _problems(name: str, tuning: IncidentTuning) -> Iterator[str]:

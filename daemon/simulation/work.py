@@ -10,6 +10,7 @@ from daemon.domain.grid import STEP_SECONDS, STEPS_PER_DAY
 from daemon.domain.series import Float32
 from daemon.simulation.randomness import Key, Purpose
 from daemon.simulation.traits import Work, stack
+from daemon.simulation.workdays import Workdays
 
 DAY_SECONDS = 86_400
 LONGEST_HOURS = 44.0
@@ -34,20 +35,37 @@ class Effect(IntEnum):
 
 @dataclass(frozen=True)
 class Schedule:
-    """The work of a fleet, ``(servers, SLOTS)`` a field."""
+    """The work of a fleet, ``(servers, SLOTS)`` a field.
+
+    ``month_turn_ratio``, ``(servers, 1)``, is how much longer it lasts at the turn of a month.
+    """
 
     keys: tuple[Key, ...]
     work: Work[Float32]
     sizes: Float32
+    month_turn_ratio: Float32
+    workdays: Workdays
 
     @classmethod
-    def of(cls, keys: Sequence[Key], work: Sequence[tuple[Work[float], ...]]) -> "Schedule":
-        """Return the schedule of servers whose work is ``work``, at most SLOTS kinds each."""
+    def of(
+        cls,
+        keys: Sequence[Key],
+        work: Sequence[tuple[Work[float], ...]],
+        month_turn_ratio: Sequence[float],
+        workdays: Workdays,
+    ) -> "Schedule":
+        """Return the schedule of servers whose work is ``work``, at most SLOTS kinds each.
+
+        On the last working day and the first day of a month a server's runs last ``month_turn_ratio`` times as long;
+        where that is above 1, they come as on any working day.
+        """
         padded = [(own + (NO_WORK,) * SLOTS)[:SLOTS] for own in work]
         columns = [stack([own[slot] for own in padded]) for slot in range(SLOTS)]
         names = tuple(NO_WORK.__dataclass_fields__)
         merged = {name: np.concatenate([getattr(column, name) for column in columns], axis=1) for name in names}
-        return cls(tuple(keys), Work(**merged), np.stack([merged[name] for name in names[-len(Effect) :]]))
+        sizes = np.stack([merged[name] for name in names[-len(Effect) :]])
+        ratio = np.array(month_turn_ratio, dtype=np.float32)[:, None]
+        return cls(tuple(keys), Work(**merged), sizes, ratio, workdays)
 
     def effects(self, day: int) -> Float32:
         """Return what the runs of this day and the days before add, ``(effects, servers, steps)``.
@@ -69,19 +87,16 @@ class Schedule:
         draws = np.stack([random.standard_normal(shape, np.float32) for random in generators])
         uniform = np.stack([random.random(SLOTS, np.float32) for random in generators])
         work = self.work
-        runs = uniform < (work.weekend_chance if is_weekend(day) else work.chance)
+        longer = self.month_turn_ratio if self.workdays.turns_month(day) else np.float32(1)
+        resting = self.workdays.is_free(day) & (longer == 1)
+        runs = uniform < np.where(resting, work.weekend_chance, work.chance)
         # Jobs are handed in at any hour, backups within minutes of theirs: one bell, wide or narrow.
         begin = (work.start_hour + work.start_spread_hours * draws[:, :, 0]) % 24 * 3600
-        hours = work.hours * np.exp(work.hours_spread * draws[:, :, 1])
+        hours = work.hours * np.exp(work.hours_spread * draws[:, :, 1]) * longer
         # One run in fifty hangs on something and takes three times as long.
         hours = np.where(draws[:, :, 2] > 2.05, 3 * hours, hours)
         end = begin + np.minimum(hours, LONGEST_HOURS) * 3600
         return begin, end, runs * np.exp(0.18 * draws[:, :, 3])
-
-
-def is_weekend(day: int) -> bool:
-    """Return whether the day number (days since 1970-01-01, a Thursday) is a Saturday or a Sunday."""
-    return (day + 3) % 7 >= 5
 
 
 def _pulses(begin: Float32, end: Float32) -> Float32:

@@ -23,7 +23,14 @@ def test_counts_add_up(servers: int) -> None:
 def test_all_problems_are_told_at_once() -> None:
     """Each wrong value has its own line."""
     with pytest.raises(ConfigError) as error:
-        FleetSpec(counts={"mainframe": 1, "database": -1}, seed=-1, missing_rate=1.5, incidents_per_server_week=9)
+        FleetSpec(
+            counts={"mainframe": 1, "database": -1},
+            seed=-1,
+            missing_rate=1.5,
+            incidents_per_server_week=9,
+            month_turn_ratio=0.5,
+            holidays=("02-29", "13-01", "1-1"),
+        )
     assert [problem.split(":")[0] for problem in error.value.problems] == [
         "counts",
         "counts.database",
@@ -31,6 +38,9 @@ def test_all_problems_are_told_at_once() -> None:
         "seed",
         "missing_rate",
         "incidents_per_server_week",
+        "month_turn_ratio",
+        "holidays",
+        "holidays",
     ]
 
 
