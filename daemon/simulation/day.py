@@ -11,6 +11,7 @@ from daemon.domain.series import Float32
 from daemon.simulation.disturbance import Disturbance, disturb
 from daemon.simulation.fill import levels
 from daemon.simulation.gap import missing
+from daemon.simulation.growth import Growth
 from daemon.simulation.noise import Component, NoiseField, NoiseShape
 from daemon.simulation.outbreak import Outbreaks
 from daemon.simulation.profile import PROFILES
@@ -59,6 +60,7 @@ class DayMaker:
         ratios = [spec.month_turn_ratio if PROFILES[server.profile].closes_months else 1.0 for server in servers]
         self._schedule = Schedule.of(self._keys, [server.work for server in servers], ratios, self._workdays)
         self._releases = Releases(self._keys)
+        self._growth = Growth.of(self._keys, spec.growth_pct_month)
         self._has_swap = np.array([server.has_swap for server in servers], dtype=np.float32)[:, None]
 
     def make(self, day: int) -> Day:
@@ -69,7 +71,7 @@ class DayMaker:
         outbreaks = self._outbreaks.between(start, start + DAY_SECONDS - STEP_SECONDS)
         load = Load(
             traits=self._traits,
-            expected=expected_traffic(self._traits.rhythm, day, self._workdays),
+            expected=expected_traffic(self._traits.rhythm, day, self._workdays) * self._growth.ratio(day),
             noise=noise[:, : len(self._servers)],
             shared=self._shared(noise),
             work=self._schedule.effects(day),

@@ -20,6 +20,7 @@ class Purpose(IntEnum):
     INCIDENTS = 6
     GAPS = 7
     CASCADE = 8
+    GROWTH = 9
 
 
 @dataclass(frozen=True)

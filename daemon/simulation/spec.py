@@ -33,6 +33,7 @@ class FleetSpec:
         month_turn_ratio: how many times as long the runs of databases and risk servers last on the last working day
             and the first day of a month; 1 is as always.
         holidays: days of the year, as MM-DD, with the traffic and the jobs of a weekend.
+        growth_pct_month: by how many percent traffic grows a month, in the mean; each server has its own growth.
         missing_rate: the probability that one sample is lost.
         outages_per_server_week: the mean number of gaps of 15 to 90 minutes.
 
@@ -46,6 +47,7 @@ class FleetSpec:
     incidents: Mapping[str, IncidentTuning] = field(default_factory=dict)
     month_turn_ratio: float = 1.6
     holidays: tuple[str, ...] = HOLIDAYS
+    growth_pct_month: float = 1.0
     missing_rate: float = 0.002
     outages_per_server_week: float = 0.15
 
@@ -65,6 +67,8 @@ class FleetSpec:
                 problems.append(f"{name}: {getattr(self, name)} is not in 0 .. 5")
         if not 1 <= self.month_turn_ratio <= 4:
             problems.append(f"month_turn_ratio: {self.month_turn_ratio} is not in 1 .. 4")
+        if not -10 <= self.growth_pct_month <= 10:
+            problems.append(f"growth_pct_month: {self.growth_pct_month} is not in -10 .. 10")
         problems += [
             f"holidays: {day!r} is no day of a year; write it as MM-DD" for day in self.holidays if not _is_day(day)
         ]

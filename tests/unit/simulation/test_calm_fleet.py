@@ -9,7 +9,12 @@ from daemon.simulation.spec import FleetSpec
 TUESDAY = 1_767_657_600  # 2026-01-06T00:00:00Z
 STEP = 300
 CALM = FleetSpec(
-    counts={"risk_analytics": 1, "web_api": 2}, seed=7, incidents_per_server_week=0, month_turn_ratio=1, holidays=()
+    counts={"risk_analytics": 1, "web_api": 2},
+    seed=7,
+    incidents_per_server_week=0,
+    month_turn_ratio=1,
+    holidays=(),
+    growth_pct_month=0,
 )
 # Steps 40, 112, 184 and 256 of the day, in METRICS' order of a server that has them all.
 SAID = {
