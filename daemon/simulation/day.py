@@ -16,6 +16,7 @@ from daemon.simulation.noise import Component, NoiseField, NoiseShape
 from daemon.simulation.outbreak import Outbreaks
 from daemon.simulation.profile import PROFILES
 from daemon.simulation.randomness import Key
+from daemon.simulation.reboot import Reboots
 from daemon.simulation.release import Releases
 from daemon.simulation.response import METRICS, Load, respond
 from daemon.simulation.rhythm import expected_traffic
@@ -46,10 +47,11 @@ class Day:
 class DayMaker:
     """Makes any day of a fleet without making the days before it."""
 
-    def __init__(self, spec: FleetSpec, servers: Sequence[Server], outbreaks: Outbreaks) -> None:
+    def __init__(self, spec: FleetSpec, servers: Sequence[Server], outbreaks: Outbreaks, reboots: Reboots) -> None:
         self._spec = spec
         self._servers = tuple(servers)
         self._outbreaks = outbreaks
+        self._reboots = reboots
         self._keys = tuple(server.key for server in servers)
         self._traits: Traits[Float32] = stack([server.traits for server in servers])
         names = sorted({server.profile for server in servers})
@@ -68,6 +70,7 @@ class DayMaker:
         start = day * DAY_SECONDS
         timestamps = start + np.arange(STEPS_PER_DAY, dtype=np.int64) * STEP_SECONDS
         noise = self._noise.day(day)
+        uptime = self._reboots.uptime(day)
         outbreaks = self._outbreaks.between(start, start + DAY_SECONDS - STEP_SECONDS)
         load = Load(
             traits=self._traits,
@@ -80,11 +83,12 @@ class DayMaker:
             disk_fill=levels([server.disk_fill for server in self._servers], day),
             memory_fill=levels([server.memory_fill for server in self._servers], day),
             has_swap=self._has_swap,
+            warmth=uptime.warmth,
         )
         complete = respond(load)
         undisturbed = Disturbance.none(len(self._servers), STEPS_PER_DAY)
         calm = respond(replace(load, disturbance=undisturbed)) if outbreaks else complete
-        return Day(start, complete, calm, self._lost(day))
+        return Day(start, complete, calm, self._lost(day) | uptime.down[:, None, :])
 
     def _shared(self, noise: Float32) -> Float32:
         """Return the noise of log traffic that the servers of one profile have in common, scaled as their own."""

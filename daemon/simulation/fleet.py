@@ -10,6 +10,7 @@ from daemon.domain.series import Float32, Panel, SeriesKey
 from daemon.simulation.day import Day, DayMaker
 from daemon.simulation.incident import Incident
 from daemon.simulation.outbreak import Outbreak, Outbreaks
+from daemon.simulation.reboot import Reboots
 from daemon.simulation.response import METRICS
 from daemon.simulation.server import Server, servers_of
 from daemon.simulation.spec import FleetSpec
@@ -38,8 +39,9 @@ class Fleet:
         self.keys: tuple[SeriesKey, ...] = tuple(
             SeriesKey(self.servers[row].id, METRICS[column]) for row, column in owned
         )
-        self._outbreaks = Outbreaks(self.servers, spec.incidents_per_server_week, spec.kinds)
-        self._day = lru_cache(maxsize=CACHED_DAYS)(DayMaker(spec, self.servers, self._outbreaks).make)
+        reboots = Reboots([server.key for server in self.servers], spec.reboots_per_server_week)
+        self._outbreaks = Outbreaks(self.servers, spec.incidents_per_server_week, spec.kinds, reboots)
+        self._day = lru_cache(maxsize=CACHED_DAYS)(DayMaker(spec, self.servers, self._outbreaks, reboots).make)
 
     def panel(self, start: int, end: int) -> Panel:
         """Return every series at the grid times in ``start .. end`` (epoch seconds, both included)."""

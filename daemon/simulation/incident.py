@@ -27,6 +27,7 @@ class IncidentKind:
         sudden_chance: the probability that it is there within minutes, whatever ramp_hours says.
         spread_chance: the probability that the servers which depend on this one follow.
         weight: how much more often than usual it happens, among all kinds.
+        reboot_ends: whether it is over when the server is rebooted.
     """
 
     metric: str
@@ -39,6 +40,7 @@ class IncidentKind:
     sudden_chance: float = 0.0
     spread_chance: float = 0.0
     weight: float = 1.0
+    reboot_ends: bool = False
 
 
 # A table, a few lines for each kind. The last one is no server's own: it follows the incident of another server,
@@ -46,7 +48,7 @@ class IncidentKind:
 KINDS: Mapping[str, IncidentKind] = {
     "memory_leak": IncidentKind(
         "mem_used_pct", 95, peak=(86, 103), ramp_hours=(5, 34), hold_hours=(0.1, 1.2), sudden_chance=0.05,
-        causes=("unbounded request cache", "leak in a native extension", "worker never recycled")),
+        causes=("unbounded request cache", "leak in a native extension", "worker never recycled"), reboot_ends=True),
     "disk_fill": IncidentKind(
         "disk_used_pct", 95, peak=(92, 104), ramp_hours=(4, 30), hold_hours=(0.3, 3), sudden_chance=0.1,
         causes=("debug log left on", "log rotation failed", "old snapshots not deleted")),
@@ -60,25 +62,26 @@ KINDS: Mapping[str, IncidentKind] = {
     "connection_leak": IncidentKind(
         "tcp_close_wait", 200, peak=(80, 520), ramp_hours=(2, 14), hold_hours=(0.2, 2.5), sudden_chance=0.15,
         causes=("client closes, server does not", "exhausted connection pool", "dependency hangs"),
-        spread_chance=0.2),
+        spread_chance=0.2, reboot_ends=True),
     "runaway_job": IncidentKind(
         "cpu_busy_pct", 95, peak=(75, 130), ramp_hours=(0.1, 6), hold_hours=(0.5, 6), sudden_chance=0.2,
         causes=("query without an index", "job restarted in a loop", "two schedules overlap"),
-        repair_chance=0.15, spread_chance=0.3),
+        repair_chance=0.15, spread_chance=0.3, reboot_ends=True),
     "gc_pressure": IncidentKind(
         "cpu_busy_pct", 95, peak=(80, 135), ramp_hours=(2, 20), hold_hours=(0.5, 4), sudden_chance=0.1,
         causes=("heap too small for its load", "objects kept by a cache", "large results held in memory"),
-        spread_chance=0.3),
+        spread_chance=0.3, reboot_ends=True),
     "swap_thrash": IncidentKind(
         "swap_used_pct", 80, peak=(62, 108), ramp_hours=(0.7, 10), hold_hours=(0.3, 3), sudden_chance=0.15,
         causes=("two large processes at once", "memory limit set too high", "page cache pushed out by a copy"),
-        spread_chance=0.5),
+        spread_chance=0.5, reboot_ends=True),
     "slow_io": IncidentKind(
         "cpu_iowait_pct", 40, peak=(24, 80), ramp_hours=(0.5, 12), hold_hours=(0.5, 5), sudden_chance=0.25,
         causes=("disk about to fail", "array rebuilding", "storage network congested"), spread_chance=0.6),
     "gpu_memory_exhaustion": IncidentKind(
         "gpu_mem_used_pct", 97, peak=(90, 130), ramp_hours=(2, 16), hold_hours=(0.2, 2), sudden_chance=0.2,
-        causes=("tensors kept in a list", "fragmented allocator", "models loaded and never unloaded")),
+        causes=("tensors kept in a list", "fragmented allocator", "models loaded and never unloaded"),
+        reboot_ends=True),
     "noisy_neighbour": IncidentKind(
         "cpu_busy_pct", 95, peak=(75, 140), ramp_hours=(0.05, 0.2), hold_hours=(0.3, 5),
         causes=("another guest on the host", "host overcommitted", "migration of another guest"), repair_chance=0),

@@ -13,6 +13,7 @@ from daemon.simulation.dependency import callers
 from daemon.simulation.incident import CASCADE, KINDS, SUDDEN_HOURS, IncidentKind
 from daemon.simulation.profile import PROFILES
 from daemon.simulation.randomness import Purpose
+from daemon.simulation.reboot import Reboots
 from daemon.simulation.server import Server
 from daemon.simulation.traits import Range
 
@@ -63,11 +64,16 @@ class Outbreaks:
     """All incidents of a fleet: each server's own, and those that follow from another server's."""
 
     def __init__(
-        self, servers: Sequence[Server], per_server_week: float, kinds: Mapping[str, IncidentKind] = KINDS
+        self,
+        servers: Sequence[Server],
+        per_server_week: float,
+        kinds: Mapping[str, IncidentKind] = KINDS,
+        reboots: Reboots | None = None,
     ) -> None:
         self._servers = tuple(servers)
         self._rate = per_server_week
         self._kinds = kinds
+        self._reboots = reboots
         self._callers = callers(servers)
         self._chances = [_chances(server, kinds) for server in servers]
         self._drawn = lru_cache(maxsize=CACHED_WEEKS)(self._draw)
@@ -110,10 +116,17 @@ class Outbreaks:
         kept: list[Outbreak] = []
         for _ in range(min(random.poisson(self._rate), MOST_PER_WEEK) if chances else 0):
             name = str(random.choice(list(chances), p=list(chances.values())))
-            one = _outbreak(row, server, name, self._kinds[name], week, random)
-            if not one.overlaps(kept):
+            one = self._until_reboot(_outbreak(row, server, name, self._kinds[name], week, random))
+            if one.end >= one.start and not one.overlaps(kept):
                 kept.append(one)
         return kept
+
+    def _until_reboot(self, one: Outbreak) -> Outbreak:
+        """Return the outbreak as far as it gets: a process that is started anew has forgotten what it leaked."""
+        if self._reboots is None or not self._kinds[one.kind].reboot_ends:
+            return one
+        at = self._reboots.first_between(one.row, one.start, one.end)
+        return one if at is None else replace(one, end=at - STEP_SECONDS)
 
     def _follow(self, week: int) -> tuple[Outbreak, ...]:
         """Return what that week's incidents do to the servers that depend on theirs, nearest first."""

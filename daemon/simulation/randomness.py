@@ -21,6 +21,7 @@ class Purpose(IntEnum):
     GAPS = 7
     CASCADE = 8
     GROWTH = 9
+    REBOOT = 10
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ METRICS = (
 )
 LINK_MB_S = 1250.0
 MOST_STOLEN_PCT = 12.0
+# Of the memory in use without traffic: what a process that has just started does not hold yet.
+CACHED_SHARE = 0.5
 
 
 class Processor(NamedTuple):
@@ -58,6 +60,7 @@ class Load:
         disk_fill: percent above the cleaned disk, ``(servers, steps)``.
         memory_fill: percent above the freshly started processes, ``(servers, steps)``.
         has_swap: 1 or 0, ``(servers, 1)``.
+        warmth: how far caches have filled since the server was started, 0 to 1, ``(servers, steps)``.
     """
 
     traits: Traits[Float32]
@@ -70,6 +73,7 @@ class Load:
     disk_fill: Float32
     memory_fill: Float32
     has_swap: Float32
+    warmth: Float32
 
 
 def respond(load: Load) -> Float32:
@@ -120,12 +124,13 @@ def _memory(load: Load, traffic: Float32) -> Float32:
     # Memory follows traffic less than in proportion: buffers are kept once they are there.
     followed = traits.traffic_pct * np.minimum(np.sqrt(traffic), 3) + load.work[Effect.MEM]
     memory: Float32 = usual + followed + traits.noise_pct * wander + load.disturbance.memory
-    return np.maximum(memory, 1)
+    cold = (1 - load.warmth) * np.float32(CACHED_SHARE) * (traits.base_pct + load.memory_fill)
+    return np.maximum(memory - cold, 1)
 
 
 def _swap(load: Load, memory: Float32) -> Float32:
     resting = load.traits.memory.swap_pct * np.exp(0.3 * load.noise[Component.MEMORY_SLOW])
-    return _saturated(resting + 4 * np.maximum(memory - 86, 0) + load.disturbance.swap)
+    return _saturated(resting * load.warmth + 4 * np.maximum(memory - 86, 0) + load.disturbance.swap)
 
 
 def _disk_used(load: Load) -> Float32:

@@ -34,6 +34,7 @@ class FleetSpec:
             and the first day of a month; 1 is as always.
         holidays: days of the year, as MM-DD, with the traffic and the jobs of a weekend.
         growth_pct_month: by how many percent traffic grows a month, in the mean; each server has its own growth.
+        reboots_per_server_week: the mean number of reboots, each a gap of 5 to 15 minutes and caches to fill again.
         missing_rate: the probability that one sample is lost.
         outages_per_server_week: the mean number of gaps of 15 to 90 minutes.
 
@@ -48,6 +49,7 @@ class FleetSpec:
     month_turn_ratio: float = 1.6
     holidays: tuple[str, ...] = HOLIDAYS
     growth_pct_month: float = 1.0
+    reboots_per_server_week: float = 0.05
     missing_rate: float = 0.002
     outages_per_server_week: float = 0.15
 
@@ -62,7 +64,7 @@ class FleetSpec:
             problems.append(f"seed: {self.seed} is negative; use 0 or more")
         if not 0 <= self.missing_rate < 1:
             problems.append(f"missing_rate: {self.missing_rate} is not in 0 .. 1")
-        for name in ("incidents_per_server_week", "outages_per_server_week"):
+        for name in ("incidents_per_server_week", "reboots_per_server_week", "outages_per_server_week"):
             if not 0 <= getattr(self, name) <= 5:
                 problems.append(f"{name}: {getattr(self, name)} is not in 0 .. 5")
         if not 1 <= self.month_turn_ratio <= 4:

@@ -15,6 +15,7 @@ CALM = FleetSpec(
     month_turn_ratio=1,
     holidays=(),
     growth_pct_month=0,
+    reboots_per_server_week=0,
 )
 # Steps 40, 112, 184 and 256 of the day, in METRICS' order of a server that has them all.
 SAID = {

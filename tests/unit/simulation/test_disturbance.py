@@ -12,6 +12,7 @@ from daemon.simulation.day import Day, DayMaker
 from daemon.simulation.disturbance import disturb
 from daemon.simulation.incident import KINDS
 from daemon.simulation.outbreak import Outbreak, Outbreaks
+from daemon.simulation.reboot import Reboots
 from daemon.simulation.response import METRICS
 from daemon.simulation.server import servers_of
 from daemon.simulation.spec import FleetSpec
@@ -47,7 +48,7 @@ def outbreak(kind: str, row: int = 1, peak: float | None = None) -> Outbreak:
 
 def day(one: Outbreak) -> Day:
     """Return the day of the outbreak."""
-    return DayMaker(SPEC, SERVERS, Only(one)).make(DAY_NUMBER)
+    return DayMaker(SPEC, SERVERS, Only(one), Reboots([server.key for server in SERVERS], 0)).make(DAY_NUMBER)
 
 
 def added(one: Outbreak) -> dict[str, Float32]:

@@ -13,6 +13,7 @@ from daemon.simulation.spec import FleetSpec
 MONDAY = 1_767_571_200  # 2026-01-05T00:00:00Z
 DAY = STEPS_PER_DAY * STEP_SECONDS
 SMALL = FleetSpec(counts={"ml_compute": 1, "database": 1, "web_api": 2, "risk_analytics": 2}, seed=7)
+NO_GAPS = {"missing_rate": 0.0, "outages_per_server_week": 0.0, "reboots_per_server_week": 0.0}
 
 
 @pytest.fixture(scope="module")
@@ -98,8 +99,12 @@ def test_profiles_come_with_the_panel(fleet: Fleet) -> None:
 
 def test_a_lost_sample_is_nan_and_only_lost(fleet: Fleet) -> None:
     """What a lossy fleet reports equals what a lossless one does, or is missing; nothing is filled in."""
-    lossy = Fleet(FleetSpec(counts=SMALL.counts, seed=7, missing_rate=0.05, outages_per_server_week=3))
-    sound = Fleet(FleetSpec(counts=SMALL.counts, seed=7, missing_rate=0, outages_per_server_week=0))
+    lossy = Fleet(
+        FleetSpec(counts=SMALL.counts, seed=7, missing_rate=0.05, outages_per_server_week=3, reboots_per_server_week=0)
+    )
+    sound = Fleet(
+        FleetSpec(counts=SMALL.counts, seed=7, missing_rate=0, outages_per_server_week=0, reboots_per_server_week=0)
+    )
     ours, truth = (each.panel(MONDAY, MONDAY + 7 * DAY).values for each in (lossy, sound))
     missing = np.isnan(ours)
     assert np.isfinite(truth).all()
@@ -109,20 +114,26 @@ def test_a_lost_sample_is_nan_and_only_lost(fleet: Fleet) -> None:
 
 def test_the_default_loss_is_small_and_has_outages() -> None:
     """About two samples in a thousand are lost alone; whole servers fall silent for 15 to 90 minutes at a time."""
-    fleet = Fleet(FleetSpec(counts={"generic": 30}, seed=1, missing_rate=0, outages_per_server_week=1))
+    fleet = Fleet(
+        FleetSpec(counts={"generic": 30}, seed=1, missing_rate=0, outages_per_server_week=1, reboots_per_server_week=0)
+    )
     panel = fleet.panel(MONDAY, MONDAY + 7 * DAY)
     silent = np.isnan(panel.values[[key.metric == "cpu_busy_pct" for key in panel.keys]])
     edges = np.diff(np.pad(silent, ((0, 0), (1, 1))).astype(int), axis=1)
     lengths = np.nonzero(edges == -1)[1] - np.nonzero(edges == 1)[1]
     assert 10 < len(lengths) < 60
     assert np.median(lengths) >= 3
-    alone = Fleet(FleetSpec(seed=1, outages_per_server_week=0)).panel(MONDAY, MONDAY + 7 * DAY)
+    alone = Fleet(FleetSpec(seed=1, outages_per_server_week=0, reboots_per_server_week=0)).panel(
+        MONDAY, MONDAY + 7 * DAY
+    )
     assert 0.001 < np.isnan(alone.values).mean() < 0.003
 
 
 def test_no_seam_at_midnight() -> None:
     """The step over midnight, where one day's making ends, is no larger than the steps around it."""
-    fleet = Fleet(FleetSpec(counts={"web_api": 10}, seed=3, missing_rate=0, outages_per_server_week=0))
+    fleet = Fleet(
+        FleetSpec(counts={"web_api": 10}, seed=3, missing_rate=0, outages_per_server_week=0, reboots_per_server_week=0)
+    )
     panel = fleet.panel(MONDAY, MONDAY + 28 * DAY)
     steps = np.abs(np.diff(panel.values[[key.metric == "cpu_busy_pct" for key in panel.keys]], axis=1))
     by_time = np.median(steps[:, : 28 * STEPS_PER_DAY].reshape(10, 28, STEPS_PER_DAY), axis=(0, 1))

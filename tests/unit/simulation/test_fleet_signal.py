@@ -20,7 +20,12 @@ WEEKS = 4
 def month() -> dict[str, dict[str, Float32]]:
     """Four weeks without incidents or gaps: ``[profile][metric]`` as ``(servers, steps)``."""
     spec = FleetSpec(
-        counts=counts_for(60), seed=11, incidents_per_server_week=0, missing_rate=0, outages_per_server_week=0
+        counts=counts_for(60),
+        seed=11,
+        incidents_per_server_week=0,
+        missing_rate=0,
+        outages_per_server_week=0,
+        reboots_per_server_week=0,
     )
     panel = Fleet(spec).panel(MONDAY, MONDAY + 7 * WEEKS * DAY - STEP_SECONDS)
     return {

@@ -30,6 +30,7 @@ def test_all_problems_are_told_at_once() -> None:
             incidents_per_server_week=9,
             month_turn_ratio=0.5,
             growth_pct_month=11,
+            reboots_per_server_week=-1,
             holidays=("02-29", "13-01", "1-1"),
         )
     assert [problem.split(":")[0] for problem in error.value.problems] == [
@@ -39,6 +40,7 @@ def test_all_problems_are_told_at_once() -> None:
         "seed",
         "missing_rate",
         "incidents_per_server_week",
+        "reboots_per_server_week",
         "month_turn_ratio",
         "growth_pct_month",
         "holidays",

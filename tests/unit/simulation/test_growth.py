@@ -20,6 +20,7 @@ def fleet(growth_pct_month: float) -> Fleet:
         incidents_per_server_week=0,
         missing_rate=0,
         outages_per_server_week=0,
+        reboots_per_server_week=0,
     )
     return Fleet(spec)
 

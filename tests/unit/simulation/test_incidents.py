@@ -15,10 +15,16 @@ DAY = STEPS_PER_DAY * STEP_SECONDS
 END = MONDAY + 14 * DAY
 
 
+def without_gaps(incidents_per_server_week: float) -> Fleet:
+    """Return a default fleet that loses nothing."""
+    rates = {"missing_rate": 0.0, "outages_per_server_week": 0.0, "reboots_per_server_week": 0.0}
+    return Fleet(FleetSpec(seed=5, incidents_per_server_week=incidents_per_server_week, **rates))
+
+
 @pytest.fixture(scope="module")
 def fleet() -> Fleet:
     """A default fleet in bad times, without gaps."""
-    return Fleet(FleetSpec(seed=5, incidents_per_server_week=2, missing_rate=0, outages_per_server_week=0))
+    return without_gaps(2)
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +54,7 @@ def test_most_kinds_happen_and_not_all_of_them_breach(incidents: list[Incident])
 
 def test_what_is_foreseeable_shows_and_what_is_not_does_not(incidents: list[Incident], panel: Panel) -> None:
     """Against the same fleet without incidents: no precursor, no difference to speak of half an hour before."""
-    calm = Fleet(FleetSpec(seed=5, incidents_per_server_week=0, missing_rate=0, outages_per_server_week=0))
-    without = calm.panel(panel.start, panel.end)
+    without = without_gaps(0).panel(panel.start, panel.end)
     breached = [incident for incident in incidents if incident.breach is not None]
     for incident in breached:
         notice = incident.breach - 1800
@@ -84,8 +89,7 @@ def test_the_breach_is_the_first_step_past_critical(incidents: list[Incident], p
 
 def test_an_incident_changes_its_span_and_nothing_else(incidents: list[Incident], panel: Panel) -> None:
     """Against the same fleet without incidents, the metric differs from start to end and nowhere outside."""
-    calm = Fleet(FleetSpec(seed=5, incidents_per_server_week=0, missing_rate=0, outages_per_server_week=0))
-    without = calm.panel(panel.start, panel.end)
+    without = without_gaps(0).panel(panel.start, panel.end)
     differs = np.isclose(panel.values, without.values, rtol=1e-4, atol=1e-3)
     for server in {incident.server for incident in incidents}:
         own = [incident for incident in incidents if incident.server == server]

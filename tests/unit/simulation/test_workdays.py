@@ -22,7 +22,8 @@ def number(text: str) -> int:
 
 def fleet(**changes: object) -> Fleet:
     """Return a fleet to which nothing happens."""
-    quiet: dict[str, object] = {"incidents_per_server_week": 0, "missing_rate": 0, "outages_per_server_week": 0}
+    rates = ("incidents_per_server_week", "missing_rate", "outages_per_server_week", "reboots_per_server_week")
+    quiet: dict[str, object] = dict.fromkeys(rates, 0)
     return Fleet(FleetSpec(counts=COUNTS, seed=4, **{**quiet, **changes}))  # type: ignore[arg-type]
 
 
