@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, HttpUrl, SecretStr, field_validator, model_validator
 
 from daemon.config.section import Section
+from daemon.domain.calendar_day import is_calendar_day
 
 
 class _Named(Section):
@@ -102,6 +103,35 @@ class SimulatorConfig(_Fetched):
     incidents: dict[IncidentName, IncidentConfig] = Field(
         default_factory=dict, description="What is changed about a kind of incident; docs/simulator.md lists them."
     )
+
+    reboots_per_server_week: float = Field(
+        0.05, ge=0, le=5, description="Mean number of reboots, each a gap of 5 to 15 minutes."
+    )
+    outages_per_server_week: float = Field(
+        0.15, ge=0, le=5, description="Mean number of gaps of 15 to 90 minutes of a whole server."
+    )
+    missing_rate: float = Field(0.002, ge=0, le=0.5, description="Share of samples that are lost one by one.")
+    growth_pct_month: float = Field(
+        1, ge=-10, le=10, description="Mean growth of traffic a month, in percent; each server has its own."
+    )
+    month_turn_ratio: float = Field(
+        1.6,
+        ge=1,
+        le=4,
+        description="How many times as long the runs of `database` and `risk_analytics` last on the last working day "
+        "and the first day of a month.",
+    )
+    holidays: list[str] = Field(
+        ["01-01", "05-01", "12-25", "12-26"], description="Days of the year, as MM-DD, with the traffic of a weekend."
+    )
+
+    @field_validator("holidays")
+    @classmethod
+    def _days(cls, value: list[str]) -> list[str]:
+        strange = [day for day in value if not is_calendar_day(day)]
+        if strange:
+            raise ValueError(f"{strange[0]!r} is no day of a year; write it as MM-DD")
+        return value
 
     @field_validator("incidents")
     @classmethod

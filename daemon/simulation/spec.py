@@ -1,7 +1,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
 
+from daemon.domain.calendar_day import is_calendar_day
 from daemon.domain.errors import ConfigError
 from daemon.simulation.incident import CASCADE, KINDS, IncidentKind, IncidentTuning
 from daemon.simulation.profile import PROFILES
@@ -72,7 +72,9 @@ class FleetSpec:
         if not -10 <= self.growth_pct_month <= 10:
             problems.append(f"growth_pct_month: {self.growth_pct_month} is not in -10 .. 10")
         problems += [
-            f"holidays: {day!r} is no day of a year; write it as MM-DD" for day in self.holidays if not _is_day(day)
+            f"holidays: {day!r} is no day of a year; write it as MM-DD"
+            for day in self.holidays
+            if not is_calendar_day(day)
         ]
         for name, tuning in self.incidents.items():
             problems += _problems(name, tuning)
@@ -83,14 +85,6 @@ class FleetSpec:
     def kinds(self) -> dict[str, IncidentKind]:
         """The kinds of incident as this fleet has them."""
         return {name: self.incidents.get(name, IncidentTuning()).tuned(kind) for name, kind in KINDS.items()}
-
-
-def _is_day(text: str) -> bool:
-    try:
-        # A leap year, so that 02-29 is a day.
-        return f"{date.fromisoformat(f'2024-{text}'):%m-%d}" == text
-    except ValueError:
-        return False
 
 
 def _problems(name: str, tuning: IncidentTuning) -> Iterator[str]:

@@ -124,6 +124,7 @@ def test_all_problems_are_named_at_once() -> None:
         (simulator("incidents: {disk_fill: {ramp_hours: [3, 2]}}"), "ramp_hours goes from 3 to 2; put the shortest"),
         (simulator("incidents: {disk_fill: {hold_hours: [0, 2]}}"), "incidents.disk_fill.hold_hours"),
         (simulator("incidents: {cascade: {repair_chance: 1}}"), "only its weight can be set"),
+        (simulator("holidays: ['1-1']"), "'1-1' is no day of a year; write it as MM-DD"),
         (simulator("incidents_per_server_week: 6"), "sources[0].incidents_per_server_week: 6"),
         (SMALL.replace("metrics:", "metrics: {}\nx:"), "metrics"),
         (SMALL + "http: {listen: localhost}\n", "write it as address:port"),

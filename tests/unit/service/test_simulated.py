@@ -32,7 +32,7 @@ def test_what_is_not_configured_is_as_the_fleet_has_it() -> None:
 
 
 def test_every_key_reaches_the_fleet() -> None:
-    """Servers, seed, rate and what is changed about incidents arrive."""
+    """Servers, seed, rates, the calendar and what is changed about incidents arrive."""
     servers = ", ".join(f"{name}: 0" for name in FleetSpec().counts if name != "generic")
     spec = fleet_spec(
         configured(
@@ -42,4 +42,9 @@ def test_every_key_reaches_the_fleet() -> None:
     )
     assert {name: count for name, count in spec.counts.items() if count} == {"generic": 5}
     assert (spec.seed, spec.incidents_per_server_week) == (3, 1.5)
+    calendar = fleet_spec(configured(", growth_pct_month: -2, month_turn_ratio: 3, holidays: ['02-29', '12-24']"))
+    assert (calendar.growth_pct_month, calendar.month_turn_ratio) == (-2, 3)
+    assert calendar.holidays == ("02-29", "12-24")
+    gaps = fleet_spec(configured(", reboots_per_server_week: 4, outages_per_server_week: 3, missing_rate: 0.1"))
+    assert (gaps.reboots_per_server_week, gaps.outages_per_server_week, gaps.missing_rate) == (4, 3, 0.1)
     assert spec.incidents == {"disk_fill": IncidentTuning(2, (1, 2), (3, 4), 0.5, 0.25)}
