@@ -135,7 +135,8 @@ def test_memory_is_short_before_swap_fills() -> None:
     """Half of the memory has come when hardly any of the swap has."""
     change = added(outbreak("swap_thrash", peak=100))
     half = int((change["mem_used_pct"] > change["mem_used_pct"].max() / 2).argmax())
-    assert change["swap_used_pct"][half] < 0.25 * change["swap_used_pct"].max()
+    assert change["swap_used_pct"][half] < 0.17 * change["swap_used_pct"].max()
+    assert change["swap_used_pct"].max() > 70
 
 
 def test_a_log_storm_writes_from_its_first_minutes() -> None:

@@ -7,6 +7,7 @@ import pytest
 from daemon.domain.grid import STEP_SECONDS, STEPS_PER_DAY
 from daemon.domain.series import Panel, SeriesKey
 from daemon.simulation.fleet import Fleet
+from daemon.simulation.incident import IncidentTuning
 from daemon.simulation.response import METRICS
 from daemon.simulation.spec import FleetSpec
 
@@ -50,6 +51,29 @@ def test_live_ticks_equal_the_batch_over_midnight(fleet: Fleet) -> None:
     ticks = [live.panel(at, at).values for at in range(start, end + 1, STEP_SECONDS)]
     whole = fleet.panel(start - 3 * DAY, end + 2 * DAY).between(start, end)
     np.testing.assert_array_equal(np.concatenate(ticks, axis=1), whole.values)
+
+
+def test_live_ticks_equal_the_batch_when_everything_happens() -> None:
+    """The same over the end of a month, a holiday, incidents, cascades, reboots and outages."""
+    spec = FleetSpec(
+        counts={"database": 2, "web_api": 4, "data_ingest": 3, "risk_analytics": 3},
+        seed=6,
+        incidents_per_server_week=2,
+        incidents={"cascade": IncidentTuning(weight=10)},
+        reboots_per_server_week=4,
+        outages_per_server_week=4,
+    )
+    start = 1_777_564_800  # 2026-04-30T16:00:00Z: the first of May is a holiday
+    end = start + 14 * 3600
+    live = Fleet(spec)
+    ticks = [live.panel(at, at).values for at in range(start, end + 1, STEP_SECONDS)]
+    batch = Fleet(spec)
+    whole = batch.panel(start - 5 * DAY, end + 2 * DAY).between(start, end)
+    np.testing.assert_array_equal(np.concatenate(ticks, axis=1), whole.values)
+    kinds = {incident.kind for incident in batch.incidents(start, end)}
+    assert "cascade" in kinds
+    assert len(kinds) >= 4
+    assert live.incidents(start, end) == batch.incidents(start, end)
 
 
 def test_the_order_of_asking_does_not_matter(fleet: Fleet) -> None:
