@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from daemon.domain.grid import STEP_SECONDS, ceil_to_grid, floor_to_grid
 from daemon.domain.series import Panel
 from daemon.files.atomic import atomic_path
-from daemon.simulation.fleet import Fleet
+from daemon.simulation.fleet import SPAN_DAYS, Fleet
 from daemon.simulation.incident import Incident, to_frame
 from daemon.simulation.response import METRICS
 from daemon.simulation.work import DAY_SECONDS
@@ -20,7 +20,7 @@ METRICS_FILE = "server_metrics.parquet"
 INCIDENTS_FILE = "incidents.parquet"
 PARAMETERS_FILE = "fleet.json"
 # A row group of this many days keeps memory bounded and the file still quick to scan.
-CHUNK_DAYS = 3
+CHUNK_DAYS = SPAN_DAYS
 TIMESTAMP = pa.timestamp("ms", tz="UTC")
 METRICS_SCHEMA = pa.schema(
     [("timestamp", TIMESTAMP), ("server", pa.string()), ("profile", pa.string())]

@@ -1,14 +1,15 @@
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import lru_cache
+from math import ceil
 
 import numpy as np
 
 from daemon.domain.grid import STEP_SECONDS, STEPS_PER_DAY, ceil_to_grid, floor_to_grid
 from daemon.domain.series import Float32, Panel, SeriesKey
 from daemon.simulation.day import Day, DayMaker
-from daemon.simulation.incident import Incident
+from daemon.simulation.incident import Incident, IncidentKind
 from daemon.simulation.outbreak import Outbreak, Outbreaks
 from daemon.simulation.reboot import Reboots
 from daemon.simulation.response import METRICS
@@ -17,8 +18,8 @@ from daemon.simulation.spec import FleetSpec
 from daemon.simulation.truth import judged
 from daemon.simulation.work import DAY_SECONDS
 
-# Three days written at once, and on either side the two days that an incident in them may reach: none is made twice.
-CACHED_DAYS = 8
+# Written or asked for at once.
+SPAN_DAYS = 3
 GPU_METRICS = ("gpu_util_pct", "gpu_mem_used_pct")
 SWAP_METRICS = ("swap_used_pct",)
 
@@ -41,7 +42,8 @@ class Fleet:
         )
         reboots = Reboots([server.key for server in self.servers], spec.reboots_per_server_week)
         self._outbreaks = Outbreaks(self.servers, spec.incidents_per_server_week, spec.kinds, reboots)
-        self._day = lru_cache(maxsize=CACHED_DAYS)(DayMaker(spec, self.servers, self._outbreaks, reboots).make)
+        maker = DayMaker(spec, self.servers, self._outbreaks, reboots)
+        self._day = lru_cache(maxsize=_cached_days(spec.kinds))(maker.make)
 
     def panel(self, start: int, end: int) -> Panel:
         """Return every series at the grid times in ``start .. end`` (epoch seconds, both included)."""
@@ -82,6 +84,12 @@ class Fleet:
         actual = np.concatenate([day.complete[one.row, column] for day in days])[inside]
         calm = np.concatenate([day.calm[one.row, column] for day in days])[inside]
         return judged(one, self.servers[one.row].id, kind, actual, calm)
+
+
+def _cached_days(kinds: Mapping[str, IncidentKind]) -> int:
+    """Return how many days to keep: a span, and on either side those that an incident in it may reach."""
+    longest_hours = max(kind.ramp_hours[1] + kind.hold_hours[1] for kind in kinds.values())
+    return SPAN_DAYS + 2 * ceil(longest_hours / 24) + 1
 
 
 def _days(first: int, steps: int) -> Iterator[tuple[int, slice]]:

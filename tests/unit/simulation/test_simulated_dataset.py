@@ -7,9 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from daemon.domain.grid import STEP_SECONDS, STEPS_PER_DAY
+from daemon.simulation import fleet as fleet_module
 from daemon.simulation.dataset import write_simulation
+from daemon.simulation.day import Day, DayMaker
 from daemon.simulation.fleet import Fleet
-from daemon.simulation.incident import to_frame
+from daemon.simulation.incident import IncidentTuning, to_frame
 from daemon.simulation.response import METRICS
 from daemon.simulation.spec import FleetSpec
 
@@ -73,6 +75,26 @@ def test_no_incidents_still_make_a_file(tmp_path: Path) -> None:
     assert schema.names == ["server", "kind", "metric", "start", "breach", "end", "cause", "precursor"]
     assert str(schema.field("breach").type) == "timestamp[ms, tz=UTC]"
     assert str(schema.field("precursor").type) == "bool"
+
+
+@pytest.mark.parametrize(
+    "incidents", [{}, {"disk_fill": IncidentTuning(weight=20, ramp_hours=(50, 60), hold_hours=(50, 60))}]
+)
+def test_no_day_is_made_twice(
+    incidents: dict[str, IncidentTuning], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """However long incidents last, a chunk and what its incidents reach are made once: the time grows with the span."""
+    made: list[int] = []
+
+    class Counted(DayMaker):
+        def make(self, day: int) -> Day:
+            made.append(day)
+            return super().make(day)
+
+    monkeypatch.setattr(fleet_module, "DayMaker", Counted)
+    fleet = Fleet(FleetSpec(seed=3, incidents_per_server_week=2, incidents=incidents))
+    write_simulation(fleet, MONDAY, MONDAY + 15 * DAY - STEP_SECONDS, tmp_path)
+    assert len(made) == len(set(made)) >= 15
 
 
 def test_progress_rises_to_one(tmp_path: Path) -> None:
