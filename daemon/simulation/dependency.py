@@ -17,7 +17,7 @@ def callers(servers: Sequence[Server]) -> dict[int, tuple[int, ...]]:
     """Return the rows of the servers that depend on each row.
 
     Of each profile two servers share one upstream, by number: the third and the fourth web server call the second
-    database. One whose upstream is not in the fleet calls nobody, so a fleet that grows changes no dependency.
+    database. One whose upstream is not in the fleet calls nobody; a fleet that grows keeps the dependencies it had.
     """
     rows: dict[str, list[int]] = {}
     for row, server in enumerate(servers):

@@ -41,21 +41,22 @@ def measured(hours: int, out: Path) -> tuple[float, float]:
     seconds, mib = time.perf_counter() - began, usage.ru_maxrss / 1024
     if process.returncode:
         raise RuntimeError(f"forewarn simulate ended with {process.returncode}")
-    print(f"{SERVERS} servers x {hours} h: {seconds:.1f} s, {mib:.0f} MiB at the peak", flush=True)
+    cpu = usage.ru_utime + usage.ru_stime
+    print(f"{SERVERS} servers x {hours} h: {seconds:.1f} s ({cpu:.1f} s of CPU), {mib:.0f} MiB at the peak", flush=True)
     return seconds, mib
 
 
 def incidents(truth: pd.DataFrame) -> pd.DataFrame:
     """Return how many incidents of each kind there were, how many breached and how many had a precursor."""
-    truth = truth.assign(
-        breached=truth.breach.notna(), lead_hours=(truth.breach - truth.start).dt.total_seconds() / 3600
-    )
-    foreseen = truth.precursor & truth.breached
-    table = truth.assign(foreseen=foreseen).groupby("kind").agg(
+    breached, lead = truth.breach.notna(), (truth.breach - truth.start).dt.total_seconds() / 3600
+    foreseen = truth.precursor & breached
+    table = truth.assign(breached=breached, foreseen=foreseen, lead_hours=lead).groupby("kind").agg(
         incidents=("server", "size"), breached=("breached", "sum"), foreseen=("foreseen", "sum"),
         median_lead_hours=("lead_hours", "median"),
     )  # fmt: skip
-    return table.sort_values("incidents", ascending=False).round(1)
+    table = table.sort_values("incidents", ascending=False)
+    total = {"median_lead_hours": lead.median(), **table.drop(columns="median_lead_hours").sum().to_dict()}
+    return pd.concat([table, pd.DataFrame([total], index=["all"])]).round(1)
 
 
 if __name__ == "__main__":

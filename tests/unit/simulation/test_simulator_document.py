@@ -1,0 +1,51 @@
+"""docs/simulator.md says what the code says."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+from daemon.config.sources import SimulatorConfig
+from daemon.simulation.incident import CASCADE, KINDS, Incident
+from daemon.simulation.profile import PROFILES
+from daemon.simulation.spec import FleetSpec
+
+TEXT = (Path(__file__).parents[3] / "docs" / "simulator.md").read_text(encoding="utf-8")
+ROWS = [[cell.strip() for cell in line.strip("| ").split("|")] for line in TEXT.splitlines() if line.startswith("| `")]
+
+
+def rows(names: set[str]) -> dict[str, list[str]]:
+    """Return the rows of the table whose first column has these names, by name."""
+    return {cells[0].strip("`"): cells[1:] for cells in ROWS if cells[0].strip("`") in names}
+
+
+def test_every_kind_stands_there_with_its_numbers() -> None:
+    """Metric, level, hours and shares of each kind are those of KINDS."""
+    told = rows(set(KINDS))
+    for name, kind in KINDS.items():
+        ramp, hold = ("{:g} to {:g}".format(*limits) for limits in (kind.ramp_hours, kind.hold_hours))
+        shares = [f"{share:g}" for share in (kind.repair_chance, kind.sudden_chance, kind.spread_chance)]
+        numbers = ["as its origin"] * 4 + [""] if name == CASCADE else [ramp, hold, *shares]
+        assert told[name][1:] == [f"`{kind.metric}` > {kind.critical:g}", *numbers][: len(told[name]) - 1], name
+
+
+def test_every_profile_stands_there_with_its_incidents() -> None:
+    """Prefix, share and the weights of the incidents are those of PROFILES."""
+    told = rows(set(PROFILES))
+    for name, profile in PROFILES.items():
+        assert told[name][:2] == [f"`{profile.prefix}-01`, …", str(profile.share)]
+        weights = {kind: float(weight) for kind, weight in re.findall(r"`(\w+)` ([\d.]+)", told[name][-1])}
+        assert weights == profile.incidents, name
+
+
+def test_every_parameter_and_column_stands_there() -> None:
+    """Defaults are those of the fleet and of the configuration; the columns are those of the record."""
+    parameters = {field.name for field in fields(FleetSpec)} - {"counts"}
+    told = rows(parameters)
+    assert set(told) == parameters <= set(SimulatorConfig.model_fields)
+    spec = FleetSpec()
+    for name in parameters - {"holidays", "incidents"}:
+        assert told[name][0] == f"{getattr(spec, name):g}", name
+    assert told["holidays"][0] == ", ".join(spec.holidays)
+    table = TEXT.split("### incidents.parquet")[1].split("## ")[0]
+    columns = {name for line in table.splitlines() if line.startswith("|") for name in re.findall(r"`(\w+)`", line)}
+    assert columns == {field.name for field in fields(Incident)}
