@@ -9,7 +9,7 @@ import numpy.typing as npt
 from daemon.domain.grid import STEP_SECONDS, STEPS_PER_DAY
 from daemon.domain.series import Float32
 from daemon.simulation.disturbance import Disturbance, disturb
-from daemon.simulation.fill import levels
+from daemon.simulation.fill import Fills
 from daemon.simulation.gap import missing
 from daemon.simulation.growth import Growth
 from daemon.simulation.noise import Component, NoiseField, NoiseShape
@@ -62,6 +62,8 @@ class DayMaker:
         ratios = [spec.month_turn_ratio if PROFILES[server.profile].closes_months else 1.0 for server in servers]
         self._schedule = Schedule.of(self._keys, [server.work for server in servers], ratios, self._workdays)
         self._releases = Releases(self._keys)
+        self._disk_fills = Fills([server.disk_fill for server in servers])
+        self._memory_fills = Fills([server.memory_fill for server in servers])
         self._growth = Growth.of(self._keys, spec.growth_pct_month)
         self._has_swap = np.array([server.has_swap for server in servers], dtype=np.float32)[:, None]
 
@@ -80,8 +82,8 @@ class DayMaker:
             work=self._schedule.effects(day),
             disturbance=disturb(outbreaks, self._traits, timestamps),
             release=self._releases.levels(day),
-            disk_fill=levels([server.disk_fill for server in self._servers], day),
-            memory_fill=levels([server.memory_fill for server in self._servers], day),
+            disk_fill=self._disk_fills.levels(day),
+            memory_fill=self._memory_fills.levels(day),
             has_swap=self._has_swap,
             warmth=uptime.warmth,
         )

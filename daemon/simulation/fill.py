@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,9 @@ from daemon.simulation.randomness import Key, Purpose
 
 DAY_SECONDS = 86_400
 LONGEST_CYCLE_DAYS = 40
+HOURS = np.arange(24 * LONGEST_CYCLE_DAYS + 1)
+
+Path = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -32,33 +36,43 @@ class FillCycle:
     cycle_days: int
     clear_second: int
 
-    def level(self, day: int) -> Float32:
-        """Return percent above the cleared level at every step of ``day``, ``(steps,)``."""
-        times = day * DAY_SECONDS + np.arange(STEPS_PER_DAY, dtype=np.int64) * STEP_SECONDS - self._phase_seconds
-        cycles, ages = np.divmod(times, self.cycle_days * DAY_SECONDS)
-        level = np.empty(STEPS_PER_DAY, dtype=np.float64)
-        for cycle in np.unique(cycles):
-            inside = cycles == cycle
-            level[inside] = self._filled(int(cycle), ages[inside] / DAY_SECONDS)
-        return level.astype(np.float32)
-
     @property
-    def _phase_seconds(self) -> int:
+    def phase_seconds(self) -> int:
+        """When a cycle begins: seconds after the days that whole cycles since 1970 divide time into."""
         phase_days = self.key.words[self.lane % 2] % self.cycle_days
         return phase_days * DAY_SECONDS + self.clear_second
 
-    def _filled(self, cycle: int, age_days: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def knots(self, cycle: int) -> Path:
+        """Return percent above the cleared level at every hour of that cycle, ``(24 * LONGEST_CYCLE_DAYS + 1,)``."""
         random = self.key.generator(Purpose.FILL, 2 * cycle + self.lane)
-        hours = 24 * LONGEST_CYCLE_DAYS
         # A clearing never leaves quite the same behind.
         left_over = abs(random.standard_normal()) * 0.5 * self.growth_pct_day
         by_day = np.exp(0.45 * random.standard_normal(LONGEST_CYCLE_DAYS)).repeat(24)
-        by_hour = np.exp(0.9 * random.standard_normal(hours) - 0.4)
-        knots = np.concatenate([[0.0], np.cumsum(by_day * by_hour / 24)]) * self.growth_pct_day
-        filled: npt.NDArray[np.float64] = left_over + np.interp(24 * age_days, np.arange(hours + 1), knots)
-        return filled
+        by_hour = np.exp(0.9 * random.standard_normal(24 * LONGEST_CYCLE_DAYS) - 0.4)
+        knots: Path = np.concatenate([[0.0], np.cumsum(by_day * by_hour / 24)]) * self.growth_pct_day
+        return left_over + knots
 
 
-def levels(cycles: Sequence[FillCycle], day: int) -> Float32:
-    """Return the level of every cycle at every step of ``day``, ``(cycles, steps)``."""
-    return np.stack([cycle.level(day) for cycle in cycles])
+class Fills:
+    """What fills on every server of a fleet."""
+
+    def __init__(self, cycles: Sequence[FillCycle]) -> None:
+        self._cycles = tuple(cycles)
+        # One cycle of each is under way, and for a day the next; they last for many days.
+        self._knots = lru_cache(maxsize=2 * len(self._cycles))(self._draw)
+
+    def levels(self, day: int) -> Float32:
+        """Return percent above the cleared level at every step of ``day``, ``(servers, steps)``."""
+        return np.stack([self._level(row, cycle, day) for row, cycle in enumerate(self._cycles)])
+
+    def _level(self, row: int, filling: FillCycle, day: int) -> Float32:
+        times = day * DAY_SECONDS + np.arange(STEPS_PER_DAY, dtype=np.int64) * STEP_SECONDS - filling.phase_seconds
+        cycles, ages = np.divmod(times, filling.cycle_days * DAY_SECONDS)
+        level = np.empty(STEPS_PER_DAY, dtype=np.float64)
+        for cycle in range(int(cycles[0]), int(cycles[-1]) + 1):
+            inside = cycles == cycle
+            level[inside] = np.interp(24 * (ages[inside] / DAY_SECONDS), HOURS, self._knots(row, cycle))
+        return level.astype(np.float32)
+
+    def _draw(self, row: int, cycle: int) -> Path:
+        return self._cycles[row].knots(cycle)
