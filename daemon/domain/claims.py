@@ -105,6 +105,11 @@ def measured(info: Mapping[str, Any], *path: str) -> float | None:
     return float(value) if known else None
 
 
+def counted(number: float, what: str) -> str:
+    """Return a number with what is counted, in the plural where it is not one."""
+    return f"{number:g} {what}{'s' * (number != 1)}"
+
+
 def tested(info: Mapping[str, Any]) -> bool:
     """Say whether the figures come from a test span that neither training nor the choice of the epoch saw."""
     held_out = info.get("held_out")
@@ -160,12 +165,11 @@ def _unknown_servers(info: Mapping[str, Any]) -> Iterator[Claim]:
     skill, servers, windows = (measured(info, "unknown_servers", key) for key in ("skill", "servers", "windows"))
     if skill is None or servers is None or windows is None:
         return
-    text = (
-        f"On {servers:g} servers that it was not trained on, {skill:.3f} times the pinball loss of repeating yesterday"
-    )
+    text = f"On {counted(servers, 'server')} that it was not trained on, "
+    text += f"{skill:.3f} times the pinball loss of repeating yesterday"
     known = measured(info, "unknown_servers", "known_skill")
     beside = "" if known is None else f"; on those that it was trained on, {known:.3f} times"
-    yield Claim(f"{text} ({windows:g} windows){beside}.", skill, _source("unknown_servers", "skill"))
+    yield Claim(f"{text} ({counted(windows, 'window')}){beside}.", skill, _source("unknown_servers", "skill"))
 
 
 def _by_metric(info: Mapping[str, Any]) -> Iterator[Claim]:

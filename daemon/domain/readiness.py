@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from daemon.domain.claims import FILE, level_of, measured, rating, sayable, tested
+from daemon.domain.claims import FILE, counted, level_of, measured, rating, sayable, tested
 from daemon.domain.levels import LevelName, Sayable
 
 EPOCHS_FILE, SAMPLES_FILE = "epochs.jsonl", "samples.parquet"
@@ -222,12 +222,11 @@ def _profiles(info: Mapping[str, Any]) -> Check:
 def _unknown_servers(info: Mapping[str, Any]) -> Check:
     servers, windows, skill = (measured(info, "unknown_servers", key) for key in ("servers", "windows", "skill"))
     known = measured(info, "unknown_servers", "known_skill")
-    counted = servers is not None and servers > 0 and windows is not None and windows > 0 and skill is not None
-    done = counted and _measured_on_test(info)
-    evidence = "no server was kept out of training and forecast on held-out time"
-    if done:
-        beside = "" if known is None else f", {known:.3f} on the servers that it knows"
-        evidence = f"{servers:g} servers, {windows:g} windows: {skill:.3f} of the loss of repeating yesterday{beside}"
+    done, evidence = False, "no server was kept out of training and forecast on held-out time"
+    if servers and windows and skill is not None and _measured_on_test(info):
+        done, beside = True, "" if known is None else f", {known:.3f} on the servers that it knows"
+        of = f"{counted(servers, 'server')}, {counted(windows, 'window')}"
+        evidence = f"{of}: {skill:.3f} of the loss of repeating yesterday{beside}"
     return _check(
         "unknown servers tested",
         done,

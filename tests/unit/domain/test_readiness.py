@@ -49,7 +49,7 @@ def test_a_full_record_passes_every_line_with_its_evidence() -> None:
         "held-out test done": "17 origins, 2026-01-29T00:00:00Z to 2026-02-01T00:00:00Z",
         "profiles validated": "pinball loss relative to repeating yesterday: database 0.660",
         "unknown servers tested": (
-            "1 servers, 51 windows: 0.701 of the loss of repeating yesterday, 0.655 on the servers that it knows"
+            "1 server, 51 windows: 0.701 of the loss of repeating yesterday, 0.655 on the servers that it knows"
         ),
         "inference latency measured": "35.2 ms for one forecast of all series",
     }

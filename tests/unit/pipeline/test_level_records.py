@@ -46,21 +46,24 @@ class Unwatched:
         """Note nothing."""
 
 
+def train_at(name: LevelName, registry: ModelRegistry, start: str) -> str:
+    """Train one epoch on eight days of four servers, and return the model's id."""
+    # of four servers one can be spared
+    every = 4 if LEVELS[name].unknown_server_every else 0
+    level = replace(LEVELS[name], epochs=1, stride_steps=96, unknown_server_every=every)
+    zone = ZoneInfo("UTC")
+    return train_and_register(daily_panel(), METRICS, zone, level, registry, Unwatched(), seed=1, start=start).name
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[LevelName], tuple[ModelRegistry, str]]:
-    """Trains at a level, one epoch on eight days of four servers, once."""
+    """Gives a model of a level; each is trained once."""
     registry = ModelRegistry(tmp_path_factory.mktemp("models"))
     made: dict[LevelName, str] = {}
 
     def train(name: LevelName) -> tuple[ModelRegistry, str]:
         if name not in made:
-            # of four servers one can be spared
-            every = 4 if LEVELS[name].unknown_server_every else 0
-            level = replace(LEVELS[name], epochs=1, stride_steps=96, unknown_server_every=every)
-            done = train_and_register(
-                daily_panel(), METRICS, ZoneInfo("UTC"), level, registry, Unwatched(), seed=1, start="base"
-            )
-            made[name] = done.name
+            made[name] = train_at(name, registry, "base")
         return registry, made[name]
 
     return train
@@ -115,3 +118,17 @@ def test_readiness_names_what_a_short_training_lacks(
     made = readiness_of(registry, standing_of(registry, model))
     tests = name in (LevelName.PRODUCTION, LevelName.LARGE)
     assert made.failing == SHORT_OF_EVERYTHING + (() if tests else WITHOUT_A_TEST)
+
+
+def test_no_server_is_unknown_to_weights_that_saw_it(
+    trained: Callable[[LevelName], tuple[ModelRegistry, str]],
+) -> None:
+    """Started from a demo model there is none to measure on; from a production model it is the one that it left out."""
+    (registry, demo), (_, production) = trained(LevelName.DEMO), trained(LevelName.PRODUCTION)
+    (left_out,) = info_of(registry, production)["unknown_servers"]["names"]
+    everybody = info_of(registry, demo)["servers"]
+    for start, unknown in ((demo, set()), (production, {left_out})):
+        info = info_of(registry, train_at(LevelName.PRODUCTION, registry, start))
+        assert set((info["unknown_servers"] or {"names": ()})["names"]) == unknown
+        assert info["seen_before"] == sorted({*everybody} - unknown)
+        assert (info["started_from"], info["servers"]) == (start, everybody)
