@@ -13,6 +13,7 @@ INFO: dict[str, Any] = {
     "trained_at": "2026-02-01T03:04:05+00:00",
     "level": "production",
     "epochs": 6,
+    "planned_epochs": 20,
     "data_hours": 720.0,
     "num_servers": 3,
     "final_train_loss": 0.101,
@@ -38,6 +39,15 @@ INFO: dict[str, Any] = {
     "reliability": {"0.02": 0.03, "0.1": 0.12, "0.25": 0.27, "0.5": 0.53, "0.75": 0.74, "0.9": 0.88, "0.98": 0.97},
     "coverage_by_metric": {metric: {"50": 0.51, "80": 0.79, "96": 0.95} for metric in METRICS},
     "by_profile": {"database": {"series": 3, "skill": 0.66, "coverage": {"50": 0.52, "80": 0.81, "96": 0.96}}},
+    "unknown_servers": {
+        "servers": 1,
+        "names": ["server-02"],
+        "windows": 51,
+        "quantile_loss": 0.171,
+        "skill": 0.701,
+        "known_quantile_loss": 0.147,
+        "known_skill": 0.655,
+    },
     "calibration_effect": {
         "applied": True,
         "loss_before": 0.1601,
@@ -74,7 +84,7 @@ INFO: dict[str, Any] = {
     "quantile_loss_rating": "good",
     "verdict": {
         "promoted": True,
-        "reasons": ["Its loss of 0.71 is below seasonal naive's, 1."],
+        "reasons": ["It beats seasonal naive: 0.710 of its pinball loss on the held-out span."],
         "candidate_loss": 0.71,
         "serving_model": None,
         "serving_loss": None,

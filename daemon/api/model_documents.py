@@ -1,13 +1,11 @@
 """What the JSON API answers on models and on which of them served when."""
 
-import math
 from datetime import UTC, datetime
 
 from pydantic import BaseModel
 
 from daemon.domain.errors import ForewarnError
-from daemon.domain.levels import LevelName
-from daemon.domain.model_record import ModelRecord
+from daemon.domain.shown_figures import ShownFigures, shown_figures
 from daemon.registry.models import ModelRegistry
 from daemon.registry.promotions import Promotion
 
@@ -15,10 +13,7 @@ _VERDICTS = {True: "promoted", False: "rejected", None: "none"}
 
 
 class ModelFigures(BaseModel):
-    """What was measured at the training, null where it is no number.
-
-    The last two are of held-out time, and never of a model of level demo.
-    """
+    """What was measured at the training, null where it is no number or must not be said, see ``/api/v1/claims``."""
 
     train_loss: float | None
     validation_loss: float | None
@@ -84,26 +79,25 @@ def model_document(registry: ModelRegistry, model: str, current: str | None) -> 
         return document.model_copy(update={"problem": plain(str(error))})
     if problem is not None or record is None:
         return document.model_copy(update={"problem": plain(problem or "nothing is on record of its training")})
-    demo = record.level is LevelName.DEMO
+    shown = shown_figures(record)
     return document.model_copy(
         update={
             "level": record.level.value,
             "trained_at": datetime.fromtimestamp(record.trained_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "epochs": record.epochs,
             "verdict": _VERDICTS[record.promoted],
-            # the gate's sentences have their figures behind a colon
-            "reasons": [plain(reason.split(":")[0] if demo else reason) for reason in record.reasons],
-            "figures": _figures(record, demo),
+            "reasons": [plain(reason) for reason in shown.reasons],
+            "figures": _figures(shown),
         }
     )
 
 
-def _figures(record: ModelRecord, demo: bool) -> ModelFigures:
+def _figures(shown: ShownFigures) -> ModelFigures:
     return ModelFigures(
-        train_loss=record.train_loss,
-        validation_loss=record.validation_loss,
-        quantile_loss=None if demo else record.quantile_loss,
-        skill={} if demo else {plain(name): ratio for name, ratio in record.skill.items() if math.isfinite(ratio)},
+        train_loss=shown.train_loss,
+        validation_loss=shown.validation_loss,
+        quantile_loss=shown.quantile_loss,
+        skill={plain(name): ratio for name, ratio in shown.skill.items()},
     )
 
 

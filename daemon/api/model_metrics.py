@@ -6,9 +6,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from daemon.domain.levels import LevelName
 from daemon.domain.model_record import ModelRecord
 from daemon.domain.ports import Clock
+from daemon.domain.shown_figures import ShownFigures, shown_figures
 from daemon.pipeline.retraining import TrainingState
 
 
@@ -47,9 +47,7 @@ class ModelMetrics(Collector):
             yield GaugeMetricFamily("forewarn_training_duration_seconds", text, record.duration_seconds)
             text = "When the serving model's training ended."
             yield GaugeMetricFamily("forewarn_training_last_success_timestamp_seconds", text, record.trained_at)
-            # of a demo model nothing may be said of its accuracy
-            if record.level is not LevelName.DEMO:
-                yield from _quality(record)
+            yield from _quality(shown_figures(record))
 
     def _epoch_under_way(self) -> Mapping[str, float] | None:
         told = self._training_state().told if self._training_state is not None else ()
@@ -80,15 +78,17 @@ def _fitting(epoch: Mapping[str, float]) -> Iterator[GaugeMetricFamily]:
         yield GaugeMetricFamily(f"forewarn_training_{name}", text, value)
 
 
-def _quality(record: ModelRecord) -> Iterator[GaugeMetricFamily]:
-    if record.quantile_loss is not None:
+def _quality(shown: ShownFigures) -> Iterator[GaugeMetricFamily]:
+    if shown.quantile_loss is not None:
         text = "Pinball loss on held-out time over the seasonal naive error."
-        yield GaugeMetricFamily("forewarn_model_quantile_loss", text, record.quantile_loss)
+        yield GaugeMetricFamily("forewarn_model_quantile_loss", text, shown.quantile_loss)
+    if not shown.skill:
+        return
     skill = GaugeMetricFamily(
         "forewarn_model_skill_ratio",
         "Pinball loss on held-out time relative to seasonal naive's; below 1 is better.",
         labels=["metric"],
     )
-    for metric, ratio in record.skill.items():
+    for metric, ratio in shown.skill.items():
         skill.add_metric([metric], ratio)
     yield skill

@@ -27,6 +27,8 @@ _COMMANDS = (
     "forecast",
     "backtest",
     "models",
+    "claims",
+    "readiness",
     "export",
     "import",
 )

@@ -1,16 +1,12 @@
 """``forewarn models``: what was trained, what serves, and changing that by hand."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from daemon.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
-from daemon.registry.models import ModelRegistry
+from daemon.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, ModelsOption
+from daemon.cli.registry import registry_of
 
-ModelsOption = Annotated[
-    Path | None, typer.Option("--models", help="Folder of model directories; default from the config.")
-]
 ModelArgument = Annotated[str, typer.Argument(help="Id of a model.", metavar="ID")]
 
 models = typer.Typer(
@@ -20,22 +16,12 @@ models = typer.Typer(
 )
 
 
-def _registry(folder: Path | None, config: Path) -> ModelRegistry:
-    from daemon.config.loading import default_text, load_config, parse_config
-
-    if folder is not None:
-        return ModelRegistry(folder)
-    given = config.exists() or config != DEFAULT_CONFIG
-    loaded = load_config(config) if given else parse_config(default_text(), "default.yaml", Path.cwd())
-    return ModelRegistry(loaded.models_dir)
-
-
 @models.command("list")
 def list_(folder: ModelsOption = None, json: JsonOption = False, config: ConfigOption = DEFAULT_CONFIG) -> None:
     """List the models, oldest first; the one that serves is marked."""
     from daemon.cli.models_table import print_list
 
-    print_list(_registry(folder, config), json)
+    print_list(registry_of(folder, config), json)
 
 
 @models.command()
@@ -45,15 +31,16 @@ def show(
     """Show what is on record of a model, and why the gate let it serve or not."""
     from daemon.cli.models_table import print_model
 
-    print_model(_registry(folder, config), model, json)
+    print_model(registry_of(folder, config), model, json)
 
 
 @models.command()
 def promote(model: ModelArgument, folder: ModelsOption = None, config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Let a model serve, whatever the gate said of it."""
     from daemon.domain.errors import BadModel
+    from daemon.domain.shown_figures import shown_figures
 
-    registry = _registry(folder, config)
+    registry = registry_of(folder, config)
     path, damage = registry.path(model), registry.damage(model)
     if damage is not None:
         raise BadModel(f"{path}: is damaged and cannot serve: {damage}")
@@ -62,13 +49,13 @@ def promote(model: ModelArgument, folder: ModelsOption = None, config: ConfigOpt
     registry.promote(model, "promoted by hand" + ", though the gate had rejected it" * rejected)
     typer.echo(f"{model} serves from the next tick")
     if record is not None and rejected:
-        typer.echo(f"note: the gate had rejected it: {' '.join(record.reasons)}", err=True)
+        typer.echo(f"note: the gate had rejected it: {' '.join(shown_figures(record).reasons)}", err=True)
 
 
 @models.command()
 def rollback(folder: ModelsOption = None, config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Let the model serve again that served before the present one."""
-    done = _registry(folder, config).rollback()
+    done = registry_of(folder, config).rollback()
     for skipped, damage in done.skipped.items():
         typer.echo(f"skipped {skipped}: {damage}", err=True)
     typer.echo(f"{done.model} serves again from the next tick, instead of {done.instead_of}")
@@ -80,7 +67,7 @@ def verify(model: ModelArgument, folder: ModelsOption = None, config: ConfigOpti
     from daemon.domain.errors import BadModel
     from daemon.registry.verification import problems
 
-    registry = _registry(folder, config)
+    registry = registry_of(folder, config)
     found = problems(registry.path(model))
     if registry.damage(model) is None:
         from daemon.learning.artifact import load_forecaster

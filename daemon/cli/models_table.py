@@ -11,6 +11,7 @@ from rich.table import Table
 
 from daemon.cli.tables import table_console
 from daemon.domain.errors import BadModel
+from daemon.domain.shown_figures import shown_figures
 from daemon.registry.models import ModelRegistry
 
 _VERDICTS = {True: "promoted", False: "rejected", None: "before the gate"}
@@ -56,32 +57,33 @@ def print_model(registry: ModelRegistry, model: str, as_json: bool) -> None:
     served = [asdict(promotion) for promotion in registry.promotions() if promotion.model == model]
     withdrawn = registry.withdrawal(model) is not None
     serves = registry.current() == model and not withdrawn
+    shown = shown_figures(record)
     if as_json:
-        typer.echo(
-            json.dumps(
-                {**asdict(record), "serves": serves, "withdrawn": withdrawn, "damage": damage, "promotions": served}
-            )
-        )
+        told = {"serves": serves, "withdrawn": withdrawn, "damage": damage, "promotions": served}
+        typer.echo(json.dumps({**asdict(record), **asdict(shown), **told}))
         return
-    loss = "not measured" if record.quantile_loss is None else f"{record.quantile_loss:.3f}"
     typer.echo(
         f"{model}: level {record.level.value}, trained {_time(record.trained_at)} in {record.duration_seconds:.0f} s"
         f"{', withdrawn' if withdrawn else ', serves' if serves else ''}\n"
-        f"epochs {record.epochs}, train loss {record.train_loss:.4f}, validation loss {record.validation_loss:.4f}, "
-        f"quantile loss {loss}\n"
+        f"epochs {record.epochs}, train loss {record.train_loss:.4f}, "
+        f"validation loss {_loss(shown.validation_loss, record.validation_loss, 4)}, "
+        f"quantile loss {_loss(shown.quantile_loss, record.quantile_loss, 3)}\n"
         f"verdict: {_VERDICTS[record.promoted]}"
     )
-    for reason in record.reasons:
+    for reason in shown.reasons:
         typer.echo(f"  {reason}")
     if damage is not None:
         typer.echo(f"damaged: {damage}")
     for promotion in served:
         what = "withdrawn at" if promotion["withdrawn"] else "served from"
         typer.echo(f"{what} {promotion['at']}: {promotion['why']}")
+    typer.echo(f"what may be said of it: forewarn claims --model {model}")
+    if not shown.skill:
+        return
     table = Table(title="pinball loss relative to seasonal naive")
     table.add_column("metric")
     table.add_column("rel. loss", justify="right")
-    for metric, ratio in sorted(record.skill.items()):
+    for metric, ratio in sorted(shown.skill.items()):
         table.add_row(escape(metric), f"{ratio:.3f}")
     table_console().print(table)
 
@@ -100,9 +102,15 @@ def _row(registry: ModelRegistry, model: str, current: str | None) -> dict[str, 
         "trained_at": _time(record.trained_at),
         "level": record.level.value,
         "epochs": record.epochs,
-        "quantile_loss": record.quantile_loss,
+        "quantile_loss": shown_figures(record).quantile_loss,
         "promoted": record.promoted,
     }
+
+
+def _loss(shown: float | None, recorded: float | None, digits: int) -> str:
+    if shown is not None:
+        return f"{shown:.{digits}f}"
+    return "not measured" if recorded is None else "not to be said"
 
 
 def _mark(row: dict[str, Any]) -> str:

@@ -57,6 +57,8 @@ def retrain(
         write_metrics_file(snapshot, read_input(config, None, None, chosen.history_hours).panel)
     given = read_input(config, snapshot, None, chosen.history_hours)
 
+    from daemon.domain.claims import sayable, tested
+    from daemon.domain.shown_figures import shown_reasons
     from daemon.pipeline.training import train_and_register
     from daemon.registry.models import ModelRegistry
     from daemon.service.logs import configure_logs
@@ -73,4 +75,5 @@ def retrain(
         start="base",
         target_precision=given.target_precision,
     )
-    say(model=trained.name, promoted=trained.verdict.promoted, reasons=trained.verdict.reasons)
+    reasons = shown_reasons(trained.verdict.reasons, sayable(chosen, tested(trained.model.info)))
+    say(model=trained.name, promoted=trained.verdict.promoted, reasons=reasons)

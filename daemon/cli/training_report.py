@@ -6,7 +6,9 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from daemon.domain.levels import Level, LevelName
+from daemon.domain.claims import sayable, tested
+from daemon.domain.levels import Level, LevelName, Sayable
+from daemon.domain.shown_figures import shown_reasons
 from daemon.learning.fitting import EpochRecord
 
 
@@ -35,18 +37,19 @@ def print_summary(name: str, info: Mapping[str, Any], level: Level) -> None:
         typer.echo(
             f"note: level {level.name.value} wants {level.data_hours} h of history; there were {info['data_hours']:g} h"
         )
+    allowed = sayable(level, tested(info))
+    loss = "" if allowed is Sayable.NOTHING else f"; validation loss {info['final_val_loss']:.4f}"
     typer.echo(
         f"model {name}: level {info['level']}, {info['num_servers']} servers, {info['data_hours']:g} h, "
-        f"{info['epochs']} epochs in {info['training_time_hours'] * 3600:.1f} s on {info['device']}; "
-        f"validation loss {info['final_val_loss']:.4f}"
+        f"{info['epochs']} epochs in {info['training_time_hours'] * 3600:.1f} s on {info['device']}{loss}"
     )
     if level.name is LevelName.DEMO:
         typer.echo("A demo model is a proof of concept: nothing may be said of its accuracy.")
-    elif level.test_hours:
+    elif allowed is Sayable.HELD_OUT and info["quantile_loss"] is not None:
         typer.echo(f"Held-out test: quantile loss {info['quantile_loss']:.3f} of a day's seasonal naive error.")
     verdict = info["verdict"]
     typer.echo(
         "The gate lets it serve:" if verdict["promoted"] else "The gate rejects it; it is kept and does not serve:"
     )
-    for reason in verdict["reasons"]:
+    for reason in shown_reasons(verdict["reasons"], allowed):
         typer.echo(f"  {reason}")

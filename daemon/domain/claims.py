@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from daemon.domain.errors import BadModel
-from daemon.domain.levels import LEVELS, Level, LevelName
+from daemon.domain.levels import LEVELS, Level, LevelName, Sayable
 
 FILE = "training_info.json"
 _LARGE_FLEET_SERVERS = 100
-_HELD_OUT = (LevelName.PRODUCTION, LevelName.LARGE)
 _NEVER = (
     'Any percentage without a measurement that stands beside it, and any superlative such as "industry-leading".',
     "Any of these figures for another fleet, another span of time or another model: they hold for what was measured.",
@@ -34,27 +33,40 @@ class Claim:
 
 @dataclass(frozen=True)
 class Claims:
-    """What may be said of a model, and what must not."""
+    """What may be said of a model, and what must not; ``level`` is None where no model serves."""
 
-    level: LevelName
+    level: LevelName | None
     may: tuple[Claim, ...]
     must_not: tuple[str, ...]
 
 
-def claims(info: Mapping[str, Any]) -> Claims:
+def claims(info: Mapping[str, Any], withdrawn: str = "") -> Claims:
     """Return what the level and the measurements of a ``training_info.json`` allow.
+
+    Args:
+        info: the record.
+        withdrawn: since when and why the model does not serve any more; empty where it was not withdrawn.
 
     Raises:
         BadModel: its level is none of the four.
     """
     level = level_of(info)
-    may = {
-        LevelName.DEMO: _demo,
-        LevelName.VALIDATION: _validation,
-        LevelName.PRODUCTION: _held_out,
-        LevelName.LARGE: _held_out,
-    }[level.name]
-    return Claims(level.name, tuple(may(info)), (*_refusals(info, level), *_NEVER))
+    may = {Sayable.NOTHING: _demo, Sayable.VALIDATION_LOSS: _validation, Sayable.HELD_OUT: _held_out}[level.sayable]
+    no_longer = (f"That it serves, or forecasts well now: it was {withdrawn}.",) if withdrawn else ()
+    return Claims(level.name, tuple(may(info)), (*no_longer, *_refusals(info, level), *_NEVER))
+
+
+def claims_without_model(serving: str) -> Claims:
+    """Return what may be said where no model was trained: nothing, as nothing was measured of ``serving``."""
+    nothing = (
+        f"Any figure of accuracy, loss, coverage or skill: no model serves, and of {serving}, nothing was measured"
+    )
+    return Claims(None, (), (f"{nothing} on these servers. Train one at level production.", *_NEVER))
+
+
+def sayable(level: Level, has_test: bool) -> Sayable:
+    """Return which figures may be said of a model of ``level``; without a held-out test none that needs one."""
+    return Sayable.NOTHING if level.sayable is Sayable.HELD_OUT and not has_test else level.sayable
 
 
 def level_of(info: Mapping[str, Any]) -> Level:
@@ -93,6 +105,11 @@ def measured(info: Mapping[str, Any], *path: str) -> float | None:
     return float(value) if known else None
 
 
+def counted(number: float, what: str) -> str:
+    """Return a number with what is counted, in the plural where it is not one."""
+    return f"{number:g} {what}{'s' * (number != 1)}"
+
+
 def tested(info: Mapping[str, Any]) -> bool:
     """Say whether the figures come from a test span that neither training nor the choice of the epoch saw."""
     held_out = info.get("held_out")
@@ -126,7 +143,7 @@ def _validation(info: Mapping[str, Any]) -> Iterator[Claim]:
 
 
 def _held_out(info: Mapping[str, Any]) -> Iterator[Claim]:
-    if not tested(info):
+    if sayable(level_of(info), tested(info)) is not Sayable.HELD_OUT:
         return
     loss = measured(info, "quantile_loss")
     if loss is not None and loss >= 0:
@@ -140,7 +157,19 @@ def _held_out(info: Mapping[str, Any]) -> Iterator[Claim]:
     epochs = measured(info, "epochs")
     if epochs is not None and info.get("convergence") == "achieved":
         yield Claim(f"Training converged: it stopped early, after {epochs:g} epochs.", epochs, _source("epochs"))
+    yield from _unknown_servers(info)
     yield from _by_metric(info)
+
+
+def _unknown_servers(info: Mapping[str, Any]) -> Iterator[Claim]:
+    skill, servers, windows = (measured(info, "unknown_servers", key) for key in ("skill", "servers", "windows"))
+    if skill is None or servers is None or windows is None:
+        return
+    text = f"On {counted(servers, 'server')} that it was not trained on, "
+    text += f"{skill:.3f} times the pinball loss of repeating yesterday"
+    known = measured(info, "unknown_servers", "known_skill")
+    beside = "" if known is None else f"; on those that it was trained on, {known:.3f} times"
+    yield Claim(f"{text} ({counted(windows, 'window')}){beside}.", skill, _source("unknown_servers", "skill"))
 
 
 def _by_metric(info: Mapping[str, Any]) -> Iterator[Claim]:
@@ -177,6 +206,8 @@ def _refusals(info: Mapping[str, Any], level: Level) -> Iterator[str]:
         yield "That training converged: level validation does not show it."
         return
     yield from _untested(info, level)
+    if not any(_unknown_servers(info)):
+        yield "Anything of servers that it was not trained on: none were kept apart to measure that."
     if info.get("convergence") != "achieved":
         yield "That training converged: it was still within its epochs when it ended."
     yield from _shortfalls(info, level)

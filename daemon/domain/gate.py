@@ -51,6 +51,11 @@ def judge(candidate_loss: float, serving_model: str | None, serving_loss: float 
     )
 
 
+def without_figures(reason: str) -> str:
+    """Return a reason of a verdict without the figures in it, which stand behind a colon."""
+    return reason.split(":", maxsplit=1)[0]
+
+
 def _against_naive(loss: float) -> tuple[bool, str]:
     if math.isnan(loss):
         return False, "No window of the held-out span could be scored, so nothing is known of the model."

@@ -25,6 +25,7 @@ class ModelRecord:
         reasons: the gate's, in sentences.
         trained_until: epoch seconds of the newest sample that it was trained on; None where that is not on record.
         servers: those that it was trained on; none where that is not on record.
+        tested: whether its figures come from a test span that neither training nor the choice of the epoch saw.
         skill: by metric, pinball loss relative to seasonal naive's on held-out time.
     """
 
@@ -43,3 +44,4 @@ class ModelRecord:
     reasons: tuple[str, ...] = ()
     trained_until: float | None = None
     servers: tuple[str, ...] = ()
+    tested: bool = False

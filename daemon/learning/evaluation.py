@@ -1,6 +1,7 @@
 """What forecasters are worth from rolling origins, measured through the same path that serves."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +76,7 @@ class Evaluation:
         coverage_by_metric: the same by metric.
         reliability: share of the actual values at or below each quantile.
         by_profile: by profile, the number of series, the skill and the coverage.
+        unknown_servers: figures of servers that were not trained on beside those of the others; None without any.
         origins: how many forecasts were scored.
     """
 
@@ -85,6 +87,7 @@ class Evaluation:
     coverage_by_metric: dict[str, dict[str, float]]
     reliability: dict[str, float]
     by_profile: dict[str, dict[str, Any]]
+    unknown_servers: dict[str, Any] | None
     origins: int
 
 
@@ -93,10 +96,19 @@ def held_out_origins(start: int, end: int) -> range:
     return range(start, end - HORIZON_STEPS * STEP_SECONDS + 1, _EVERY_STEPS * STEP_SECONDS)
 
 
-def evaluate(forecaster: Forecaster, panel: Panel, start: int, end: int) -> Evaluation:
-    """Score ``forecaster`` from origins every 4 h, all of whose targets lie in ``start < t <= end`` (epoch seconds)."""
+def evaluate(forecaster: Forecaster, panel: Panel, start: int, end: int, unknown: Collection[str] = ()) -> Evaluation:
+    """Score ``forecaster`` from origins every 4 h, all of whose targets lie in ``start < t <= end`` (epoch seconds).
+
+    Servers that it was not trained on, ``unknown``, count as all others, and have figures of their own as well.
+    """
     origins = held_out_origins(start, end)
-    scores = score({"model": forecaster, "naive": SeasonalNaive({})}, panel, origins)
+    windows: Counter[str] = Counter()
+
+    def count(name: str, forecast: Forecast) -> None:
+        if name == "model":
+            windows.update(key.server for key in forecast.keys if key.server in unknown)
+
+    scores = score({"model": forecaster, "naive": SeasonalNaive({})}, panel, origins, count)
     sums, naive = scores.sums["model"], scores.sums["naive"]
     by_metric = _rows_by([key.metric for key in panel.keys])
     profiles = _rows_by([panel.profiles.get(key.server, GENERIC_PROFILE) for key in panel.keys])
@@ -119,8 +131,27 @@ def evaluate(forecaster: Forecaster, panel: Panel, start: int, end: int) -> Eval
             }
             for name, rows in profiles.items()
         },
+        _unknown_servers(scores, unknown, windows.total()) if unknown else None,
         len(origins),
     )
+
+
+def _unknown_servers(scores: Scores, unknown: Collection[str], windows: int) -> dict[str, Any]:
+    strange = np.array([key.server in unknown for key in scores.panel.keys])
+    sums, naive = scores.sums["model"], scores.sums["naive"]
+    return {
+        "servers": len(unknown),
+        "names": sorted(unknown),
+        "windows": windows,
+        **{
+            f"{known}{name}": value
+            for known, rows in (("", strange), ("known_", ~strange))
+            for name, value in (
+                ("quantile_loss", scaled_pinball(sums.select(rows), scores.scale[rows])),
+                ("skill", relative_loss(sums.select(rows), naive.select(rows))),
+            )
+        },
+    }
 
 
 def _rows_by(names: list[str]) -> dict[str, npt.NDArray[np.bool_]]:

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from daemon.learning.network import Architecture, TemporalFusionTransformer
 from daemon.learning.samples import sample_forecasts
 from daemon.learning.sampling import Rounds, WindowSampler
 from daemon.learning.training_info import training_info
+from daemon.learning.unknown_servers import held_out_servers, without_servers
 from daemon.reports.training import render_training_report
 
 BATCH_SIZE = 256
@@ -108,6 +109,7 @@ def train(
     force: bool = False,
     start: TemporalFusionTransformer | None = None,
     started_from: str = "base",
+    seen: Collection[str] = (),
     target_precision: float = TARGET_PRECISION,
     checkpoint: Path | None = None,
     on_epoch: Callable[[EpochRecord], None] = lambda record: None,
@@ -125,6 +127,7 @@ def train(
         force: train even on less than a week.
         start: network whose weights training starts from; None is afresh.
         started_from: name of that network, for the record.
+        seen: servers that it was trained on; none of them can be held out as unknown.
         target_precision: of the alerts; their cuts are chosen for it.
         checkpoint: file that training writes, and goes on from if it is there: the result is the same.
         on_epoch: called as each epoch ends.
@@ -144,7 +147,9 @@ def train(
     started = time.perf_counter()
     torch.manual_seed(seed)
     spans = split(panel, level)
-    history = History.from_panel(panel, zone, panel.start + (spans.training - 1) * STEP_SECONDS).to(_device())
+    unknown = held_out_servers(panel, level.unknown_server_every, seen)
+    fleet = without_servers(panel, unknown)
+    history = History.from_panel(fleet, zone, panel.start + (spans.training - 1) * STEP_SECONDS).to(_device())
     vocabulary = tuple(sorted({key.metric for key in panel.keys}))
     network = TemporalFusionTransformer(Architecture() if start is None else start.architecture)
     if start is not None:
@@ -152,7 +157,7 @@ def train(
     training = Rounds(
         [
             (_sampler(history, (0, spans.training), level.stride_steps, seed), _REAL_SHARE),
-            (_sampler(_mixed(panel, spans, zone, seed), (0, spans.training), level.stride_steps, seed), _MIXED_SHARE),
+            (_sampler(_mixed(fleet, spans, zone, seed), (0, spans.training), level.stride_steps, seed), _MIXED_SHARE),
         ]
     )
     validation = _sampler(history, (spans.training, spans.validation), _VALIDATION_STRIDE, None)
@@ -184,8 +189,10 @@ def train(
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "latency_ms": _latency_ms(forecaster, panel),
         "started_from": started_from if start is not None else "scratch",
+        "planned_epochs": plan.epochs,
+        "seen": sorted(seen) if start is not None else [],
     }
-    measured = evaluate(forecaster, panel, known_until, end)
+    measured = evaluate(forecaster, panel, known_until, end, unknown)
     foretold = measure(breach, panel, known_until, end, forecaster, metrics)
     info = training_info(panel, level, fitted, measured, foretold, calibration, model.held_out, run)
     return replace(model, breach=breach, info=info)

@@ -49,7 +49,7 @@ def training_info(
         foretold: how well breaches were foretold there.
         calibration: what calibration did.
         held_out: epoch seconds of the first origin and the last target of the held-out span.
-        run: seed, seconds, parameters, latency and where training started from.
+        run: seed, seconds, parameters, latency, epochs at most, where training started from, and what that had seen.
     """
     best = next((record for record in fitted.records if record.epoch == fitted.best_epoch), fitted.records[-1])
     ratio = best.val_loss / best.train_loss if best.train_loss > 0 else math.nan
@@ -58,6 +58,7 @@ def training_info(
         "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "level": level.name.value,
         "epochs": len(fitted.records),
+        "planned_epochs": run["planned_epochs"],
         "data_hours": min(level.data_hours, panel.steps / STEPS_PER_HOUR),
         "num_servers": len({key.server for key in panel.keys}),
         "servers": sorted({key.server for key in panel.keys}),
@@ -79,6 +80,7 @@ def training_info(
         "data_to": as_text(panel.end),
         "best_epoch": fitted.best_epoch,
         "started_from": run["started_from"],
+        "seen_before": run["seen"],
         "device": fitted.device,
         "gpu_memory_peak_mb": max(record.gpu_memory_mb for record in fitted.records),
         "inference_latency_ms": run["latency_ms"],
@@ -94,6 +96,7 @@ def training_info(
         "skill_vs_seasonal_naive": measured.skill,
         "skill_by_horizon": measured.skill_by_horizon,
         "by_profile": measured.by_profile,
+        "unknown_servers": measured.unknown_servers,
         **foretold,
         "calibration_effect": {name: value for name, value in asdict(calibration).items() if name != "stretch"},
         "verdict": None,

@@ -21,6 +21,7 @@ from daemon.learning.training import TrainedModel, train
 from daemon.learning.training_info import fingerprint
 from daemon.pipeline.promotion import verdict_of
 from daemon.registry.models import ModelRegistry
+from daemon.registry.records import read_info
 
 _log = structlog.get_logger()
 
@@ -92,6 +93,7 @@ def train_and_register(
         force=force,
         start=_network(registry, start),
         started_from=start,
+        seen=_seen(registry, start, panel),
         target_precision=target_precision,
         checkpoint=registry.checkpoint(run[:16]),
         on_epoch=progress.epoch,
@@ -108,6 +110,20 @@ def train_and_register(
     else:
         _log.warning("model_rejected", model=name, level=level.name.value, reasons=verdict.reasons)
     return Trained(name, model, verdict)
+
+
+def _seen(registry: ModelRegistry, start: str, panel: Panel) -> set[str]:
+    """Return the servers that the weights of ``start`` were trained on, themselves or in what they started from.
+
+    Where that is not on record, it may have been all of ``panel``.
+    """
+    if start in ("base", "scratch"):
+        return set()
+    info = read_info(registry.path(start))
+    if info is None or "servers" not in info:
+        return {key.server for key in panel.keys}
+    unknown = info.get("unknown_servers") or {}
+    return {*info["servers"], *(info.get("seen_before") or ())} - {*(unknown.get("names") or ())}
 
 
 def _network(registry: ModelRegistry, start: str) -> TemporalFusionTransformer | None:

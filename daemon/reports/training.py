@@ -5,7 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from daemon.domain.claims import Claim, claims, measured
+from daemon.domain.claims import Claim, claims, level_of, measured, sayable, tested
+from daemon.domain.shown_figures import shown_reasons
 from daemon.reports.advice import next_steps
 from daemon.reports.epochs import Epochs, epoch_figures, losses
 from daemon.reports.fans import fan_chart, fan_legend, fans_of
@@ -106,7 +107,8 @@ def _verdict(info: Info) -> Section:
     decision = (
         "It was promoted, to serve." if verdict["promoted"] else "It was refused: it is kept, but was not let serve."
     )
-    reasons = Points([str(reason) for reason in verdict.get("reasons") or ()])
+    allowed = sayable(level_of(info), tested(info))
+    reasons = Points(shown_reasons(tuple(map(str, verdict.get("reasons") or ())), allowed))
     return Section("Promotion gate", [decision, reasons, "These figures chose which model serves; they are no claim."])
 
 

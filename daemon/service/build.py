@@ -9,6 +9,7 @@ from pathlib import Path
 from daemon.api.app import create_app
 from daemon.api.authentication import Authentication
 from daemon.api.board import Board
+from daemon.api.claims_routes import add_claims
 from daemon.api.client_limits import ClientLimits
 from daemon.api.model_routes import add_models
 from daemon.api.push import PushEndpoint
@@ -103,6 +104,7 @@ def build_service(config: Config, path: Path) -> Service:
     app = create_app(board, telemetry, lambda: service.push, reload.run, authentication, access, limits)
     add_training(app, foundation.retraining)
     add_models(app, ModelRegistry(config.models_dir))
+    add_claims(app, ModelRegistry(config.models_dir))
     server = HttpServer(app, config.http.host, config.http.port, access.context)
     scheduler = GridScheduler(foundation.clock, config.schedule.delay_seconds, service.tick)
     service.runs(server, scheduler, foundation.store, reload, foundation.retraining)

@@ -47,6 +47,7 @@ def _service(folder: Path) -> None:
     document |= {"clock": {"speed": SPEED}, "schedule": {"delay_seconds": 0}}
     document["http"]["listen"] = f"127.0.0.1:{port}"
     document["logging"] = {"format": "json"}
+    document["training"]["triggers"] = []
     document["sources"][0] |= {"servers": counts_for(SERVERS), "backfill_hours": 672}
     config.write_text(yaml.safe_dump(document), encoding="utf-8")
     fleet, models = folder / "fleet", folder / "data" / "models"

@@ -28,7 +28,7 @@ def measure(folder: Path) -> None:
         "schedule": {"delay_seconds": 0},
         "http": {"listen": f"127.0.0.1:{free_port()}"},
         "logging": {"format": "json"},
-        "training": {"level": "demo", "schedule": None},
+        "training": {"level": "demo", "schedule": None, "triggers": []},
     }
     config.write_text(yaml.safe_dump(document), encoding="utf-8")
     with RunningForewarn(config) as service:

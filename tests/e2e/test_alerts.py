@@ -65,6 +65,7 @@ def configuration(folder: Path, alertmanagers: list[str], begin: int) -> Path:
             "external_url": "http://forewarn.example",
         },
         "logging": {"format": "json"},
+        "training": {"schedule": None, "triggers": []},
     }
     path.write_text(yaml.safe_dump(document))
     return path

@@ -31,6 +31,8 @@ COMMANDS = {
     "train": ("--level", "--data", "--epochs", "--until", "--models", "--from", "--seed", "--force"),
     "pretrain": ("--data", "--out", "--epochs", "--seed"),
     "models": ("list", "show", "promote", "rollback", "verify"),
+    "claims": ("--model", "--models", "--json"),
+    "readiness": ("--model", "--models", "--json"),
     "forecast": ("--data", "--model", "--models", "--server", "--json"),
     "backtest": ("--data", "--origins", "--from", "--every", "--model", "--models", "--alerts", "--out", "--json"),
     "export": ("FILE", "--hours"),

@@ -47,6 +47,7 @@ def replay_config(folder: Path, data: Path, metrics: list[str], start: int) -> P
         "clock": {"start": as_text(start), "speed": SPEED},
         "http": {"listen": f"127.0.0.1:{free_port()}"},
         "logging": {"format": "json"},
+        "training": {"schedule": None, "triggers": []},
     }
     path.write_text(yaml.safe_dump(document))
     return path

@@ -28,7 +28,7 @@ def config(tmp_path: Path) -> Path:
         "clock": {"start": "2026-01-10T00:00:00Z", "speed": 300},
         "http": {"listen": f"127.0.0.1:{free_port()}"},
         "logging": {"format": "json"},
-        "training": {"level": "demo", "schedule": None},
+        "training": {"level": "demo", "schedule": None, "triggers": []},
     }
     path.write_text(yaml.safe_dump(document))
     return path
@@ -113,3 +113,19 @@ def test_a_training_is_cancelled_or_resumed_after_a_kill(config: Path) -> None:
         service.post("/api/v1/training", None)
         wait_until(lambda: training(service)["epoch_share"] is not None, 60, "progress")
         assert service.stop().seconds < 5
+
+
+def test_with_a_week_of_history_the_first_training_begins_by_itself(config: Path) -> None:
+    """Nobody asks for it, the record says why, and one that is cancelled does not begin again at the next tick."""
+    change_config(config, {"training": {"triggers": ["first"]}})
+    with RunningForewarn(config) as service:
+        wait_until(lambda: training(service)["current"] is not None, 20, "a training")
+        current = training(service)["current"]
+        assert (current["trigger"], current["level"]) == ("first", "demo")
+        assert current["reason"] == "there is no model yet, and a week of history"
+        assert service.delete("/api/v1/training").status == 202
+        wait_until(lambda: training(service)["current"] is None, 10, "cancelled")
+        ticks = len(service.events("tick_done"))
+        wait_until(lambda: len(service.events("tick_done")) > ticks + 3, 20, "more ticks")
+        assert [run["state"] for run in training(service)["runs"]] == ["cancelled"]
+        assert training(service)["current"] is None

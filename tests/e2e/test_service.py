@@ -54,6 +54,7 @@ def config(tmp_path: Path) -> Path:
         "clock": {"start": as_text(START), "speed": SPEED},
         "http": {"listen": f"127.0.0.1:{free_port()}", "requests_per_minute": 0},
         "logging": {"format": "json"},
+        "training": {"schedule": None, "triggers": []},
     }
     path.write_text(yaml.safe_dump(document))
     return path

@@ -57,7 +57,7 @@ class Installed:
             "clock": {"start": "2026-01-10T00:00:00Z", "speed": SPEED},
             "schedule": {"delay_seconds": 0},
             "http": {"listen": self.url.removeprefix("http://")},
-            "training": {"level": "demo", "schedule": None},
+            "training": {"level": "demo", "schedule": None, "triggers": []},
         }
         self.box.write(CONFIG, yaml.safe_dump(document | changes))
 

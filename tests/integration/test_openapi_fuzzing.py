@@ -45,7 +45,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningForewar
         "schedule": {"delay_seconds": 0},
         "http": {"listen": f"127.0.0.1:{free_port()}", "requests_per_minute": 0},
         "logging": {"format": "json", "level": "debug"},
-        "training": {"level": "demo", "schedule": None, "max_runs_per_day": 1},
+        "training": {"level": "demo", "schedule": None, "triggers": [], "max_runs_per_day": 1},
     }
     path.write_text(yaml.safe_dump(document))
     with RunningForewarn(path) as running:

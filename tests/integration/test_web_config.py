@@ -173,7 +173,11 @@ def test_what_is_wrong_in_the_file_is_named(web: Path, text: str, said: str) -> 
     assert "s3cret" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("text", "fine"), [(USERS, True), ("http_server_config: {headers: {X-A: b}}", False)])
+@pytest.mark.parametrize(
+    ("text", "fine"),
+    # named: the hash is another one at each start, and two workers must agree on the name of a test
+    [pytest.param(USERS, True, id="users"), pytest.param("http_server_config: {headers: {X-A: b}}", False, id="none")],
+)
 def test_an_address_for_all_needs_a_web_configuration_that_asks_who_they_are(web: Path, text: str, fine: bool) -> None:
     """One that only sets headers does not make the service safe to be reached by everybody."""
     web.write_text(text)

@@ -165,7 +165,7 @@ def _configuration(folder: Path, options: Options, alertmanager: str) -> Path:
         "clock": {"start": as_text(START), "speed": options.speed},
         "http": {"listen": f"127.0.0.1:{free_port()}"},
         "logging": {"format": "json"},
-        "training": {"level": "demo", "schedule": None, "max_runs_per_day": 100},
+        "training": {"level": "demo", "schedule": None, "triggers": [], "max_runs_per_day": 100},
     }
     document["alerting"]["alertmanagers"] = [{"name": "soak", "url": alertmanager}]
     # so low that servers pass them every day

@@ -34,8 +34,15 @@ def command(*arguments: str) -> str:
 
 @pytest.mark.parametrize(
     "code",
-    ["import daemon", command("--help"), command("train", "--help"), command("check-config", "config.yaml")],
-    ids=["import", "help", "train-help", "check-config"],
+    [
+        "import daemon",
+        command("--help"),
+        command("train", "--help"),
+        command("check-config", "config.yaml"),
+        command("claims", "--models", "nowhere"),
+        command("readiness", "--models", "nowhere"),
+    ],
+    ids=["import", "help", "train-help", "check-config", "claims", "readiness"],
 )
 def test_what_must_be_quick_does_not_import_torch(code: str) -> None:
     """Torch and what is built on it take seconds to import; help and a check of the configuration need none of it."""

@@ -28,7 +28,7 @@ from tests.fakes.source import FakeClock
 from tests.fakes.store import FakeStore
 
 T0 = 1_767_571_200
-RECORD = ModelRecord("m", LevelName.VALIDATION, T0 - 3600, 10, 0.1, 0.2, 1e-3, 900, 60, 0.3, {"cpu": 0.7})
+RECORD = ModelRecord("m", LevelName.PRODUCTION, T0 - 3600, 10, 0.1, 0.2, 1e-3, 900, 60, 0.3, {"cpu": 0.7}, tested=True)
 
 
 class Rig:
@@ -142,7 +142,7 @@ def test_metrics_plain_and_compressed_and_clean() -> None:
         assert 'forewarn_servers{state="cold"} 1.0' in text
         assert 'forewarn_stage_runs_total{result="success",stage="forecast"} 1.0' in text
         assert "forewarn_forecast_age_seconds 30.0" in text
-        assert 'forewarn_model_info{level="validation",model="m"} 1.0' in text
+        assert 'forewarn_model_info{level="production",model="m"} 1.0' in text
         assert 'forewarn_training_loss{stage="validation"} 0.2' in text
         assert f"forewarn_model_age_seconds {30 + 3600:.1f}" in text
         assert 'forewarn_model_skill_ratio{metric="cpu"} 0.7' in text
@@ -153,18 +153,27 @@ def test_metrics_plain_and_compressed_and_clean() -> None:
     assert (done.returncode, done.stderr) == (0, b""), done.stderr
 
 
-def test_a_demo_model_claims_no_accuracy() -> None:
-    """At demo level the losses of training are shown, and no figure of accuracy."""
+@pytest.mark.parametrize(
+    "record",
+    [
+        replace(RECORD, level=LevelName.DEMO),
+        replace(RECORD, level=LevelName.VALIDATION),
+        replace(RECORD, tested=False),
+    ],
+    ids=["demo", "validation", "untested"],
+)
+def test_what_may_not_be_claimed_is_no_metric(record: ModelRecord) -> None:
+    """The losses show how training went; quantile loss and skill are there only if a held-out test gave them."""
     rig = Rig()
     rig.publish()
     assert "forewarn_model_quantile_loss 0.3" in rig.client.get("/metrics").text
     snapshot = rig.board.snapshot
     assert snapshot is not None
-    rig.telemetry.publish(replace(snapshot, record=replace(RECORD, level=LevelName.DEMO)))
+    rig.telemetry.publish(replace(snapshot, record=record))
     text = rig.client.get("/metrics").text
     assert 'forewarn_training_loss{stage="train"} 0.1' in text
     assert "forewarn_model_quantile_loss" not in text
-    assert "forewarn_model_skill_ratio{" not in text
+    assert "forewarn_model_skill_ratio" not in text
 
 
 def test_push_stores_the_good_and_names_the_bad() -> None:

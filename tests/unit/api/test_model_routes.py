@@ -54,7 +54,7 @@ def test_a_model_is_shown_with_what_is_on_record(rig: Rig) -> None:
             "trained_at": "2026-02-01T03:04:05Z",
             "epochs": 6,
             "verdict": "promoted",
-            "reasons": ["Its loss of 0.71 is below seasonal naive's, 1."],
+            "reasons": ["It beats seasonal naive: 0.710 of its pinball loss on the held-out span."],
             "figures": {
                 "train_loss": 0.101,
                 "validation_loss": 0.121,
@@ -91,13 +91,20 @@ def test_models_and_promotions_are_paged_newest_first(rig: Rig) -> None:
 
 
 def test_a_demo_model_shows_no_figure_of_accuracy(rig: Rig) -> None:
-    """Of level demo there are the losses of training and what the gate said, without its figures."""
+    """Of level demo there are the loss on what it was fitted to, and what the gate said without its figures."""
     reasons = judge(0.712, "other", 0.834, 0.801).reasons
     register(rig.registry, level="demo", verdict={"promoted": True, "reasons": reasons})
     item = rig.one()
-    assert item["figures"] == {"train_loss": 0.101, "validation_loss": 0.121, "quantile_loss": None, "skill": {}}
+    assert item["figures"] == {"train_loss": 0.101, "validation_loss": None, "quantile_loss": None, "skill": {}}
     assert item["reasons"][0] == "It beats seasonal naive"
     assert not re.findall(r"\d[.,]\d|\d%", json.dumps(item["reasons"]))
+
+
+def test_a_validation_model_shows_its_validation_loss_alone(rig: Rig) -> None:
+    """Its span chose the epoch, so that skill and quantile loss may not be said."""
+    register(rig.registry, level="validation", held_out={"span": "validation"})
+    figures = rig.one()["figures"]
+    assert figures == {"train_loss": 0.101, "validation_loss": 0.121, "quantile_loss": None, "skill": {}}
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,9 @@ from typing import Any
 
 import pytest
 
-from daemon.domain.claims import Claims, claims, rating
+from daemon.domain.claims import Claims, claims, claims_without_model, rating, sayable
 from daemon.domain.errors import BadModel
+from daemon.domain.levels import LEVELS, LevelName, Sayable
 
 MEASURED: dict[str, Any] = {
     "level": "production",
@@ -18,6 +19,7 @@ MEASURED: dict[str, Any] = {
     "coverage": {"50": 0.512, "80": 0.803, "96": 0.955},
     "coverage_by_metric": {"cpu": {"50": 0.5, "80": 0.791, "96": 0.95}},
     "skill_vs_seasonal_naive": {"cpu": 0.612, "disk": 1.083},
+    "unknown_servers": {"servers": 2, "windows": 340, "skill": 0.699, "known_skill": 0.641},
     "incident_figures": {
         "cpu": {"windows": 340, "breaches": 21, "balanced_accuracy": 0.874, "precision": 0.7, "recall": 0.8},
         "disk": {"windows": 340, "breaches": 0, "balanced_accuracy": None, "precision": None, "recall": None},
@@ -64,6 +66,10 @@ def test_a_tested_model_has_what_was_measured(level: str) -> None:
     assert "79.1 %" in sources["coverage_by_metric.cpu.80"].sentence
     assert "0.612" in sources["skill_vs_seasonal_naive.cpu"].sentence
     assert "converged" in sources["epochs"].sentence
+    assert sources["unknown_servers.skill"].sentence == (
+        "On 2 servers that it was not trained on, 0.699 times the pinball loss of repeating yesterday (340 windows); "
+        "on those that it was trained on, 0.641 times."
+    )
     assert all(claim.source.startswith("training_info.json: ") for claim in made.may)
 
 
@@ -99,6 +105,42 @@ def test_a_level_that_was_cut_short_says_so() -> None:
     assert "That training converged" in refused
     assert "100 servers or more (on record: 20)" in "\n".join(of(level="large").must_not)
     assert "early" not in "\n".join(of(epochs=8).must_not)
+
+
+def test_without_servers_kept_apart_nothing_is_said_of_new_ones() -> None:
+    """A fleet too small to spare a server gives no figure of unknown ones."""
+    assert not any("not trained on" in sentence for sentence in of().must_not)
+    made = of(unknown_servers=None)
+    assert "not trained on" not in said(made)
+    assert "Anything of servers that it was not trained on: none were kept apart to measure that." in made.must_not
+
+
+def test_of_a_withdrawn_model_the_withdrawal_is_said_first() -> None:
+    """What was measured stays measured; that it forecasts well now is no longer true."""
+    made = claims(MEASURED, "withdrawn at 2026-02-03T04:05:06+00:00: it was worse")
+    assert made.must_not[0] == (
+        "That it serves, or forecasts well now: it was withdrawn at 2026-02-03T04:05:06+00:00: it was worse."
+    )
+    assert made.may == of().may
+    assert not any("withdrawn" in sentence for sentence in of().must_not)
+
+
+def test_without_a_model_nothing_may_be_said() -> None:
+    """What serves in its place was not measured on these servers."""
+    made = claims_without_model("the base network, which does")
+    assert (made.level, made.may) == (None, ())
+    assert "no model serves, and of the base network, which does, nothing was measured" in made.must_not[0]
+    assert any("industry-leading" in sentence for sentence in made.must_not)
+
+
+def test_what_may_be_said_follows_from_the_level_and_the_test() -> None:
+    """A level that promises a held-out test may say nothing without one; the other levels need none."""
+    expected = {"demo": ("nothing", "nothing"), "validation": ("validation loss", "validation loss")}
+    expected |= dict.fromkeys(("production", "large"), ("held out", "nothing"))
+    for name in LevelName:
+        assert tuple(sayable(LEVELS[name], has_test) for has_test in (True, False)) == expected[name]
+    assert of(held_out=None).may == ()
+    assert Sayable.NOTHING is sayable(LEVELS[LevelName.DEMO], True)
 
 
 def test_a_refused_model_must_not_be_praised() -> None:

@@ -53,6 +53,19 @@ def test_what_a_model_was_trained_on_is_read(tmp_path: Path) -> None:
     assert (record.trained_until, record.servers) == (None, ())
 
 
+def test_whether_it_was_tested_is_read(tmp_path: Path) -> None:
+    """By the span that its figures come from; of an older record by its own key, or else it was not."""
+    for told, tested in (
+        ({"held_out": {"span": "test"}}, True),
+        ({"held_out": {"span": "validation"}}, False),
+        ({"measured_on": "test"}, True),
+        ({}, False),
+    ):
+        record = read_record(write(tmp_path, {**INFO, **told}))
+        assert record is not None
+        assert record.tested == tested
+
+
 def test_no_record_is_none(tmp_path: Path) -> None:
     """A model directory without a record can still serve."""
     assert read_record(tmp_path) is None

@@ -16,7 +16,7 @@ LATER_KEYS = {
     "by_profile": "Coverage of the intervals by profile",
     "calibration_effect": "Calibration changed the loss from 0.1601 to 0.1550",
     "incident_figures": "balanced accuracy",
-    "verdict": "Its loss of 0.71 is below seasonal naive's, 1.",
+    "verdict": "It beats seasonal naive: 0.710 of its pinball loss on the held-out span.",
 }
 
 
@@ -84,6 +84,9 @@ def test_a_demo_report_has_no_figure_of_accuracy() -> None:
     assert not {"0.155", "87.4 %", "80.3 %", "79.0 %"} & set(made.cells)
     assert "80.3" not in made.text
     assert "0.155" not in made.text
+    decided = page(level="demo").text
+    assert "It beats seasonal naive" in decided
+    assert "0.710" not in decided
 
 
 def test_figures_that_chose_the_epoch_are_not_to_be_quoted() -> None:
