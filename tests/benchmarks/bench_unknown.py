@@ -1,0 +1,54 @@
+"""What keeping one server of ten out of training costs, and what it shows: the same servers forecast by both models.
+
+Training starts from the packaged base network, which has not seen bitbrains. ``FOREWARN_REAL_DATA`` names the folder.
+"""
+
+import os
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+from daemon.domain.levels import LEVELS, LevelName
+from daemon.domain.series import Panel
+from daemon.learning.artifact import load_network
+from daemon.learning.breach.base import BASE_FOLDER
+from daemon.learning.evaluation import evaluate
+from daemon.learning.training import TrainedModel, train
+from tests.benchmarks.bench_accuracy import UTC, read_pack
+
+PACK = "bitbrains"
+EPOCHS = 4
+
+
+def main(epochs: int = EPOCHS) -> None:
+    """Print a line for the model that lacks the servers, and one for the model that was trained on all."""
+    folder = os.environ.get("FOREWARN_REAL_DATA")
+    if folder is None:
+        print("unknown: not measured; FOREWARN_REAL_DATA names no folder of real metrics")
+        return
+    panel = read_pack(Path(folder) / PACK).known
+    without = trained(panel, LEVELS[LevelName.PRODUCTION].unknown_server_every, epochs)
+    names = without.info["unknown_servers"]["names"]
+    print_line(f"{PACK}, without {', '.join(names)}", without, names)
+    print_line(f"{PACK}, trained on all servers", trained(panel, 0, epochs), names)
+
+
+def trained(panel: Panel, every: int, epochs: int) -> TrainedModel:
+    level = replace(LEVELS[LevelName.PRODUCTION], unknown_server_every=every)
+    return train(panel, {}, UTC, level, seed=1, epochs=epochs, start=load_network(BASE_FOLDER)[0])
+
+
+def print_line(name: str, model: TrainedModel, servers: Collection[str]) -> None:
+    figures = evaluate(model.forecaster(""), model.panel, *model.held_out, servers).unknown_servers
+    assert figures is not None
+    seconds = model.info["training_time_hours"] * 3600
+    print(
+        f"{name}: trained in {seconds:.0f} s, quantile loss {model.info['quantile_loss']:.4f}; those servers: "
+        f"loss relative to seasonal naive {figures['skill']:.3f}, quantile loss {figures['quantile_loss']:.4f}; "
+        f"the others: {figures['known_skill']:.3f}, {figures['known_quantile_loss']:.4f}",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()
