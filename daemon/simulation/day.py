@@ -17,6 +17,8 @@ from daemon.simulation.randomness import Key
 from daemon.simulation.release import Releases
 from daemon.simulation.response import METRICS, Load, respond
 from daemon.simulation.rhythm import expected_traffic
+from daemon.simulation.scenario import Scenario
+from daemon.simulation.scenario_outbreaks import with_scenarios
 from daemon.simulation.server import Server
 from daemon.simulation.spec import FleetSpec
 from daemon.simulation.traits import Traits, stack
@@ -55,12 +57,13 @@ class DayMaker:
         self._releases = Releases(self._keys)
         self._has_swap = np.array([server.has_swap for server in servers], dtype=np.float32)[:, None]
 
-    def make(self, day: int) -> Day:
-        """Return the day of that number (days since 1970-01-01)."""
+    def make(self, day: int, scenarios: tuple[Scenario, ...] = ()) -> Day:
+        """Return the day of that number (days since 1970-01-01), with what ``scenarios`` change of it."""
         start = day * DAY_SECONDS
         timestamps = start + np.arange(STEPS_PER_DAY, dtype=np.int64) * STEP_SECONDS
         noise = self._noise.day(day)
-        outbreaks = self._outbreaks.between(start, start + DAY_SECONDS - STEP_SECONDS)
+        end = start + DAY_SECONDS - STEP_SECONDS
+        outbreaks = with_scenarios(self._outbreaks.between(start, end), scenarios, self._servers, start, end)
         load = Load(
             traits=self._traits,
             expected=expected_traffic(self._traits.rhythm, day),

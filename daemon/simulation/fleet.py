@@ -1,5 +1,5 @@
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 
@@ -11,6 +11,8 @@ from daemon.simulation.day import Day, DayMaker
 from daemon.simulation.incident import KINDS, Incident
 from daemon.simulation.outbreak import Outbreak, Outbreaks
 from daemon.simulation.response import METRICS
+from daemon.simulation.scenario import Scenario
+from daemon.simulation.scenario_outbreaks import with_scenarios
 from daemon.simulation.server import Server, servers_of
 from daemon.simulation.spec import FleetSpec
 from daemon.simulation.work import DAY_SECONDS
@@ -26,10 +28,13 @@ class Fleet:
 
     A value depends on the seed, the server, the metric and the time alone, so a live tick equals the same tick
     of a month written at once. Safe to use from several threads.
+
+    Scenarios change what comes after they were posted; ``scenarios`` is asked anew for each answer.
     """
 
-    def __init__(self, spec: FleetSpec) -> None:
+    def __init__(self, spec: FleetSpec, scenarios: Callable[[], Sequence[Scenario]] = tuple) -> None:
         self.spec = spec
+        self._scenarios = scenarios
         self.servers: tuple[Server, ...] = servers_of(spec)
         self.profiles: dict[str, str] = {server.id: server.profile for server in self.servers}
         owned = [(row, column) for row, server in enumerate(self.servers) for column in _columns(server)]
@@ -45,9 +50,10 @@ class Fleet:
         first = ceil_to_grid(start)
         steps = max(0, (floor_to_grid(end) - first) // STEP_SECONDS + 1)
         values = np.empty((len(self.keys), steps), dtype=np.float32)
+        scenarios = self._scenarios()
         for day, inside in _days(first, steps):
             offset = (day * DAY_SECONDS - first) // STEP_SECONDS
-            values[:, inside.start + offset : inside.stop + offset] = self._observed(self._day(day), inside)
+            values[:, inside.start + offset : inside.stop + offset] = self._observed(self._made(day, scenarios), inside)
         return Panel(self.keys, first, values, self.profiles)
 
     def incidents(self, start: int, end: int) -> list[Incident]:
@@ -55,14 +61,16 @@ class Fleet:
 
         An incident that is under way at either end is told whole.
         """
-        found = self._outbreaks.between(start, end)
+        scenarios = self._scenarios()
+        touching = [each for each in scenarios if each.touches(start, end)]
+        found = with_scenarios(self._outbreaks.between(start, end), touching, self.servers, start, end)
         breaches: dict[Outbreak, int] = {}
         last_day = max((one.end // DAY_SECONDS for one in found), default=-1)
         first_day = min((one.start // DAY_SECONDS for one in found), default=0)
         for day in range(first_day, last_day + 1):
             for one in found:
                 if one not in breaches and one.start // DAY_SECONDS <= day <= one.end // DAY_SECONDS:
-                    breach = _first_breach(one, self._day(day))
+                    breach = _first_breach(one, self._made(day, scenarios))
                     if breach is not None:
                         breaches[one] = breach
         return [self._told(one, breaches.get(one)) for one in found]
@@ -75,6 +83,11 @@ class Fleet:
             "servers": [_described(server) for server in self.servers],
         }
         return json.dumps(document, indent=2) + "\n"
+
+    def _made(self, day: int, scenarios: Sequence[Scenario]) -> Day:
+        # those that touch a day are part of what it is kept by, so none is kept that a scenario has made untrue
+        start, end = day * DAY_SECONDS, (day + 1) * DAY_SECONDS - STEP_SECONDS
+        return self._day(day, tuple(each for each in scenarios if each.touches(start, end)))
 
     def _observed(self, day: Day, inside: slice) -> Float32:
         complete = day.complete[self._rows, self._columns, inside]
