@@ -23,7 +23,7 @@ from daemon.simulation.scenario import (
 )
 
 MOST_ACTIVE = 20
-MOST_KEPT = 200
+MOST_KEPT = 100
 ON_ALL = (ScenarioKind.HEALTHY, ScenarioKind.DEGRADING, ScenarioKind.CRITICAL, ScenarioKind.CASCADE)
 _MOST_NAMED = 40
 

@@ -130,7 +130,7 @@ def test_degrading_reaches_the_warning_levels_and_stays_there(tmp_path: Path) ->
     lab = Lab(tmp_path, dict.fromkeys(FleetSpec().counts, 3))
     lab.post(ScenarioKind.DEGRADING, ramp=480)
     panel = lab.fleet.panel(NOON + 8 * 3600, NOON + 8 * 3600 + DAY)
-    for metric, most in {"mem_used_pct": 0.1, "disk_used_pct": 0.01, "cpu_busy_pct": 0.2}.items():
+    for metric, most in {"mem_used_pct": 0.1, "disk_used_pct": 0.1, "cpu_busy_pct": 0.2}.items():
         levels = np.array([row(panel, server, metric) for server in lab.fleet.profiles])
         assert 78 < np.median(levels) < 90, metric
         assert np.mean(levels > 95) < most, metric
