@@ -197,43 +197,48 @@ def test_a_restart_goes_on_with_the_same_scenarios(lab: Lab) -> None:
     assert lab.changed(start, end).any()
 
 
+def onsets(lab: Lab) -> dict[str, int]:
+    """Return the first step at which each server is otherwise than without scenarios."""
+    changed = lab.changed(NOON, NOON + DAY)
+    found = {}
+    for server in lab.fleet.profiles:
+        rows = [index for index, key in enumerate(lab.fleet.keys) if key.server == server]
+        found[server] = NOON + int(changed[rows].any(axis=0).argmax()) * STEP_SECONDS
+    return found
+
+
 def test_another_id_is_another_cascade(lab: Lab) -> None:
     """The lags follow from the id, so that the second one does not go as the first did."""
-    first = lab.scenarios.post(Wanted(ScenarioKind.CASCADE))[0]
-    onsets = [onset(lab, server) for server in lab.fleet.profiles]
-    lab.scenarios.cancel(first.id)
-    lab.scenarios.post(Wanted(ScenarioKind.CASCADE))
-    assert [onset(lab, server) for server in lab.fleet.profiles] != onsets
-
-
-def onset(lab: Lab, server: str) -> int:
-    """Return the first step at which a server is otherwise than without scenarios."""
-    rows = [index for index, key in enumerate(lab.fleet.keys) if key.server == server]
-    steps = np.flatnonzero(lab.changed(NOON, NOON + DAY)[rows].any(axis=0))
-    return NOON + int(steps[0]) * STEP_SECONDS
+    first = lab.post(ScenarioKind.CASCADE)
+    before = onsets(lab)
+    lab.scenarios.cancel(first)
+    lab.post(ScenarioKind.CASCADE)
+    assert onsets(lab) != before
 
 
 def test_a_cascade_begins_at_a_database_and_spreads_ever_faster(tmp_path: Path) -> None:
-    """One database first and alone, then ever more at a time; all are past critical at the end."""
+    """One database first and alone, whatever the id; then ever more at a time, and all are past critical at the end."""
     lab = Lab(tmp_path, {"web_api": 20, "database": 3})
-    lab.scenarios.post(Wanted(ScenarioKind.CASCADE, ramp_minutes=60))
-    onsets = sorted((onset(lab, server), server) for server in lab.fleet.profiles)
-    assert onsets[0][0] == NOON + STEP_SECONDS
-    assert onsets[0][1].startswith("db")
-    hours = np.array([at - NOON for at, _ in onsets]) / 3600
-    assert hours[1] > hours[0] + 0.2
-    assert hours[-1] < 2
-    assert np.sum(hours <= 0.5) < np.sum(hours > 0.8)
-    end = int(onsets[-1][0]) + 3600
-    panel = lab.fleet.panel(end, end + 3600)
-    assert min(row(panel, server, "cpu_busy_pct").min() for server in lab.fleet.profiles) > 95
+    for _ in range(5):
+        name = lab.post(ScenarioKind.CASCADE, ramp=60)
+        begins = sorted((at, server) for server, at in onsets(lab).items())
+        assert begins[0][0] == NOON + STEP_SECONDS
+        assert begins[0][1].startswith("db")
+        hours = np.array([at - NOON for at, _ in begins]) / 3600
+        assert hours[1] > hours[0] + 0.2
+        assert hours[-1] < 2
+        assert np.sum(hours <= 0.5) < np.sum(hours > 0.8)
+        end = begins[-1][0] + 3600
+        panel = lab.fleet.panel(end, end + 3600)
+        assert min(row(panel, server, "cpu_busy_pct").min() for server in lab.fleet.profiles) > 95
+        lab.scenarios.cancel(name)
 
 
 def test_a_cascade_without_a_database_begins_somewhere(tmp_path: Path) -> None:
     """Exactly one server is hit first."""
     lab = Lab(tmp_path, {"web_api": 6})
     lab.post(ScenarioKind.CASCADE)
-    assert sum(onset(lab, server) == NOON + STEP_SECONDS for server in lab.fleet.profiles) == 1
+    assert sum(at == NOON + STEP_SECONDS for at in onsets(lab).values()) == 1
 
 
 def test_healthy_ends_what_is_and_keeps_away_what_would_come(tmp_path: Path) -> None:
@@ -252,6 +257,25 @@ def test_healthy_ends_what_is_and_keeps_away_what_would_come(tmp_path: Path) -> 
     np.testing.assert_array_equal(lab.fleet.panel(*span).values, calm.panel(*span).values)
     later = [one for one in own if one.start > until]
     assert lab.fleet.incidents(until + STEP_SECONDS, NOON + 6 * DAY) == later
+
+
+def test_what_healthy_kept_away_stays_away_for_all_of_its_time(tmp_path: Path) -> None:
+    """An incident that would have begun in the last step of it, and lasted for days, is not there the day after."""
+    lab = Lab(tmp_path, rate=4)
+    own = lab.untouched.incidents(NOON, NOON + 6 * DAY)
+    lasting = next(one for one in own if one.start > NOON and one.end // DAY > (one.start + RECOVERY_SECONDS) // DAY)
+    lab.post(ScenarioKind.HEALTHY, lasting.server, minutes=(lasting.start - NOON) / MINUTE)
+    assert lasting in lab.untouched.incidents(lasting.end, lasting.end)
+    assert lasting not in lab.fleet.incidents(lasting.end, lasting.end)
+    assert lab.changed(lasting.end, lasting.end).any()
+
+
+def test_none_begins_while_healthy_still_heals(tmp_path: Path) -> None:
+    """However long its ramp is."""
+    lab = Lab(tmp_path, rate=4)
+    lab.post(ScenarioKind.HEALTHY, ramp=5 * 24 * 60)
+    assert [one.start for one in lab.untouched.incidents(NOON, NOON + 5 * DAY) if one.start > NOON]
+    assert not [one for one in lab.fleet.incidents(NOON, NOON + 5 * DAY) if one.start > NOON]
 
 
 def test_healthy_recovers_over_its_ramp(tmp_path: Path) -> None:
