@@ -13,6 +13,7 @@ from daemon.api.claims_routes import add_claims
 from daemon.api.client_limits import ClientLimits
 from daemon.api.model_routes import add_models
 from daemon.api.push import PushEndpoint
+from daemon.api.scenario_routes import add_scenarios
 from daemon.api.server import HttpServer
 from daemon.api.telemetry import PrometheusTelemetry
 from daemon.api.training_routes import add_training
@@ -50,6 +51,7 @@ from daemon.service.rules import alert_rules, training_rules, trigger_rules, ver
 from daemon.service.simulated import fleet_spec
 from daemon.service.training_process import TrainingProcess
 from daemon.simulation.fleet import Fleet
+from daemon.simulation.scenarios import Scenarios
 from daemon.sources.prometheus import PrometheusSource
 from daemon.sources.push import PushSource
 from daemon.sources.replay import ReplaySource
@@ -72,6 +74,7 @@ class Foundation:
     stopping: Stopping
     manager: ServiceManager
     retraining: Retraining
+    scenarios: Scenarios
 
 
 def build_service(config: Config, path: Path) -> Service:
@@ -105,6 +108,7 @@ def build_service(config: Config, path: Path) -> Service:
     add_training(app, foundation.retraining)
     add_models(app, ModelRegistry(config.models_dir))
     add_claims(app, ModelRegistry(config.models_dir))
+    add_scenarios(app, foundation.scenarios)
     server = HttpServer(app, config.http.host, config.http.port, access.context)
     scheduler = GridScheduler(foundation.clock, config.schedule.delay_seconds, service.tick)
     service.runs(server, scheduler, foundation.store, reload, foundation.retraining)
@@ -131,6 +135,7 @@ def _foundation(config: Config, path: Path) -> Foundation:
             training_rules(config),
             clock.now,
         ),
+        Scenarios(config.data_dir / "scenarios.json", clock.now),
     )
 
 
@@ -143,7 +148,7 @@ def build_work(config: Config, on: Foundation) -> Work:
     metrics, retention_seconds = config.domain_metrics(), config.store.retention_days * 86_400
     training = training_rules(config)
     with ExitStack() as clients:
-        sources = [build_source(source) for source in config.sources]
+        sources = [build_source(source, on.scenarios) for source in config.sources]
         notifiers = [AlertmanagerNotifier(each) for each in config.alerting.alertmanagers]
         opened: list[Source | Notifier] = [*sources, *notifiers]
         for client in opened:
@@ -181,6 +186,7 @@ def build_work(config: Config, on: Foundation) -> Work:
             on.board.configure(metrics, config.exposition.series_budget)
             on.model.reload(_loaders(config))
             on.retraining.follow(training)
+            on.scenarios.follow(_simulated(sources))
             on.telemetry.configure([source.name for source in sources], targets)
             configure_logs(config.logging.level, config.logging.format)
 
@@ -230,7 +236,9 @@ def _load_base(config: Config) -> Forecaster:
     return base_forecaster(config.domain_metrics(), config.zone)
 
 
-def build_source(config: SimulatorConfig | PrometheusConfig | ReplayConfig | PushConfig) -> Source:
+def build_source(
+    config: SimulatorConfig | PrometheusConfig | ReplayConfig | PushConfig, scenarios: Scenarios
+) -> Source:
     """Return the adapter of one configured source.
 
     Raises:
@@ -238,13 +246,20 @@ def build_source(config: SimulatorConfig | PrometheusConfig | ReplayConfig | Pus
     """
     match config:
         case SimulatorConfig():
-            return SimulatorSource(config.name, Fleet(fleet_spec(config)), config.backfill_seconds)
+            fleet = Fleet(fleet_spec(config), scenarios.known)
+            return SimulatorSource(config.name, fleet, config.backfill_seconds, scenarios.told)
         case PrometheusConfig():
             return PrometheusSource(config)
         case ReplayConfig():
             return ReplaySource(config.name, config.path, config.backfill_seconds)
         case PushConfig():
             return PushSource(config.name)
+
+
+def _simulated(sources: Sequence[Source]) -> dict[str, str]:
+    """Return the simulated servers with their profiles."""
+    fleets = [source.profiles for source in sources if isinstance(source, SimulatorSource)]
+    return {server: profile for fleet in fleets for server, profile in fleet.items()}
 
 
 def build_clock(config: Config, store: Store) -> Clock:

@@ -89,6 +89,7 @@ def _tell(service: Service, config_file: Path, url: str, started: float) -> None
     say("trained; the model serves from the next tick")
     if _wait_for(service, ForecastSource.MODEL):
         say(f"first model forecast. Look at {url}/metrics and {url}/docs, or ask {url}/api/v1/forecasts?server=web-01")
+        say(f"POST {url}/api/v1/scenarios lets something happen to its servers; docs/scenarios.md has examples")
         say("Ctrl-C stops it; a second run goes on where this one ended")
 
 

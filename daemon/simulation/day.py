@@ -20,6 +20,8 @@ from daemon.simulation.reboot import Reboots
 from daemon.simulation.release import Releases
 from daemon.simulation.response import METRICS, Load, respond
 from daemon.simulation.rhythm import expected_traffic
+from daemon.simulation.scenario import Scenario
+from daemon.simulation.scenario_outbreaks import with_scenarios
 from daemon.simulation.server import Server
 from daemon.simulation.spec import FleetSpec
 from daemon.simulation.traits import Traits, stack
@@ -67,13 +69,14 @@ class DayMaker:
         self._growth = Growth.of(self._keys, spec.growth_pct_month)
         self._has_swap = np.array([server.has_swap for server in servers], dtype=np.float32)[:, None]
 
-    def make(self, day: int) -> Day:
-        """Return the day of that number (days since 1970-01-01)."""
+    def make(self, day: int, scenarios: tuple[Scenario, ...] = ()) -> Day:
+        """Return the day of that number (days since 1970-01-01), with what ``scenarios`` change of it."""
         start = day * DAY_SECONDS
         timestamps = start + np.arange(STEPS_PER_DAY, dtype=np.int64) * STEP_SECONDS
         noise = self._noise.day(day)
         uptime = self._reboots.uptime(day)
-        outbreaks = self._outbreaks.between(start, start + DAY_SECONDS - STEP_SECONDS)
+        end = start + DAY_SECONDS - STEP_SECONDS
+        outbreaks = with_scenarios(self._outbreaks.between(start, end), scenarios, self._servers, start, end)
         load = Load(
             traits=self._traits,
             expected=expected_traffic(self._traits.rhythm, day, self._workdays) * self._growth.ratio(day),

@@ -1,5 +1,5 @@
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from math import ceil
@@ -13,6 +13,8 @@ from daemon.simulation.incident import Incident, IncidentKind
 from daemon.simulation.outbreak import Outbreak, Outbreaks
 from daemon.simulation.reboot import Reboots
 from daemon.simulation.response import METRICS
+from daemon.simulation.scenario import Scenario
+from daemon.simulation.scenario_outbreaks import with_scenarios
 from daemon.simulation.server import Server, servers_of
 from daemon.simulation.spec import FleetSpec
 from daemon.simulation.truth import judged
@@ -29,10 +31,13 @@ class Fleet:
 
     A value depends on the seed, the server, the metric and the time alone, so a live tick equals the same tick
     of a month written at once. Safe to use from several threads.
+
+    Scenarios change what comes after they were posted; ``scenarios`` is asked anew for each answer.
     """
 
-    def __init__(self, spec: FleetSpec) -> None:
+    def __init__(self, spec: FleetSpec, scenarios: Callable[[], Sequence[Scenario]] = tuple) -> None:
         self.spec = spec
+        self._scenarios = scenarios
         self.servers: tuple[Server, ...] = servers_of(spec)
         self.profiles: dict[str, str] = {server.id: server.profile for server in self.servers}
         owned = [(row, column) for row, server in enumerate(self.servers) for column in _columns(server)]
@@ -50,9 +55,10 @@ class Fleet:
         first = ceil_to_grid(start)
         steps = max(0, (floor_to_grid(end) - first) // STEP_SECONDS + 1)
         values = np.empty((len(self.keys), steps), dtype=np.float32)
+        scenarios = self._scenarios()
         for day, inside in _days(first, steps):
             offset = (day * DAY_SECONDS - first) // STEP_SECONDS
-            values[:, inside.start + offset : inside.stop + offset] = self._observed(self._day(day), inside)
+            values[:, inside.start + offset : inside.stop + offset] = self._observed(self._made(day, scenarios), inside)
         return Panel(self.keys, first, values, self.profiles)
 
     def incidents(self, start: int, end: int) -> list[Incident]:
@@ -60,7 +66,10 @@ class Fleet:
 
         An incident that is under way at either end is told whole.
         """
-        return [self._judged(one) for one in self._outbreaks.between(start, end)]
+        scenarios = self._scenarios()
+        touching = [each for each in scenarios if each.touches(start, end)]
+        found = with_scenarios(self._outbreaks.between(start, end), touching, self.servers, start, end)
+        return [self._judged(one, scenarios) for one in found]
 
     def to_json(self) -> str:
         """Return all parameters, those of every server too, as JSON."""
@@ -71,14 +80,20 @@ class Fleet:
         }
         return json.dumps(document, indent=2) + "\n"
 
+    def _made(self, day: int, scenarios: Sequence[Scenario]) -> Day:
+        # those that touch a day are part of what it is kept by, so none is kept that a scenario has made untrue
+        start, end = day * DAY_SECONDS, (day + 1) * DAY_SECONDS - STEP_SECONDS
+        return self._day(day, tuple(each for each in scenarios if each.touches(start, end)))
+
     def _observed(self, day: Day, inside: slice) -> Float32:
         complete = day.complete[self._rows, self._columns, inside]
         return np.where(day.lost[self._rows, self._columns, inside], np.float32(np.nan), complete)
 
-    def _judged(self, one: Outbreak) -> Incident:
+    def _judged(self, one: Outbreak, scenarios: Sequence[Scenario]) -> Incident:
         kind = self.spec.kinds[one.kind]
         column = METRICS.index(kind.metric)
-        days = [self._day(day) for day in range(one.start // DAY_SECONDS, one.end // DAY_SECONDS + 1)]
+        numbers = range(one.start // DAY_SECONDS, one.end // DAY_SECONDS + 1)
+        days = [self._made(day, scenarios) for day in numbers]
         first = (one.start - days[0].start) // STEP_SECONDS
         inside = slice(first, first + (one.end - one.start) // STEP_SECONDS + 1)
         actual = np.concatenate([day.complete[one.row, column] for day in days])[inside]

@@ -1,3 +1,5 @@
+from collections.abc import Callable, Mapping
+
 from daemon.domain.errors import QueryRejected
 from daemon.domain.series import Samples
 from daemon.simulation.fleet import Fleet
@@ -6,10 +8,15 @@ STREAM = "fleet"
 
 
 class SimulatorSource:
-    """A simulated fleet behind the `Source` port: as far back as anyone asks, and never out of reach."""
+    """A simulated fleet behind the `Source` port: as far back as anyone asks, and never out of reach.
 
-    def __init__(self, name: str, fleet: Fleet, backfill_seconds: int) -> None:
-        self._name = name
+    ``told`` learns, before they are, up to which time samples are given away: what changes the fleet comes after it.
+    """
+
+    def __init__(
+        self, name: str, fleet: Fleet, backfill_seconds: int, told: Callable[[int], None] = lambda until: None
+    ) -> None:
+        self._name, self._told = name, told
         self._fleet = fleet
         self._backfill_seconds = backfill_seconds
 
@@ -17,6 +24,11 @@ class SimulatorSource:
     def name(self) -> str:
         """The name from the configuration."""
         return self._name
+
+    @property
+    def profiles(self) -> Mapping[str, str]:
+        """The servers of the fleet, each with its profile."""
+        return self._fleet.profiles
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -41,6 +53,7 @@ class SimulatorSource:
         """
         if stream != STREAM:
             raise QueryRejected(f"source {self._name!r} has no stream {stream!r}, only {STREAM!r}")
+        self._told(end)
         return Samples.from_panel(self._fleet.panel(start, end))
 
     def close(self) -> None:

@@ -38,3 +38,16 @@ def test_an_unknown_stream_is_refused(fleet: Fleet) -> None:
     """Asking for a stream that it does not have names both."""
     with pytest.raises(QueryRejected, match=r"'lab' has no stream 'cpu', only 'fleet'"):
         SimulatorSource("lab", fleet, 0).fetch("cpu", NOON, NOON)
+
+
+def test_what_is_told_is_announced_before_it_is_made() -> None:
+    """So that a scenario that is posted meanwhile begins after it, and not within."""
+    happened: list[object] = []
+
+    def scenarios() -> tuple[()]:
+        happened.append("made")
+        return ()
+
+    source = SimulatorSource("lab", Fleet(FleetSpec(counts={"generic": 1}), scenarios), 0, happened.append)
+    source.fetch("fleet", NOON, NOON + 3600)
+    assert happened == [NOON + 3600, "made"]

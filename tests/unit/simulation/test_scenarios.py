@@ -1,0 +1,450 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from daemon.domain.grid import STEP_SECONDS, STEPS_PER_DAY
+from daemon.domain.series import Panel, SeriesKey
+from daemon.simulation.fleet import Fleet
+from daemon.simulation.scenario import LONGEST_MINUTES, RECOVERY_SECONDS, ScenarioKind, ScenarioState
+from daemon.simulation.scenarios import (
+    MOST_ACTIVE,
+    MOST_KEPT,
+    BadScenario,
+    NoSimulator,
+    NoSuchScenario,
+    ScenarioRefused,
+    Scenarios,
+    ScenariosNotWritten,
+    Wanted,
+)
+from daemon.simulation.spec import FleetSpec
+from tests.fakes.source import FakeClock
+
+MONDAY = 1_767_571_200  # 2026-01-05T00:00:00Z
+DAY = STEPS_PER_DAY * STEP_SECONDS
+NOON = MONDAY + DAY // 2
+COUNTS = {"database": 2, "web_api": 4, "generic": 2}
+TROUBLE = [kind for kind in ScenarioKind if kind is not ScenarioKind.HEALTHY]
+MINUTE = 60
+
+
+class Lab:
+    """A fleet that loses no sample, and the scenarios that it follows; the clock stands at Monday noon and a bit."""
+
+    def __init__(self, folder: Path, counts: dict[str, int] | None = None, rate: float = 0) -> None:
+        self.path = folder / "scenarios.json"
+        spec = {"seed": 7, "incidents_per_server_week": rate, "missing_rate": 0, "outages_per_server_week": 0}
+        self.spec = FleetSpec(**{"counts": counts or COUNTS} | spec)
+        self.clock = FakeClock(NOON + 70)
+        self.scenarios, self.fleet = self.again()
+        self.untouched = Fleet(self.spec)
+
+    def again(self) -> tuple[Scenarios, Fleet]:
+        """Return the scenarios and the fleet as the next start of the service makes them."""
+        scenarios = Scenarios(self.path, self.clock.now)
+        fleet = Fleet(self.spec, scenarios.known)
+        scenarios.follow(fleet.profiles)
+        return scenarios, fleet
+
+    def post(self, kind: ScenarioKind, *servers: str, ramp: float = 60, minutes: float | None = None) -> str:
+        wanted = Wanted(kind, servers or tuple(self.fleet.profiles), None, ramp, minutes)
+        return self.scenarios.post(wanted)[0].id
+
+    def state(self, name: str) -> tuple[ScenarioState, bool]:
+        (found,) = [each for each in self.scenarios.listed() if each[0].id == name]
+        return found[1], found[0].cancelled
+
+    def changed(self, start: int, end: int) -> np.ndarray:
+        """Return where the fleet is otherwise than without scenarios, ``(series, steps)``."""
+        return self.fleet.panel(start, end).values != self.untouched.panel(start, end).values
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab(tmp_path)
+
+
+def row(panel: Panel, server: str, metric: str) -> np.ndarray:
+    """Return one series of the panel."""
+    return panel.values[panel.keys.index(SeriesKey(server, metric))]
+
+
+@pytest.mark.parametrize("kind", TROUBLE)
+def test_only_the_future_of_the_chosen_servers_changes(lab: Lab, kind: ScenarioKind) -> None:
+    """Up to the newest step, and on other servers always, every bit is as it was told; from the next on it is not."""
+    before = lab.fleet.panel(MONDAY, MONDAY + 2 * DAY)
+    chosen = {"db-01", "web-02", "web-03"}
+    lab.post(kind, *chosen)
+    after = lab.fleet.panel(MONDAY, MONDAY + 2 * DAY)
+    past = before.timestamps <= NOON
+    np.testing.assert_array_equal(after.values[:, past], before.values[:, past])
+    others = [index for index, key in enumerate(before.keys) if key.server not in chosen]
+    np.testing.assert_array_equal(after.values[others], before.values[others])
+    first = after.timestamps[(after.values != before.values).any(axis=0)][0]
+    assert first == NOON + STEP_SECONDS
+    for server in chosen:
+        assert (row(after, server, "cpu_busy_pct") != row(before, server, "cpu_busy_pct")).any()
+
+
+def test_what_was_told_ahead_of_the_clock_stays(lab: Lab) -> None:
+    """Where the simulator has told more than the clock says, because that was set back, a scenario begins after it."""
+    lab.scenarios.told(NOON + 3600)
+    name = lab.post(ScenarioKind.CRITICAL)
+    assert not lab.changed(MONDAY, NOON + 3600).any()
+    assert lab.changed(NOON + 3900, NOON + 3900).any()
+    lab.scenarios.told(NOON + 7200)
+    told = lab.fleet.panel(MONDAY, NOON + 7200)
+    lab.scenarios.cancel(name)
+    np.testing.assert_array_equal(lab.fleet.panel(MONDAY, NOON + 7200).values, told.values)
+    assert not lab.changed(NOON + 7200 + RECOVERY_SECONDS, NOON + DAY).any()
+
+
+@pytest.mark.parametrize(
+    ("kind", "metrics"),
+    [
+        (ScenarioKind.MEMORY_LEAK, ("mem_used_pct",)),
+        (ScenarioKind.DISK_FILL, ("disk_used_pct",)),
+        (ScenarioKind.TRAFFIC_SURGE, ("cpu_busy_pct",)),
+        (ScenarioKind.CRITICAL, ("mem_used_pct", "disk_used_pct", "cpu_busy_pct")),
+    ],
+)
+def test_an_incident_is_past_critical_at_the_end_of_its_ramp(
+    tmp_path: Path, kind: ScenarioKind, metrics: tuple[str, ...]
+) -> None:
+    """On every server of every profile, at every hour; and not before a third of the way."""
+    lab = Lab(tmp_path, dict.fromkeys(FleetSpec().counts, 3))
+    lab.post(kind, ramp=180)
+    panel = lab.fleet.panel(NOON + 3 * 3600, NOON + 3 * 3600 + DAY)
+    early, quiet = (each.panel(NOON, NOON + 3600) for each in (lab.fleet, lab.untouched))
+    for server in lab.fleet.profiles:
+        for metric in metrics:
+            assert row(panel, server, metric).min() > 95, (server, metric)
+            passed = (row(early, server, metric) > 95) & (row(quiet, server, metric) <= 90)
+            assert metric == "cpu_busy_pct" or not passed.any(), (server, metric)
+
+
+def test_degrading_reaches_the_warning_levels_and_stays_there(tmp_path: Path) -> None:
+    """Memory, disk and processor rise to 80 to 90 percent on most servers; few samples, with jobs on top, pass 95."""
+    lab = Lab(tmp_path, dict.fromkeys(FleetSpec().counts, 3))
+    lab.post(ScenarioKind.DEGRADING, ramp=480)
+    panel = lab.fleet.panel(NOON + 8 * 3600, NOON + 8 * 3600 + DAY)
+    for metric, most in {"mem_used_pct": 0.1, "disk_used_pct": 0.1, "cpu_busy_pct": 0.2}.items():
+        levels = np.array([row(panel, server, metric) for server in lab.fleet.profiles])
+        assert 78 < np.median(levels) < 90, metric
+        assert np.mean(levels > 95) < most, metric
+    sockets = np.array([row(panel, server, "tcp_close_wait") for server in lab.fleet.profiles])
+    assert 150 < np.median(sockets) < 300
+
+
+def test_a_cancelled_one_is_gone_within_twenty_minutes(lab: Lab) -> None:
+    """Up to then nothing changes for it; a step later it is less, four steps later there is nothing left of it."""
+    name = lab.post(ScenarioKind.MEMORY_LEAK, "web-01", ramp=60)
+    lab.clock.time = NOON + 7200 + 10
+    disturbed = lab.fleet.panel(MONDAY, NOON + DAY)
+    assert lab.state(name) == (ScenarioState.ACTIVE, False)
+    _, state = lab.scenarios.cancel(name)
+    assert state is ScenarioState.RECOVERING
+    after = lab.fleet.panel(MONDAY, NOON + DAY)
+    past = after.timestamps <= NOON + 7200
+    np.testing.assert_array_equal(after.values[:, past], disturbed.values[:, past])
+    falling = row(after, "web-01", "mem_used_pct")[after.timestamps > NOON + 7200][:4]
+    assert (np.diff(falling) < 0).all()
+    assert falling[0] < row(disturbed, "web-01", "mem_used_pct")[~past][0] - 1
+    assert lab.changed(
+        NOON + 7200 + RECOVERY_SECONDS - STEP_SECONDS, NOON + 7200 + RECOVERY_SECONDS - STEP_SECONDS
+    ).any()
+    assert not lab.changed(NOON + 7200 + RECOVERY_SECONDS, NOON + DAY).any()
+    lab.clock.time = NOON + 7200 + RECOVERY_SECONDS
+    assert lab.state(name) == (ScenarioState.ENDED, True)
+
+
+def test_one_that_is_cancelled_before_it_begins_changes_nothing(lab: Lab) -> None:
+    """It begins with the next step, and until then it can be taken back."""
+    name = lab.post(ScenarioKind.CRITICAL)
+    assert lab.state(name) == (ScenarioState.WAITING, False)
+    lab.scenarios.cancel(name)
+    assert lab.state(name) == (ScenarioState.ENDED, True)
+    assert not lab.changed(MONDAY, NOON + DAY).any()
+
+
+def test_it_ends_by_itself_after_its_duration_or_a_week(lab: Lab) -> None:
+    """The last whole step is the end of the duration; without one, that of a week."""
+    lab.post(ScenarioKind.MEMORY_LEAK, "web-01", minutes=120)
+    changed = lab.changed(NOON, NOON + DAY).any(axis=0)
+    steps = NOON + STEP_SECONDS * np.flatnonzero(changed)
+    assert (steps[0], steps[-1]) == (NOON + STEP_SECONDS, NOON + 7200 + RECOVERY_SECONDS - STEP_SECONDS)
+    lab.post(ScenarioKind.MEMORY_LEAK, "web-02")
+    week = LONGEST_MINUTES * MINUTE
+    assert lab.changed(NOON + week, NOON + week).any()
+    assert not lab.changed(NOON + week + RECOVERY_SECONDS, NOON + 9 * DAY).any()
+
+
+def test_a_restart_goes_on_with_the_same_scenarios(lab: Lab) -> None:
+    """What was posted, released and cancelled is read from disk, and gives the same bits, tick by tick or at once."""
+    lab.post(ScenarioKind.CASCADE)
+    lab.post(ScenarioKind.TRAFFIC_SURGE, "web-01")
+    lab.clock.time = NOON + 3600
+    lab.scenarios.cancel(lab.post(ScenarioKind.DISK_FILL, "db-01"))
+    lab.post(ScenarioKind.HEALTHY, "web-01", "db-02")
+    scenarios, fleet = lab.again()
+    assert scenarios.known() == lab.scenarios.known()
+    assert len(scenarios.known()) == 4
+    start, end = MONDAY + DAY - 30 * STEP_SECONDS, MONDAY + DAY + 30 * STEP_SECONDS
+    ticks = [fleet.panel(at, at).values for at in range(start, end + 1, STEP_SECONDS)]
+    np.testing.assert_array_equal(np.concatenate(ticks, axis=1), lab.fleet.panel(start, end).values)
+    assert lab.changed(start, end).any()
+
+
+def onsets(lab: Lab) -> dict[str, int]:
+    """Return the first step at which each server is otherwise than without scenarios."""
+    changed = lab.changed(NOON, NOON + DAY)
+    found = {}
+    for server in lab.fleet.profiles:
+        rows = [index for index, key in enumerate(lab.fleet.keys) if key.server == server]
+        found[server] = NOON + int(changed[rows].any(axis=0).argmax()) * STEP_SECONDS
+    return found
+
+
+def test_another_id_is_another_cascade(lab: Lab) -> None:
+    """The lags follow from the id, so that the second one does not go as the first did."""
+    first = lab.post(ScenarioKind.CASCADE)
+    before = onsets(lab)
+    lab.scenarios.cancel(first)
+    lab.post(ScenarioKind.CASCADE)
+    assert onsets(lab) != before
+
+
+def test_a_cascade_begins_at_a_database_and_spreads_ever_faster(tmp_path: Path) -> None:
+    """One database first and alone, whatever the id; then ever more at a time, and all are past critical at the end."""
+    lab = Lab(tmp_path, {"web_api": 20, "database": 3})
+    for _ in range(5):
+        name = lab.post(ScenarioKind.CASCADE, ramp=60)
+        begins = sorted((at, server) for server, at in onsets(lab).items())
+        assert begins[0][0] == NOON + STEP_SECONDS
+        assert begins[0][1].startswith("db")
+        hours = np.array([at - NOON for at, _ in begins]) / 3600
+        assert hours[1] > hours[0] + 0.2
+        assert hours[-1] < 2
+        assert np.sum(hours <= 0.5) < np.sum(hours > 0.8)
+        end = begins[-1][0] + 3600
+        panel = lab.fleet.panel(end, end + 3600)
+        assert min(row(panel, server, "cpu_busy_pct").min() for server in lab.fleet.profiles) > 95
+        lab.scenarios.cancel(name)
+
+
+def test_a_cascade_without_a_database_begins_somewhere(tmp_path: Path) -> None:
+    """Exactly one server is hit first."""
+    lab = Lab(tmp_path, {"web_api": 6})
+    lab.post(ScenarioKind.CASCADE)
+    assert sum(at == NOON + STEP_SECONDS for at in onsets(lab).values()) == 1
+
+
+def test_healthy_ends_what_is_and_keeps_away_what_would_come(tmp_path: Path) -> None:
+    """From the end of its ramp to its own end the fleet is one without incidents; then they come again."""
+    lab = Lab(tmp_path, rate=4)
+    calm = Fleet(FleetSpec(COUNTS, 7, 0, 0, 0))
+    own = lab.untouched.incidents(NOON, NOON + 6 * DAY)
+    until = NOON + 2 * DAY
+    assert [one for one in own if one.start <= NOON < one.end]
+    assert [one for one in own if NOON < one.start <= until < one.end]
+    assert [one for one in own if until < one.start]
+    lab.post(ScenarioKind.HEALTHY, ramp=30, minutes=2 * 24 * 60)
+    assert not lab.changed(MONDAY, NOON).any()
+    assert lab.changed(NOON + STEP_SECONDS, NOON + STEP_SECONDS).any()
+    span = (NOON + 30 * MINUTE, until)
+    np.testing.assert_array_equal(lab.fleet.panel(*span).values, calm.panel(*span).values)
+    later = [one for one in own if one.start > until]
+    assert lab.fleet.incidents(until + STEP_SECONDS, NOON + 6 * DAY) == later
+
+
+def test_what_healthy_kept_away_stays_away_for_all_of_its_time(tmp_path: Path) -> None:
+    """An incident that would have begun in the last step of it, and lasted for days, is not there the day after."""
+    lab = Lab(tmp_path, rate=4)
+    own = lab.untouched.incidents(NOON, NOON + 6 * DAY)
+    lasting = next(one for one in own if one.start > NOON and one.end // DAY > (one.start + RECOVERY_SECONDS) // DAY)
+    lab.post(ScenarioKind.HEALTHY, lasting.server, minutes=(lasting.start - NOON) / MINUTE)
+    assert lasting in lab.untouched.incidents(lasting.end, lasting.end)
+    assert lasting not in lab.fleet.incidents(lasting.end, lasting.end)
+    assert lab.changed(lasting.end, lasting.end).any()
+
+
+def test_none_begins_while_healthy_still_heals(tmp_path: Path) -> None:
+    """However long its ramp is."""
+    lab = Lab(tmp_path, rate=4)
+    lab.post(ScenarioKind.HEALTHY, ramp=5 * 24 * 60)
+    assert [one.start for one in lab.untouched.incidents(NOON, NOON + 5 * DAY) if one.start > NOON]
+    assert not [one for one in lab.fleet.incidents(NOON, NOON + 5 * DAY) if one.start > NOON]
+
+
+def test_healthy_recovers_over_its_ramp(tmp_path: Path) -> None:
+    """Half way there is about half of an incident left."""
+    lab = Lab(tmp_path)
+    lab.post(ScenarioKind.DISK_FILL, "db-01", ramp=10)
+    lab.clock.time = NOON + 7200
+    lab.post(ScenarioKind.HEALTHY, "db-01", ramp=120)
+    end = NOON + 7200
+    full, half, gone = (
+        row(lab.fleet.panel(at, at), "db-01", "disk_used_pct")[0]
+        - row(lab.untouched.panel(at, at), "db-01", "disk_used_pct")[0]
+        for at in (end, end + 3600, end + 7200)
+    )
+    assert full > 20
+    assert 0.4 * full < half < 0.75 * full
+    assert gone == 0
+
+
+def test_healthy_cancels_the_scenarios_of_its_servers(lab: Lab) -> None:
+    """One of which no server is left is cancelled; of one with more servers only those are released."""
+    alone = lab.post(ScenarioKind.MEMORY_LEAK, "web-01")
+    shared = lab.post(ScenarioKind.MEMORY_LEAK, "web-01", "web-02")
+    other = lab.post(ScenarioKind.MEMORY_LEAK, "web-03")
+    lab.clock.time = NOON + 3600
+    lab.post(ScenarioKind.HEALTHY, "web-01", ramp=20)
+    assert [lab.state(name) for name in (alone, shared, other)] == [
+        (ScenarioState.RECOVERING, True),
+        (ScenarioState.ACTIVE, False),
+        (ScenarioState.ACTIVE, False),
+    ]
+    later = NOON + 3600 + 20 * MINUTE
+    changed = lab.changed(later, later + DAY)
+    servers = {key.server for key, differs in zip(lab.fleet.keys, changed.any(axis=1), strict=True) if differs}
+    assert servers == {"web-02", "web-03"}
+
+
+def test_trouble_posted_after_healthy_comes_all_the_same(lab: Lab) -> None:
+    """Who asks for an incident gets it."""
+    lab.post(ScenarioKind.HEALTHY)
+    lab.post(ScenarioKind.MEMORY_LEAK, "web-01")
+    assert lab.changed(NOON, NOON + DAY).any()
+
+
+def test_what_healthy_kept_away_does_not_come_when_it_is_cancelled(tmp_path: Path) -> None:
+    """An incident that would be under way stays away; one that begins after the cancellation comes."""
+    lab = Lab(tmp_path, rate=4)
+    until = NOON + 2 * DAY
+    own = lab.untouched.incidents(NOON, NOON + 6 * DAY)
+    name = lab.post(ScenarioKind.HEALTHY)
+    lab.clock.time = until
+    told = lab.fleet.panel(NOON, until)
+    lab.scenarios.cancel(name)
+    np.testing.assert_array_equal(lab.fleet.panel(NOON, until).values, told.values)
+    later = [one for one in own if one.start > until]
+    assert later
+    assert lab.fleet.incidents(until + STEP_SECONDS, NOON + 6 * DAY) == later
+
+
+def test_the_truth_tells_of_scenarios(lab: Lab) -> None:
+    """The incidents of a fleet are those that happened, with the scenario as cause and the step of the breach."""
+    name = lab.post(ScenarioKind.MEMORY_LEAK, "web-01", ramp=120, minutes=180)
+    (incident,) = lab.fleet.incidents(NOON, NOON + DAY)
+    assert (incident.server, incident.kind, incident.cause) == ("web-01", "memory_leak", f"scenario {name}")
+    assert incident.start == NOON + STEP_SECONDS
+    assert incident.breach is not None
+    panel = lab.fleet.panel(NOON, incident.breach)
+    assert row(panel, "web-01", "mem_used_pct")[-1] > 95 >= row(panel, "web-01", "mem_used_pct")[-2]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        (
+            Wanted(ScenarioKind.CRITICAL, ["web-01", "web-9", "x\ud800"]),
+            r"'web-9', 'x\\ud800'.* use db-01, db-02, .*web-04$",
+        ),
+        (Wanted(ScenarioKind.CRITICAL, []), "no server is named"),
+        (Wanted(ScenarioKind.CRITICAL, profile="ml_compute"), "'ml_compute'.*use database, generic, web_api"),
+        (Wanted(ScenarioKind.CRITICAL, ["web-01"], "web_api"), "not both"),
+        (Wanted(ScenarioKind.DISK_FILL), "disk_fill needs servers or a profile; healthy, degrading, critical, cascade"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_the_choices(lab: Lab, wanted: Wanted, said: str) -> None:
+    """The value and what may stand in its place are named; nothing is kept of it."""
+    with pytest.raises(BadScenario, match=said):
+        lab.scenarios.post(wanted)
+    assert lab.scenarios.known() == ()
+    assert not lab.path.exists()
+
+
+def test_a_profile_is_all_of_its_servers_and_nothing_is_everybody(lab: Lab) -> None:
+    """Servers are chosen when the scenario is posted."""
+    chosen = [
+        lab.scenarios.post(wanted)[0].servers
+        for wanted in (Wanted(ScenarioKind.CRITICAL, profile="database"), Wanted(ScenarioKind.CASCADE))
+    ]
+    assert chosen == [("db-01", "db-02"), tuple(lab.fleet.profiles)]
+
+
+def test_without_a_simulator_there_are_no_scenarios(lab: Lab) -> None:
+    """A reload may take the simulator away; what was posted goes on when there is one again, for servers that exist."""
+    name = lab.post(ScenarioKind.MEMORY_LEAK, "web-01", "web-02")
+    lab.scenarios.follow({})
+    for ask in (lambda: lab.scenarios.post(Wanted(ScenarioKind.HEALTHY)), lambda: lab.scenarios.cancel(name)):
+        with pytest.raises(NoSimulator, match="no source is of type simulator"):
+            ask()
+    with pytest.raises(NoSimulator):
+        lab.scenarios.listed()
+    smaller = Fleet(FleetSpec({"web_api": 1}, 7, 0, 0, 0), lab.scenarios.known)
+    panel = smaller.panel(NOON, NOON + DAY)
+    assert row(panel, "web-01", "mem_used_pct").max() > 95
+
+
+def test_active_ones_are_bounded_and_old_ones_forgotten(lab: Lab) -> None:
+    """One more than the most is refused until one has ended; of those that are over the newest are kept."""
+    names = [lab.post(ScenarioKind.MEMORY_LEAK, "web-01") for _ in range(MOST_ACTIVE)]
+    with pytest.raises(ScenarioRefused, match=f"{MOST_ACTIVE} scenarios are active"):
+        lab.post(ScenarioKind.HEALTHY)
+    lab.scenarios.cancel(names[0])
+    for _ in range(MOST_KEPT + 20):
+        lab.scenarios.cancel(lab.post(ScenarioKind.MEMORY_LEAK, "web-01"))
+    known = [each.id for each in lab.scenarios.known()]
+    assert len(known) == len(set(known)) == MOST_KEPT
+    assert set(names[1:]) < set(known)
+    assert names[0] not in known
+
+
+def test_none_is_forgotten_whose_time_is_not_told(lab: Lab) -> None:
+    """As what it did could still be asked for."""
+    lab.scenarios.told(NOON)
+    for _ in range(MOST_KEPT // MOST_ACTIVE):
+        for _ in range(MOST_ACTIVE):
+            lab.post(ScenarioKind.MEMORY_LEAK, "web-01", minutes=5)
+        lab.clock.time += 3600
+    with pytest.raises(ScenarioRefused, match=f"last {MOST_KEPT} scenarios are not over"):
+        lab.post(ScenarioKind.MEMORY_LEAK, "web-01")
+    lab.scenarios.told(lab.clock.time)
+    lab.post(ScenarioKind.MEMORY_LEAK, "web-01")
+    assert len(lab.scenarios.known()) == MOST_KEPT
+
+
+def test_one_that_has_ended_or_never_was_cannot_be_cancelled(lab: Lab) -> None:
+    """Each is said so."""
+    name = lab.post(ScenarioKind.MEMORY_LEAK, "web-01", minutes=60)
+    with pytest.raises(NoSuchScenario, match=r"'nothing-1'"):
+        lab.scenarios.cancel("nothing-1")
+    lab.clock.time = NOON + 3600 + 1
+    with pytest.raises(ScenarioRefused, match=f"{name} has ended"):
+        lab.scenarios.cancel(name)
+    early = lab.post(ScenarioKind.MEMORY_LEAK, "web-01")
+    lab.scenarios.cancel(early)
+    with pytest.raises(ScenarioRefused, match=f"{early} has ended"):
+        lab.scenarios.cancel(early)
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", "[" * 200_000, '[{"id": "a-1"}]', '[{"kind": "none"}]', "\ud800"])
+def test_a_damaged_file_is_no_scenario_and_no_end_of_the_service(lab: Lab, content: str) -> None:
+    """The next one that is posted takes its place."""
+    lab.path.write_bytes(content.encode("utf-8", "surrogatepass"))
+    lab.scenarios, lab.fleet = lab.again()
+    assert lab.scenarios.known() == ()
+    name = lab.post(ScenarioKind.CRITICAL)
+    assert [each["id"] for each in json.loads(lab.path.read_text())] == [name]
+
+
+def test_what_cannot_be_kept_does_not_happen(lab: Lab) -> None:
+    """Where the disk takes nothing, the scenario is refused and the fleet stays as it is."""
+    lab.path.mkdir()
+    with pytest.raises(ScenariosNotWritten, match=r"scenarios\.json"):
+        lab.post(ScenarioKind.CRITICAL)
+    assert lab.scenarios.known() == ()
