@@ -89,6 +89,8 @@ class WindowSampler(IterableDataset[Batch]):
             seen, rows, columns + 1 - STEPS_PER_DAY, STEPS_PER_DAY
         )
         rows, columns = rows[known], columns[known]
+        if not len(rows):
+            return
         order = torch.arange(len(rows)) if generator is None else torch.randperm(len(rows), generator=generator)
         device = self._history.z.device
         for chosen in order.split(self._batch_size):

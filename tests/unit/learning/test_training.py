@@ -150,6 +150,16 @@ def test_a_pass_has_no_more_batches_than_the_sampler_says() -> None:
         assert max(sum(1 for _ in sampler) for _ in range(5)) == len(sampler)
 
 
+def test_a_span_without_a_sample_has_no_batch() -> None:
+    """An outage of a whole span, such as the half that calibration is tried on, is none of the network's business."""
+    panel = daily_panel(servers=1, days=4)
+    panel.values[:, 2 * 288 :] = np.nan
+    history = History.from_panel(panel, UTC, panel.end)
+    spans = ((0, 2 * 288 - 1), (3 * 288, 4 * 288 - 1))
+    samplers = [WindowSampler(history, (LOOKBACK_STEPS + first, LOOKBACK_STEPS + last), 12, 8) for first, last in spans]
+    assert [len(list(sampler)) > 0 for sampler in samplers] == [True, False]
+
+
 @pytest.mark.parametrize(("days", "expected"), [(6.5, "training needs 168 h"), (0.5, "training needs 168 h")])
 def test_less_than_a_week_is_refused(days: float, expected: str) -> None:
     """Under seven days training is refused, and says why and what to do."""
