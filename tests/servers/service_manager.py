@@ -1,6 +1,7 @@
 """What a service tells the one that started it: the receiving end of sd_notify(3)."""
 
 import socket
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,19 +12,16 @@ class NotifySocket:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        #: Every message, oldest first.
+        self.messages: list[str] = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
-        self._socket.setblocking(False)
-        self._received: list[str] = []
+        # all the time, as systemd does: the kernel keeps ten messages and refuses more
+        threading.Thread(target=self._receive, name="notify", daemon=True).start()
 
-    @property
-    def messages(self) -> list[str]:
-        """Every message, oldest first."""
-        while True:
-            try:
-                self._received.append(self._socket.recv(4096).decode())
-            except BlockingIOError:
-                return self._received
+    def _receive(self) -> None:
+        while text := self._socket.recv(4096).decode():
+            self.messages.append(text)
 
     def __enter__(self) -> Self:
         return self
@@ -31,4 +29,6 @@ class NotifySocket:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+            end.sendto(b"", str(self.path))
         self._socket.close()

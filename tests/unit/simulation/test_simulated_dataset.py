@@ -13,6 +13,7 @@ from daemon.simulation.day import Day, DayMaker
 from daemon.simulation.fleet import Fleet
 from daemon.simulation.incident import IncidentTuning, to_frame
 from daemon.simulation.response import METRICS
+from daemon.simulation.scenario import Scenario
 from daemon.simulation.spec import FleetSpec
 
 MONDAY = 1_767_571_200  # 2026-01-05T00:00:00Z
@@ -87,9 +88,9 @@ def test_no_day_is_made_twice(
     made: list[int] = []
 
     class Counted(DayMaker):
-        def make(self, day: int) -> Day:
+        def make(self, day: int, scenarios: tuple[Scenario, ...] = ()) -> Day:
             made.append(day)
-            return super().make(day)
+            return super().make(day, scenarios)
 
     monkeypatch.setattr(fleet_module, "DayMaker", Counted)
     fleet = Fleet(FleetSpec(seed=3, incidents_per_server_week=2, incidents=incidents))
