@@ -38,7 +38,8 @@ test: lint ## Lint, then all tests, two files at a time; the longest come first.
 bench: install-dev ## Measure speed and memory beside peers; prints figures and ratios.
 	$(BIN)/python -m tests.benchmarks
 
-soak: install-dev ## Replay a week in about 25 minutes, with kills and trainings; exits 1 if a promise is broken.
+soak: install-dev ## The slow tests, then a week in about 30 minutes with kills and trainings; exits 1 if a promise is broken.
+	$(BIN)/pytest -m slow
 	$(BIN)/python -m tests.soak $(SOAK_ARGS)
 
 docs: install ## Render docs/configuration.md from the schema.

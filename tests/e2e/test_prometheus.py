@@ -154,7 +154,8 @@ def test_the_whole_way(tmp_path: Path) -> None:
             told = forewarn("check-config", "config.yaml", folder=tmp_path).stdout
             say(f"$ forewarn check-config config.yaml\n{told}")
             config = tmp_path / "config.yaml"
-            change_config(config, {"http": {"listen": f"127.0.0.1:{port}"}})
+            # trained by hand below, and by nobody else
+            change_config(config, {"http": {"listen": f"127.0.0.1:{port}"}, "training": {"triggers": []}})
             with RunningForewarn(config) as service:
                 say("$ forewarn run --config config.yaml\nback-filled; the base network serves")
                 check_served(service, server, "base", say)

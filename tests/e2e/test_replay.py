@@ -77,7 +77,9 @@ def assert_sound(items: list[dict[str, Any]], recorded: Panel) -> None:
         assert paths.min() >= 0 or lowest[SeriesKey(item["server"], item["metric"])] < 0, item
 
 
-@pytest.mark.parametrize("name", ["bitbrains", "jumpstarter", "smd"])
+@pytest.mark.parametrize(
+    "name", ["bitbrains", *(pytest.param(name, marks=pytest.mark.slow) for name in ("jumpstarter", "smd"))]
+)
 def test_a_recording_is_replayed_trained_on_and_forecast(name: str, recordings: Path, tmp_path: Path) -> None:
     """A model trained beside the running service on what came before serves the whole fleet from then on."""
     pack = json.loads((recordings / name / "pack.json").read_text())

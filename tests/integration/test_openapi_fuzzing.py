@@ -20,7 +20,7 @@ from tests.servers.forewarn import RunningForewarn
 from tests.servers.processes import free_port
 
 NOBODY = {"conductor_mgmt": 0, "data_ingest": 0, "risk_analytics": 0, "generic": 0}
-EXAMPLES = 30
+EXAMPLES = 20
 GARBLED = 500
 # a push may be of its form and all the same have nothing in it that is configured, or in time
 RULES = """

@@ -17,7 +17,8 @@ class NotifySocket:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
         # all the time, as systemd does: the kernel keeps ten messages and refuses more
-        threading.Thread(target=self._receive, name="notify", daemon=True).start()
+        self._receiver = threading.Thread(target=self._receive, name="notify", daemon=True)
+        self._receiver.start()
 
     def _receive(self) -> None:
         while text := self._socket.recv(4096).decode():
@@ -31,4 +32,5 @@ class NotifySocket:
     ) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
             end.sendto(b"", str(self.path))
+        self._receiver.join(5)
         self._socket.close()
