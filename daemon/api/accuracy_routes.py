@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from daemon.api.board import Board
 from daemon.api.refusals import refusals
 from daemon.domain.grid import as_text
-from daemon.domain.live_scores import LiveScore, Tally
+from daemon.domain.live_scores import LiveScore, grouped
 from daemon.pipeline.cycle import Snapshot
 
 
@@ -88,10 +88,7 @@ def _judged(snapshot: Snapshot) -> Judged | None:
 
 
 def _figures(scores: Iterable[LiveScore]) -> list[LiveFigures]:
-    tallies: dict[tuple[str, str, str], Tally] = {}
-    for score in scores:
-        key = (score.forecaster, score.metric, score.horizon)
-        tallies[key] = tallies.get(key, Tally()) + score.tally
+    tallies = grouped(scores, lambda score: (score.forecaster, score.metric, score.horizon))
     return [
         LiveFigures(
             forecaster=forecaster,

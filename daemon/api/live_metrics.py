@@ -1,12 +1,12 @@
 """Metrics of forecasts that were checked against what then happened."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from daemon.domain.live_scores import LiveScore, Tally
+from daemon.domain.live_scores import Tally, grouped
 from daemon.pipeline.cycle import Snapshot
 from daemon.pipeline.verification import Verified
 
@@ -18,12 +18,15 @@ class LiveMetrics(Collector):
         self._verified = Verified()
         self._withdrawn = False
         self._tallies: dict[tuple[str, str], Tally] = {}
+        self._by_metric: dict[str, Tally] = {}
         registry.register(self)
 
     def publish(self, snapshot: Snapshot) -> None:
         """Show what earlier forecasts came to as of a tick."""
         if snapshot.verified.scores is not self._verified.scores:
-            self._tallies = by_metric_and_horizon(snapshot.verified.scores)
+            scores = snapshot.verified.scores
+            self._tallies = grouped(scores, lambda score: (score.metric, score.horizon))
+            self._by_metric = grouped(scores, lambda score: score.metric)
         self._verified, self._withdrawn = snapshot.verified, bool(snapshot.withdrawn)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
@@ -51,24 +54,12 @@ class LiveMetrics(Collector):
         yield baseline
 
     def _coverage(self) -> GaugeMetricFamily:
-        by_metric: dict[str, Tally] = {}
-        for (metric, _), tally in self._tallies.items():
-            by_metric[metric] = by_metric.get(metric, Tally()) + tally
         family = GaugeMetricFamily(
             "forewarn_live_coverage_ratio",
             "Share of the values inside the interval that was forecast for them.",
             labels=["metric", "interval"],
         )
-        for metric, tally in by_metric.items():
+        for metric, tally in self._by_metric.items():
             for interval, share in tally.coverage.items():
                 family.add_metric([metric, interval], share)
         return family
-
-
-def by_metric_and_horizon(scores: Iterable[LiveScore]) -> dict[tuple[str, str], Tally]:
-    """Return what was served, whoever made it, by metric and horizon."""
-    tallies: dict[tuple[str, str], Tally] = {}
-    for score in scores:
-        key = (score.metric, score.horizon)
-        tallies[key] = tallies.get(key, Tally()) + score.tally
-    return tallies

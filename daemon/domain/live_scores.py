@@ -1,8 +1,9 @@
 """What forecasts that were served turned out to be worth, once their time had come."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,8 @@ from daemon.domain.grid import STEP_SECONDS
 from daemon.domain.quantiles import QUANTILES, pinball_loss
 from daemon.domain.scores import INTERVALS, Float64, seasonal_error
 from daemon.domain.series import Float32, Panel, SeriesKey
+
+Key = TypeVar("Key", bound=Hashable)
 
 # a series that hardly ever moved must not outweigh the others on the day that it does
 _LEAST_SCALE = 0.1
@@ -102,6 +105,14 @@ class LiveScore:
     metric: str
     horizon: str
     tally: Tally
+
+
+def grouped(scores: Iterable[LiveScore], key: Callable[[LiveScore], Key]) -> dict[Key, Tally]:
+    """Return the tally of the ``scores`` of each ``key``."""
+    tallies: dict[Key, Tally] = {}
+    for score in scores:
+        tallies[key(score)] = tallies.get(key(score), Tally()) + score.tally
+    return tallies
 
 
 def total(scores: Iterable[LiveScore]) -> Tally:

@@ -30,7 +30,6 @@ from tests.servers.awkward import says_nothing, tcp_server
 from tests.servers.forewarn import RunningForewarn, change_config, forewarn
 from tests.servers.processes import free_port, wait_until
 
-KILLS = 8
 COUNTS = {"ml_compute": 1, "database": 1, "web_api": 1}
 NOBODY = {"conductor_mgmt": 0, "data_ingest": 0, "risk_analytics": 0, "generic": 0}
 SEED = 5
@@ -105,13 +104,14 @@ class Pusher:
         return server, at
 
 
-def test_kill_9_again_and_again_loses_nothing(config: Path) -> None:
+@pytest.mark.parametrize("kills", [8, pytest.param(20, marks=pytest.mark.slow)])
+def test_kill_9_again_and_again_loses_nothing(config: Path, kills: int) -> None:
     """After each kill the store has all that was acknowledged, without a gap, and the service goes on."""
     chance = random.Random(7)
     service = RunningForewarn(config, ready=False)
     starts, in_mid_tick, down = [], 0, 0
     with Pusher(service) as pusher:
-        for kill in range(KILLS):
+        for kill in range(kills):
             ticks = len(service.events("tick_done")) if service.log.exists() else 0
             starts.append(service.start())
             if kill % 4 == 3:
@@ -137,12 +137,12 @@ def test_kill_9_again_and_again_loses_nothing(config: Path) -> None:
     assert service.stop().exit_status == 0
     acknowledged, ticks = pusher.acknowledged, [parse_time(event["at"]) for event in service.events("tick_done")]
     print(
-        f"\n{KILLS} kills, {in_mid_tick} of them between a tick's transaction and its end, {down} followed by an "
+        f"\n{kills} kills, {in_mid_tick} of them between a tick's transaction and its end, {down} followed by an "
         f"outage; {len(ticks)} ticks, {len(acknowledged)} pushed samples acknowledged; "
         f"start {median(starts):.1f} s, at most {max(starts):.1f} s"
     )
     assert not pusher.refused
-    assert len(acknowledged) > 10 * KILLS
+    assert len(acknowledged) > 10 * kills
     assert not service.events("tick_failed")
     stored = history(config)
     rows = {key: row for row, key in enumerate(stored.keys)}
