@@ -26,7 +26,7 @@ def write_model(
         metrics: the metrics that it was trained on.
         **changes: what its ``training_info.json`` says otherwise.
     """
-    write_network(folder, network or TemporalFusionTransformer(Architecture()), metrics, (), ZoneInfo("UTC"))
+    write_network(folder, network or TemporalFusionTransformer(Architecture()), metrics, ZoneInfo("UTC"))
     (folder / "calibration.json").write_text(json.dumps({"stretch": [1.0] * len(QUANTILES)}), encoding="utf-8")
     info = {**INFO, "data_fingerprint": "0" * 64, "versions": {}, **changes}
     (folder / "training_info.json").write_text(json.dumps(info), encoding="utf-8")

@@ -36,13 +36,15 @@ def read_input(config: Path, data: Path | None, models: Path | None, hours: floa
         NotEnoughHistory: the store is empty.
     """
     from daemon.config.loading import default_text, load_config, parse_config
+    from daemon.pipeline.profiles import ProfileRules
 
     explicit = config.exists() or data is None
     loaded = load_config(config) if explicit else parse_config(default_text(), "default.yaml", Path.cwd())
     end = None if until is None else _parse_until(until)
     panel = _from_file(data, hours, end) if data is not None else _from_store(loaded.store_url, hours, end)
+    rules = ProfileRules((rule.pattern, rule.profile) for rule in loaded.profiles)
     return Input(
-        panel,
+        rules.completed(panel),
         loaded.domain_metrics(),
         loaded.zone,
         models or loaded.models_dir,

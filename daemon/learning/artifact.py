@@ -16,10 +16,11 @@ from daemon.domain.metric import Metric
 from daemon.domain.quantiles import QUANTILES
 from daemon.learning.calibration_file import read_stretch
 from daemon.learning.forecaster import NetworkForecaster
+from daemon.learning.identity import BUCKETS, Vocabulary
 from daemon.learning.network import Architecture, TemporalFusionTransformer
 from daemon.learning.windows import DECODER_SIZES, ENCODER_SIZES, STATIC_SIZE
 
-FORMAT = 3
+FORMAT = 4
 WEIGHTS_FILE = "model.safetensors"
 DESCRIPTION_FILE = "model.json"
 
@@ -32,11 +33,11 @@ def versions() -> dict[str, str]:
 def write_network(
     folder: Path,
     network: TemporalFusionTransformer,
-    vocabulary: tuple[str, ...] | None,
-    profiles: tuple[str, ...],
+    metrics: tuple[str, ...] | None,
     zone: ZoneInfo,
 ) -> None:
-    """Write ``model.safetensors`` and ``model.json`` into ``folder``."""
+    """Write ``model.safetensors`` and ``model.json`` into ``folder``; ``metrics`` are those that it forecasts."""
+    names = network.identity.vocabulary
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     save_file(weights, folder / WEIGHTS_FILE)
     description = {
@@ -44,8 +45,9 @@ def write_network(
         "architecture": asdict(network.architecture),
         "inputs": {"encoder": ENCODER_SIZES, "decoder": DECODER_SIZES, "static": STATIC_SIZE, "quantiles": QUANTILES},
         "scalers": {"series": "asinh((y - median) / mean|y - median|) over the 28 days before the origin"},
-        "metrics": vocabulary,
-        "profiles": profiles,
+        "metrics": metrics,
+        "profiles": names.profiles,
+        "identity": {"metrics": names.metrics, "servers": names.servers, "buckets": BUCKETS},
         "timezone": zone.key,
         "versions": versions(),
     }
@@ -79,7 +81,9 @@ def load_network(folder: Path) -> tuple[TemporalFusionTransformer, dict[str, Any
             raise BadModel(
                 f"{folder}: model format {description['format']}, this forewarn reads {FORMAT}; train a new model"
             )
-        network = TemporalFusionTransformer(Architecture(**description["architecture"]))
+        known = description["identity"]
+        names = Vocabulary(tuple(known["metrics"]), tuple(description["profiles"]), tuple(known["servers"]))
+        network = TemporalFusionTransformer(Architecture(**description["architecture"]), names)
         network.load_state_dict(load_file(folder / WEIGHTS_FILE))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise _bad(folder, error) from error

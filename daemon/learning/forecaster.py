@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from daemon.domain.forecast import Forecast, ForecastSource
-from daemon.domain.grid import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_DAY, STEPS_PER_WEEK
+from daemon.domain.grid import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_DAY, STEPS_PER_HOUR, STEPS_PER_WEEK
 from daemon.domain.metric import Metric
 from daemon.domain.quantiles import QUANTILES, within_range
 from daemon.domain.ranges import bounds
@@ -18,16 +18,16 @@ from daemon.domain.series import Float32, Panel
 from daemon.learning.calibration import stretch_paths
 from daemon.learning.history import RECENT_STEPS, History
 from daemon.learning.network import TemporalFusionTransformer
-from daemon.learning.sampling import MINIMUM_HISTORY_STEPS
 from daemon.learning.windows import cut_windows
 
 HISTORY_STEPS = 4 * STEPS_PER_WEEK
+MINIMUM_HISTORY_STEPS = STEPS_PER_HOUR
 _SERIES_AT_ONCE = 128
 
 
 @dataclass(frozen=True)
 class NetworkForecaster:
-    """Forecast with a network every series of a metric that it was trained on and that has a day of history.
+    """Forecast with a network every series of a metric that it was trained on and that has an hour of history.
 
     Attributes:
         network: what computes the paths, in window units.
@@ -68,7 +68,8 @@ class NetworkForecaster:
 
     def _paths(self, panel: Panel) -> Float32:
         device = next(self.network.parameters()).device
-        history = History.from_panel(panel, self.zone, first_origin=panel.end).to(device)
+        names = self.network.identity.vocabulary
+        history = History.from_panel(panel, self.zone, first_origin=panel.end, vocabulary=names).to(device)
         rows = torch.arange(len(panel.keys), device=device)
         with torch.inference_mode():
             windows = cut_windows(history, rows, torch.full_like(rows, history.columns - 1))

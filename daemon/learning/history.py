@@ -1,6 +1,5 @@
 """The tensor store that windows are cut from: many series side by side on the grid."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -13,10 +12,12 @@ from torch import Tensor
 
 from daemon.domain.grid import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_DAY, STEPS_PER_HOUR, STEPS_PER_WEEK
 from daemon.domain.series import Float32, Int64, Panel, SeriesKey
+from daemon.learning.identity import NO_NAMES, Vocabulary
 
 LOOKBACK_STEPS = 4 * STEPS_PER_WEEK + STEPS_PER_HOUR
 RECENT_STEPS = STEPS_PER_WEEK + STEPS_PER_DAY
 _SCALE_STRIDE = 6
+_FEWEST_SAMPLES = 144
 _WIDEST = 12.0
 
 
@@ -36,6 +37,7 @@ class History:
         calendar: ``(columns + HORIZON_STEPS, 8)``; sine and cosine of the day, half day, week and hour in civil time.
         median: ``(series,)`` in the metric's unit.
         spread: ``(series,)`` in the metric's unit, above 0.
+        identity: ``(series, 3)``; numbers of the metric, the profile and the server, 0 where they are not known.
     """
 
     keys: tuple[SeriesKey, ...]
@@ -46,10 +48,16 @@ class History:
     calendar: Tensor
     median: Tensor
     spread: Tensor
+    identity: Tensor
 
     @classmethod
     def from_panel(
-        cls, panel: Panel, zone: ZoneInfo, scale_until: int | None = None, first_origin: int | None = None
+        cls,
+        panel: Panel,
+        zone: ZoneInfo,
+        scale_until: int | None = None,
+        first_origin: int | None = None,
+        vocabulary: Vocabulary = NO_NAMES,
     ) -> "History":
         """Return ``panel`` as a history.
 
@@ -58,6 +66,7 @@ class History:
             zone: civil time zone of the calendar.
             scale_until: epoch seconds of the last column that median and spread may look at; all if None.
             first_origin: epoch seconds of the first column that a window will end at; the panel's first if None.
+            vocabulary: the names that have a number.
         """
         known = panel.values if scale_until is None else panel.between(panel.start, scale_until).values
         median, spread = (torch.from_numpy(each) for each in scale_of(known))
@@ -65,15 +74,17 @@ class History:
         padding = max(0, LOOKBACK_STEPS - before)
         start = panel.start - padding * STEP_SECONDS
         z = torch.full((len(panel.keys), padding + panel.steps), torch.nan)
-        scaled = (torch.from_numpy(panel.values) - median[:, None]).div_(spread[:, None])
-        z[:, padding:] = asinh(scaled)
+        scaled = asinh((torch.from_numpy(panel.values) - median[:, None]).div_(spread[:, None]))
+        z[:, padding:] = scaled
         observed = np.isfinite(z.numpy())
         first_mean = 0 if first_origin is None else padding + before + 1 - RECENT_STEPS
         week_mean = _week_mean(z.numpy(), observed, first_mean)
         calendar = torch.from_numpy(civil_calendar(start, z.shape[1] + HORIZON_STEPS, zone))
-        # in place and last: from here on z has no gaps
-        _carry_forward(z.numpy(), observed)
-        return cls(panel.keys, start, z, torch.from_numpy(observed), week_mean, calendar, median, spread)
+        # last: from here on z has no gaps
+        _carry_forward(scaled.numpy(), observed[:, padding:])
+        z[:, padding:] = scaled
+        identity = vocabulary.codes(panel)
+        return cls(panel.keys, start, z, torch.from_numpy(observed), week_mean, calendar, median, spread, identity)
 
     @property
     def columns(self) -> int:
@@ -86,7 +97,7 @@ class History:
 
     def to(self, device: torch.device) -> "History":
         """Return the history with all its tensors on ``device``."""
-        tensors = ("z", "observed", "week_mean", "calendar", "median", "spread")
+        tensors = ("z", "observed", "week_mean", "calendar", "median", "spread", "identity")
         return replace(self, **{name: getattr(self, name).to(device) for name in tensors})
 
     def in_units(self, z: Tensor, rows: Tensor) -> Tensor:
@@ -131,7 +142,16 @@ def civil_seconds(timestamps: Int64, zone: ZoneInfo) -> Int64:
 def scale_of(values: Float32) -> tuple[Float32, Float32]:
     """Return each series' median and mean distance from it, ``(series,)`` each; 0 and 1 where nothing is known."""
     # every sixth sample is enough for a median of weeks, and a sixth of the sorting
-    sample = np.sort(values[:, ::-1][:, ::_SCALE_STRIDE], axis=1)
+    sample = values[:, ::-1][:, ::_SCALE_STRIDE]
+    median, spread = _middle_of(sample)
+    few = np.isfinite(sample).sum(axis=1) < _FEWEST_SAMPLES
+    if few.any():
+        median[few], spread[few] = _middle_of(values[few])
+    return median, spread
+
+
+def _middle_of(values: Float32) -> tuple[Float32, Float32]:
+    sample = np.sort(values, axis=1)
     count = np.isfinite(sample).sum(axis=1)
     middle = np.take_along_axis(sample, (np.maximum(count, 1) // 2)[:, None], axis=1)[:, 0]
     first = np.take_along_axis(sample, np.zeros((len(sample), 1), dtype=np.intp), axis=1)[:, 0]
@@ -165,9 +185,3 @@ def _week_mean(sparse: Float32, observed: npt.NDArray[np.bool_], first: int) -> 
     with np.errstate(invalid="ignore"):
         mean[:, first:] /= days[:, first:]
     return torch.from_numpy(mean)
-
-
-def metric_codes(keys: Sequence[SeriesKey], vocabulary: Sequence[str]) -> Tensor:
-    """Return each series' position in ``vocabulary`` plus one, ``(series,)``; 0 where the metric is not in it."""
-    code = {metric: position + 1 for position, metric in enumerate(vocabulary)}
-    return torch.tensor([code.get(key.metric, 0) for key in keys], dtype=torch.long)

@@ -1,8 +1,8 @@
 """The Temporal Fusion Transformer, one for all series, over patches of an hour.
 
-Lim et al., Temporal Fusion Transformers for interpretable multi-horizon time series forecasting, 2021. It knows no
-metric and no server by name, so that one network serves all fleets. Its head mixes baseline quantile forecasts and adds
-a residual.
+Lim et al., Temporal Fusion Transformers for interpretable multi-horizon time series forecasting, 2021. What it is told
+of a series' name is one static input among others and may be nothing, so that one network serves all fleets. Its head
+mixes baseline quantile forecasts and adds a residual.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from daemon.domain.quantiles import QUANTILES
+from daemon.learning.identity import NO_NAMES, IdentityEmbedding, Vocabulary
 from daemon.learning.layers import (
     GateAddNorm,
     GatedResidualNetwork,
@@ -43,11 +44,13 @@ class Architecture:
 class TemporalFusionTransformer(nn.Module):
     """Map windows to quantile paths."""
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: Architecture, vocabulary: Vocabulary = NO_NAMES) -> None:
         super().__init__()
         self.architecture = architecture
         size = architecture.hidden_size
-        self.static = nn.Sequential(nn.Linear(STATIC_SIZE, size), GatedResidualNetwork(size))
+        self.identity = IdentityEmbedding(vocabulary, size)
+        self.measures = nn.Linear(STATIC_SIZE, size)
+        self.static = GatedResidualNetwork(size)
         names = ("selection", "hidden", "cell", "enrichment")
         self.contexts = nn.ModuleDict({name: GatedResidualNetwork(size) for name in names})
         self.encoder_selection = VariableSelection(ENCODER_SIZES, size)
@@ -71,13 +74,21 @@ class TemporalFusionTransformer(nn.Module):
 
     def forward(self, windows: Windows) -> Tensor:
         """Return sorted quantile paths in window units, ``(windows, HORIZON_STEPS, quantiles)``."""
-        decoded = self._decode(windows, self.static(windows.static))
+        static = self.static(self.measures(windows.static) + self.identity(windows.identity))
+        decoded = self._decode(windows, static)
         mixture = self.mixture(decoded).view(-1, SLOTS, BASELINES, len(QUANTILES)).softmax(-2)
         slots = (windows.slots * mixture).sum(-2, keepdim=True)
         points = windows.points @ mixture[:, :, -STEPWISE_BASELINES:]
         residual = self.residual(decoded).view(-1, SLOTS, SLOT_STEPS, len(QUANTILES))
         paths: Tensor = (slots + points + residual).flatten(1, 2).sort(-1).values
         return paths
+
+    def started_from(self, other: "TemporalFusionTransformer") -> "TemporalFusionTransformer":
+        """Take the weights of ``other``, and of what it knows by name what this one knows too; return itself."""
+        weights = {name: each for name, each in other.state_dict().items() if not name.startswith("identity.")}
+        self.load_state_dict(weights, strict=False)
+        self.identity.take_over(other.identity)
+        return self
 
     def _decode(self, windows: Windows, static: Tensor) -> Tensor:
         selection = self.contexts["selection"](static)

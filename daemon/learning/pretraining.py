@@ -20,13 +20,15 @@ from daemon.learning.breach.learning import drawn_examples, learn_base
 from daemon.learning.breach.model import BreachModel
 from daemon.learning.calibration import NONE
 from daemon.learning.calibration_file import write_calibration
+from daemon.learning.first_days import FirstDaysSampler
 from daemon.learning.fitting import EpochRecord, Fit, Plan, Progress, fit
 from daemon.learning.forecaster import NetworkForecaster
 from daemon.learning.history import LOOKBACK_STEPS, History
+from daemon.learning.identity import NO_NAMES
 from daemon.learning.memory import keep_freed_memory
 from daemon.learning.mixing import mixed
 from daemon.learning.network import Architecture, TemporalFusionTransformer
-from daemon.learning.sampling import Rounds, WindowSampler
+from daemon.learning.sampling import Rounds, Sampler, WindowSampler
 from daemon.learning.training import BATCH_SIZE, LEARNING_RATE
 from daemon.learning.training_info import fingerprint
 from daemon.simulation.synthetic import synthetic
@@ -53,7 +55,7 @@ class Pretrained:
 
     def write(self, folder: Path) -> None:
         """Write the network, its epochs and what it was made from into ``folder``."""
-        write_network(folder, self.network, None, (), ZoneInfo("UTC"))
+        write_network(folder, self.network, None, ZoneInfo("UTC"))
         write_calibration(folder, {"stretch": NONE}, self.breach)
         lines = [json.dumps(asdict(record)) + "\n" for record in self.fit.records]
         (folder / "epochs.jsonl").write_text("".join(lines), encoding="utf-8")
@@ -87,7 +89,8 @@ def pretrain(
     keep_freed_memory()
     torch.manual_seed(seed)
     generator = np.random.default_rng(seed)
-    shares, held = [], []
+    shares: list[tuple[Sampler, int]] = []
+    held: list[tuple[Sampler, int]] = []
     for name, panel in fleets.items():
         if panel.steps < _FEWEST_DAYS * STEPS_PER_DAY:
             days = panel.steps / STEPS_PER_DAY
@@ -97,12 +100,17 @@ def pretrain(
         last = panel.steps - _VALIDATION_STEPS
         known = panel.between(panel.start, int(panel.timestamps[last - 1]))
         history = History.from_panel(panel, zone, int(known.timestamps[-1]))
-        shares += [(_sampler(history, 0, last, seed), 1), (_sampler(_mixed(known, zone, generator), 0, last, seed), 1)]
+        shares += [
+            (_sampler(history, 0, last, seed), 1),
+            (_sampler(_mixed(known, zone, generator), 0, last, seed), 1),
+            (_first_days(known, zone, seed), 1),
+        ]
         span = (LOOKBACK_STEPS + last, LOOKBACK_STEPS + panel.steps - 1)
         held.append((WindowSampler(history, span, _VALIDATION_STRIDE, BATCH_SIZE), 1))
     for number in range(synthetic_fleets):
-        history = History.from_panel(synthetic(seed + number, SYNTHETIC_SERIES, SYNTHETIC_DAYS), zone)
-        shares.append((_sampler(history, 0, SYNTHETIC_DAYS * STEPS_PER_DAY, seed), _SYNTHETIC_SHARE))
+        panel = synthetic(seed + number, SYNTHETIC_SERIES, SYNTHETIC_DAYS)
+        sampler = _sampler(History.from_panel(panel, zone), 0, panel.steps, seed)
+        shares += [(sampler, _SYNTHETIC_SHARE), (_first_days(panel, zone, seed), 1)]
     network = TemporalFusionTransformer(Architecture())
     plan = Plan(epochs, LEARNING_RATE, patience_epochs=None)
     fitted = fit(network, Rounds(shares), Rounds(held), plan, on_epoch, on_step)
@@ -139,6 +147,11 @@ def learn_breaches(
 
 def _mixed(panel: Panel, zone: ZoneInfo, generator: np.random.Generator) -> History:
     return History.from_panel(mixed(panel, generator), zone)
+
+
+def _first_days(panel: Panel, zone: ZoneInfo, seed: int) -> FirstDaysSampler:
+    # as many as it takes: a pass ends when all windows of the longest fleet were seen
+    return FirstDaysSampler(panel, zone, NO_NAMES, 1, BATCH_SIZE, seed)
 
 
 def _sampler(history: History, first: int, last: int, seed: int) -> WindowSampler:

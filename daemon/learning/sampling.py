@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -11,11 +11,14 @@ from torch.utils.data import IterableDataset
 
 from daemon.domain.grid import HORIZON_STEPS, STEPS_PER_DAY
 from daemon.learning.history import LOOKBACK_STEPS, History
+from daemon.learning.identity import forgetting
 from daemon.learning.loss import window_weight
 from daemon.learning.windows import Windows, cut_targets, cut_windows
 
-MINIMUM_HISTORY_STEPS = STEPS_PER_DAY
+_FIRST_STEPS = STEPS_PER_DAY
 _PASSES_PER_EPOCH = 1000
+# a network that is never told the profile or the server has to do without them for others
+_FORGOTTEN = (0.0, 0.25, 0.5)
 
 
 class Batch(NamedTuple):
@@ -36,10 +39,29 @@ class Batch(NamedTuple):
     weight: Tensor
 
 
+class Sampler(Protocol):
+    """Batches in passes.
+
+    Attributes:
+        passes: how many were begun; what the next one draws follows from it.
+    """
+
+    passes: int
+
+    def __len__(self) -> int:
+        """Return the number of batches of the longest pass."""
+        ...
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the batches of one pass."""
+        ...
+
+
 class WindowSampler(IterableDataset[Batch]):
     """All windows whose targets lie in a span, in batches; with a seed shuffled, and at new origins in each pass.
 
-    Constant series, and windows without a sample in the day before or among the targets, are left out.
+    Constant series, and windows without a sample in the day before or among the targets, are left out. With a seed,
+    profile and server of some windows are not told.
     """
 
     def __init__(
@@ -65,7 +87,7 @@ class WindowSampler(IterableDataset[Batch]):
         self.passes = 0
         self._seasonal_error = history.seasonal_error(span[1] + 1)
         self._rows = torch.nonzero(_varies(history, span[1])).flatten().cpu()
-        self._first = max(span[0] - 1, LOOKBACK_STEPS + MINIMUM_HISTORY_STEPS)
+        self._first = max(span[0] - 1, LOOKBACK_STEPS + _FIRST_STEPS)
         self._last = span[1] - HORIZON_STEPS
 
     def __len__(self) -> int:
@@ -94,7 +116,7 @@ class WindowSampler(IterableDataset[Batch]):
         order = torch.arange(len(rows)) if generator is None else torch.randperm(len(rows), generator=generator)
         device = self._history.z.device
         for chosen in order.split(self._batch_size):
-            yield self._batch(rows[chosen].to(device), columns[chosen].to(device))
+            yield self._batch(rows[chosen].to(device), columns[chosen].to(device), generator)
 
     def _origins(self, offset: int) -> Tensor:
         if self._last < self._first:
@@ -103,8 +125,9 @@ class WindowSampler(IterableDataset[Batch]):
         inner = range(self._first + offset, self._last, self._stride)
         return torch.tensor(sorted({self._first, *inner, self._last}))
 
-    def _batch(self, rows: Tensor, origins: Tensor) -> Batch:
+    def _batch(self, rows: Tensor, origins: Tensor, generator: torch.Generator | None) -> Batch:
         windows = cut_windows(self._history, rows, origins)
+        windows = windows._replace(identity=forgetting(windows.identity, _FORGOTTEN, generator))
         z, observed = cut_targets(self._history, rows, origins)
         target = (z - windows.centre[:, None]) / windows.scale[:, None]
         weight = window_weight(windows.scale, self._seasonal_error[rows])
@@ -114,7 +137,7 @@ class WindowSampler(IterableDataset[Batch]):
 class Rounds(IterableDataset[Batch]):
     """Several samplers in turn, each giving its share of every round, until each has been through once."""
 
-    def __init__(self, shares: Sequence[tuple[WindowSampler, int]]) -> None:
+    def __init__(self, shares: Sequence[tuple[Sampler, int]]) -> None:
         self.shares = tuple((sampler, share) for sampler, share in shares if len(sampler))
 
     def __len__(self) -> int:

@@ -16,7 +16,7 @@ from daemon.domain.errors import NotEnoughHistory
 from daemon.domain.grid import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_HOUR
 from daemon.domain.levels import MINIMUM_HOURS, Level
 from daemon.domain.metric import Metric
-from daemon.domain.series import GENERIC_PROFILE, Panel
+from daemon.domain.series import Panel
 from daemon.learning.artifact import write_network
 from daemon.learning.breach.base import base_breach_model
 from daemon.learning.breach.learning import TARGET_PRECISION, learn, measure
@@ -24,9 +24,11 @@ from daemon.learning.breach.model import BreachModel
 from daemon.learning.calibration import Calibration, calibrate
 from daemon.learning.calibration_file import write_calibration
 from daemon.learning.evaluation import evaluate
+from daemon.learning.first_days import FirstDaysSampler
 from daemon.learning.fitting import EpochRecord, Fit, Plan, Progress, fit
 from daemon.learning.forecaster import NetworkForecaster
 from daemon.learning.history import LOOKBACK_STEPS, History
+from daemon.learning.identity import Vocabulary
 from daemon.learning.memory import keep_freed_memory
 from daemon.learning.mixing import mixed
 from daemon.learning.network import Architecture, TemporalFusionTransformer
@@ -40,7 +42,7 @@ BATCH_SIZE = 256
 LEARNING_RATE = 1e-2
 _TUNING_RATE = 3e-3
 _TUNING_EPOCHS = 3
-_REAL_SHARE, _MIXED_SHARE = 2, 1
+_REAL_SHARE, _MIXED_SHARE, _FIRST_DAYS_SHARE = 2, 1, 1
 _VALIDATION_STRIDE = 24
 _CALIBRATION_STRIDE = 12
 _LARGEST_HELD_SHARE = 1 / 7
@@ -83,8 +85,7 @@ class TrainedModel:
 
     def write(self, folder: Path) -> None:
         """Write the model's files into ``folder``."""
-        profiles = tuple(sorted({*self.panel.profiles.values(), GENERIC_PROFILE}))
-        write_network(folder, self.network, self.vocabulary, profiles, self.zone)
+        write_network(folder, self.network, self.vocabulary, self.zone)
         write_calibration(folder, asdict(self.calibration), self.breach)
         lines = [json.dumps(asdict(record)) + "\n" for record in self.fit.records]
         (folder / "epochs.jsonl").write_text("".join(lines), encoding="utf-8")
@@ -149,19 +150,24 @@ def train(
     spans = split(panel, level)
     unknown = held_out_servers(panel, level.unknown_server_every, seen)
     fleet = without_servers(panel, unknown)
-    history = History.from_panel(fleet, zone, panel.start + (spans.training - 1) * STEP_SECONDS).to(_device())
-    vocabulary = tuple(sorted({key.metric for key in panel.keys}))
-    network = TemporalFusionTransformer(Architecture() if start is None else start.architecture)
+    names = Vocabulary.of(fleet)
+    known = fleet.between(fleet.start, _time(fleet, spans.training - 1))
+    history = History.from_panel(fleet, zone, known.end, vocabulary=names).to(_device())
+    network = TemporalFusionTransformer(Architecture() if start is None else start.architecture, names)
     if start is not None:
-        network.load_state_dict(start.state_dict())
+        network.started_from(start)
+    ours = _sampler(history, (0, spans.training), level.stride_steps, seed)
+    mixture = History.from_panel(mixed(known, np.random.default_rng(seed)), zone).to(_device())
+    rounds = math.ceil(len(ours) / _REAL_SHARE)
     training = Rounds(
         [
-            (_sampler(history, (0, spans.training), level.stride_steps, seed), _REAL_SHARE),
-            (_sampler(_mixed(fleet, spans, zone, seed), (0, spans.training), level.stride_steps, seed), _MIXED_SHARE),
+            (ours, _REAL_SHARE),
+            (_sampler(mixture, (0, spans.training), level.stride_steps, seed), _MIXED_SHARE),
+            (FirstDaysSampler(known, zone, names, rounds, BATCH_SIZE, seed), _FIRST_DAYS_SHARE),
         ]
     )
     validation = _sampler(history, (spans.training, spans.validation), _VALIDATION_STRIDE, None)
-    if not len(training) or not len(validation):
+    if not len(ours) or not len(validation):
         raise NotEnoughHistory(
             f"{hours:.1f} h of {len(panel.keys)} series give no window to train and validate on: "
             "two days are needed, and some series that is not constant"
@@ -179,7 +185,8 @@ def train(
     )
     fitted = fit(network, training, validation, plan, on_epoch, on_step)
     calibration = calibrate(network, *_halves(history, spans))
-    model = TrainedModel(network, vocabulary, zone, panel, metrics, spans, fitted, calibration, base_breach_model(), {})
+    base = base_breach_model()
+    model = TrainedModel(network, names.metrics, zone, panel, metrics, spans, fitted, calibration, base, {})
     forecaster = model.forecaster("")
     known_until, end = model.held_out
     breach = learn(panel, known_until, forecaster, metrics, model.breach, target_precision, seed)
@@ -222,11 +229,6 @@ def _halves(history: History, spans: Spans) -> tuple[WindowSampler, WindowSample
     middle = (spans.training + spans.validation) // 2
     first = _sampler(history, (spans.training, middle), _CALIBRATION_STRIDE, None)
     return first, _sampler(history, (middle, spans.validation), _CALIBRATION_STRIDE, None)
-
-
-def _mixed(panel: Panel, spans: Spans, zone: ZoneInfo, seed: int) -> History:
-    known = panel.between(panel.start, _time(panel, spans.training - 1))
-    return History.from_panel(mixed(known, np.random.default_rng(seed)), zone).to(_device())
 
 
 def _device() -> torch.device:

@@ -1,12 +1,12 @@
 """Servers that are kept out of training, so that what the model does on servers it has never seen can be measured."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Collection
 
 import numpy as np
 
 from daemon.domain.series import GENERIC_PROFILE, Panel
+from daemon.learning.identity import stable_hash
 
 
 def held_out_servers(panel: Panel, every: int, seen: Collection[str] = ()) -> frozenset[str]:
@@ -24,7 +24,7 @@ def held_out_servers(panel: Panel, every: int, seen: Collection[str] = ()) -> fr
     wanted = len(traits) // every if every else 0
     had = Counter(trait for each in traits.values() for trait in each)
     chosen: set[str] = set()
-    for server in sorted(traits, key=_hash):
+    for server in sorted(traits, key=stable_hash):
         if len(chosen) < wanted and server not in seen and all(had[trait] > 1 for trait in traits[server]):
             chosen.add(server)
             had.subtract(traits[server])
@@ -43,7 +43,3 @@ def _traits(panel: Panel) -> dict[str, set[tuple[str, str]]]:
         profile = panel.profiles.get(server, GENERIC_PROFILE)
         traits.setdefault(server, {("profile", profile)}).add(("metric", metric))
     return traits
-
-
-def _hash(server: str) -> bytes:
-    return hashlib.sha256(server.encode("utf-8", "surrogatepass")).digest()

@@ -38,6 +38,7 @@ class Windows(NamedTuple):
         points: ``(windows, 16, 6, 6)``; what the last six of them add at each step of it.
         centre: ``(windows,)`` in z.
         scale: ``(windows,)`` in z, above 0.
+        identity: ``(windows, 3)``; numbers of the metric, the profile and the server, 0 where they are not told.
     """
 
     encoder: Tensor
@@ -47,6 +48,7 @@ class Windows(NamedTuple):
     points: Tensor
     centre: Tensor
     scale: Tensor
+    identity: Tensor
 
 
 class _Measured(NamedTuple):
@@ -78,6 +80,7 @@ def cut_windows(history: History, rows: Tensor, origins: Tensor) -> Windows:
         _points(made),
         recent.centre,
         recent.scale,
+        history.identity[rows],
     )
 
 

@@ -95,7 +95,7 @@ class Cycle:
         """Take in what is new up to grid time ``at``, forecast from there, and publish the result."""
         started = time.perf_counter()
         sources = self._ingest.run(at)
-        panel = _seen_within_a_day(self._window.until(at), at)
+        panel = self._profiles.completed(_seen_within_a_day(self._window.until(at), at))
         with self._stage("forecast"):
             forecast = forecast_panel(panel, at, self._model.refresh(panel), self._baseline)
         servers = self._server_states(panel, at)
@@ -179,7 +179,7 @@ class Cycle:
                 state = "stale"
             elif last - first < (STEPS_PER_DAY - 1) * STEP_SECONDS:
                 state = "cold"
-            profile = panel.profiles.get(server) or self._profiles.of(server) or GENERIC_PROFILE
+            profile = panel.profiles.get(server, GENERIC_PROFILE)
             metrics = tuple(sorted(panel.keys[row].metric for row in own))
             states.append(ServerState(server, profile, state, metrics, last))
         return tuple(states)

@@ -8,7 +8,7 @@ import structlog
 
 from daemon.domain.errors import BadModel, ModelNotFound
 from daemon.domain.forecast import Forecast, ForecastSource
-from daemon.domain.grid import STEPS_PER_DAY
+from daemon.domain.grid import STEPS_PER_HOUR
 from daemon.domain.model_record import ModelRecord
 from daemon.domain.ports import Forecaster, RiskModel
 from daemon.domain.series import Panel, SeriesKey
@@ -66,7 +66,7 @@ class ServingModel:
     def refresh(self, panel: Panel) -> Forecaster | None:
         """Return the current model's forecaster; the last good one if the current one is gone or cannot be loaded.
 
-        The base network's if there never was one and some series of ``panel`` has a day of history; else None.
+        The base network's if there never was one and some series of ``panel`` has an hour of history; else None.
         """
         try:
             self._follow()
@@ -79,7 +79,7 @@ class ServingModel:
                 _log.error("model_unusable", serving=self._loaded or "base or baseline", reason=self.error)
         if self.withdrawn:
             return None
-        if self._forecaster is None and self._base is None and _a_day_old(panel):
+        if self._forecaster is None and self._base is None and _an_hour_old(panel):
             self._base = self._loaders.base()
         return self._forecaster or self._base
 
@@ -123,8 +123,8 @@ class ServingModel:
         self.withdrawn = "" if line is None else f"withdrawn at {line.at}: {line.why}"
 
 
-def _a_day_old(panel: Panel) -> bool:
-    return bool(np.isfinite(panel.values[:, : -STEPS_PER_DAY + 1]).any())
+def _an_hour_old(panel: Panel) -> bool:
+    return bool(np.isfinite(panel.values[:, : -STEPS_PER_HOUR + 1]).any())
 
 
 def forecast_panel(panel: Panel, origin: int, model: Forecaster | None, baseline: Forecaster) -> Forecast:

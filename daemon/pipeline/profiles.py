@@ -2,6 +2,9 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
+
+from daemon.domain.series import Panel
 
 
 class ProfileRules:
@@ -14,3 +17,9 @@ class ProfileRules:
     def of(self, server: str) -> str | None:
         """Return the profile of ``server``; None if no rule matches."""
         return next((profile for pattern, profile in self._rules if pattern.search(server)), None)
+
+    def completed(self, panel: Panel) -> Panel:
+        """Return ``panel`` with the profiles of those servers too whose source gives none."""
+        ruled = {server: self.of(server) for server in {key.server for key in panel.keys} - panel.profiles.keys()}
+        found = {server: profile for server, profile in ruled.items() if profile is not None}
+        return replace(panel, profiles={**panel.profiles, **found}) if found else panel

@@ -301,7 +301,7 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("untrained") / "models"
     vocabulary = tuple(sorted(yaml.safe_load(default_text())["metrics"]))
     with ModelRegistry(folder).new() as (name, model):
-        write_network(model, TemporalFusionTransformer(Architecture()), vocabulary, (), ZoneInfo("UTC"))
+        write_network(model, TemporalFusionTransformer(Architecture()), vocabulary, ZoneInfo("UTC"))
         write_calibration(model, {"stretch": [1] * 7}, base_breach_model())
     ModelRegistry(folder).promote(name, "by a test")
     return folder

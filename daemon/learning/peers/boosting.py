@@ -16,7 +16,8 @@ from daemon.domain.quantiles import QUANTILES, within_range
 from daemon.domain.ranges import bounds
 from daemon.domain.series import Float32, Panel
 from daemon.learning.forecaster import HISTORY_STEPS
-from daemon.learning.history import LOOKBACK_STEPS, History, metric_codes
+from daemon.learning.history import LOOKBACK_STEPS, History
+from daemon.learning.identity import metric_codes
 from daemon.learning.recent import SLOT_STEPS, SLOTS
 from daemon.learning.sampling import WindowSampler
 from daemon.learning.windows import DECODER_SIZES, PATCH_STEPS, PATCHES, Windows, cut_windows

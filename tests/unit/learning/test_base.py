@@ -87,11 +87,11 @@ def test_what_is_missing_is_not_taken_for_zero() -> None:
     assert np.median(forecast(gappy())[:, 3]) > 50
 
 
-@pytest.mark.parametrize(("hours", "source"), [(1, "baseline"), (8, "baseline"), (24, "base"), (72, "base")])
-def test_a_new_server_is_forecast_from_its_first_hour(hours: int, source: str) -> None:
-    """With less than a day of history by the baseline, from then on by the network; always by somebody, and named."""
+@pytest.mark.parametrize(("steps", "source"), [(1, "baseline"), (11, "baseline"), (12, "base"), (96, "base")])
+def test_a_new_server_is_forecast_from_its_first_hour(steps: int, source: str) -> None:
+    """With less than an hour of history by the baseline, then by the network; always by somebody, and named."""
     panel = Panel((SeriesKey("new", "x"),), START, saturated()[None])
-    panel.values[:, : STEPS - hours * 12] = np.nan
+    panel.values[:, : STEPS - steps] = np.nan
     made = forecast_panel(panel, panel.end, base_forecaster({}, UTC), Climatology({}))
     assert [each.value for each in made.sources] == [source]
     assert np.isfinite(made.paths).all()

@@ -86,7 +86,7 @@ def test_a_forecast_uses_nothing_after_its_origin(folder: Path) -> None:
     """Raw history to quantiles: what comes after the origin changes no bit of the forecast."""
     forecaster, panel = load_forecaster(folder, METRICS), daily_panel()
     origin = panel.start + 1500 * 300
-    other = Panel(panel.keys, panel.start, panel.values.copy())
+    other = Panel(panel.keys, panel.start, panel.values.copy(), panel.profiles)
     other.values[:, 1501:] = 77
     assert np.array_equal(forecaster.forecast(panel, origin).paths, forecaster.forecast(other, origin).paths)
 
@@ -100,9 +100,9 @@ def test_a_batch_does_not_change_its_members(folder: Path) -> None:
 
 
 def test_series_that_the_model_cannot_serve_are_left_out(folder: Path) -> None:
-    """Less than a day of history, silence for a day, or an unknown metric: left to the baseline."""
+    """Less than an hour of history, silence for a day, or an unknown metric: left to the baseline."""
     forecaster, panel = load_forecaster(folder, METRICS), daily_panel()
-    panel.values[0, :-100] = np.nan
+    panel.values[0, :-11] = np.nan
     panel.values[1, -288:] = np.nan
     keys = (*panel.keys[:2], panel.keys[2]._replace(metric="strange"), *panel.keys[3:])
     made = forecaster.forecast(Panel(keys, panel.start, panel.values), panel.end)

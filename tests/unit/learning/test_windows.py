@@ -124,7 +124,7 @@ def test_an_error_while_cutting_ahead_is_raised() -> None:
 
 def _drawn(sampler: WindowSampler) -> list[tuple[list[int], list[int]]]:
     drawn: list[tuple[list[int], list[int]]] = []
-    sampler._batch = lambda rows, origins: drawn.append((rows.tolist(), origins.tolist()))  # type: ignore[assignment, return-value, method-assign]
+    sampler._batch = lambda rows, origins, _: drawn.append((rows.tolist(), origins.tolist()))  # type: ignore[assignment, return-value, method-assign]
     assert len(list(sampler)) > 0
     return drawn
 
