@@ -63,6 +63,7 @@ IncidentName = Literal[
 ]
 Chance = Annotated[float, Field(ge=0, le=1)]
 Hours = Annotated[float, Field(gt=0, le=60)]
+RecoveryHours = Annotated[float, Field(gt=0, le=24)]
 
 
 class IncidentConfig(Section):
@@ -77,6 +78,9 @@ class IncidentConfig(Section):
     hold_hours: tuple[Hours, Hours] | None = Field(
         None, description="Shortest and longest time that it then stays, until it is repaired."
     )
+    recovery_hours: tuple[RecoveryHours, RecoveryHours] | None = Field(
+        None, description="Shortest and longest time from the repair until nothing is left of it."
+    )
     repair_chance: Chance | None = Field(None, description="Share that is noticed and repaired on the way up.")
     sudden_chance: Chance | None = Field(
         None, description="Share that is there within minutes, without warning; none where `ramp_hours` is given."
@@ -84,7 +88,7 @@ class IncidentConfig(Section):
 
     @model_validator(mode="after")
     def _lasting(self) -> Self:
-        for key in ("ramp_hours", "hold_hours"):
+        for key in ("ramp_hours", "hold_hours", "recovery_hours"):
             limits = getattr(self, key)
             if limits and limits[0] > limits[1]:
                 raise ValueError(f"{key} goes from {limits[0]:g} to {limits[1]:g}; put the shortest first")

@@ -25,6 +25,7 @@ from daemon.simulation.scenario_outbreaks import with_scenarios
 from daemon.simulation.server import Server
 from daemon.simulation.spec import FleetSpec
 from daemon.simulation.traits import Traits, stack
+from daemon.simulation.wander import Wander
 from daemon.simulation.work import DAY_SECONDS, Schedule
 from daemon.simulation.workdays import Workdays
 
@@ -60,6 +61,7 @@ class DayMaker:
         self._profile_rows = np.array([names.index(server.profile) for server in servers]) + len(servers)
         subjects = self._keys + tuple(Key.of(spec.seed, f"profile {name}") for name in names)
         self._noise = NoiseField(subjects, _noise_shape(self._traits, len(names)))
+        self._wander = Wander(subjects)
         self._workdays = Workdays.of(spec.holidays)
         ratios = [spec.month_turn_ratio if PROFILES[server.profile].closes_months else 1.0 for server in servers]
         self._schedule = Schedule.of(self._keys, [server.work for server in servers], ratios, self._workdays)
@@ -80,6 +82,7 @@ class DayMaker:
         load = Load(
             traits=self._traits,
             expected=expected_traffic(self._traits.rhythm, day, self._workdays) * self._growth.ratio(day),
+            wander=self._wandered(day),
             noise=noise[:, : len(self._servers)],
             shared=self._shared(noise),
             work=self._schedule.effects(day),
@@ -103,6 +106,13 @@ class DayMaker:
         shared: Float32 = own.fast * fast + own.middle * middle + own.slow * common[Component.TRAFFIC_SLOW]
         return shared
 
+    def _wandered(self, day: int) -> Float32:
+        """Return how far log traffic has wandered, ``(servers, steps)``: a server's own and its profile's part."""
+        level, own = self._wander.level(day), self._traits.noise
+        mine, common = level[: len(self._servers)], level[self._profile_rows]
+        wandered: Float32 = own.wander * (np.sqrt(1 - own.shared**2) * mine + own.shared * common)
+        return wandered
+
     def _lost(self, day: int) -> npt.NDArray[np.bool_]:
         spec = self._spec
         return np.stack(
@@ -114,11 +124,11 @@ def _noise_shape(traits: Traits[Float32], profiles: int) -> NoiseShape:
     """Return the shape of the servers' noise, with quiet rows for the noise that profiles share below them."""
     none, one = np.zeros((profiles, 1), np.float32), np.ones((profiles, 1), np.float32)
     per_step = traits.bursts.per_day / STEPS_PER_DAY
-    stalls = np.full_like(per_step, 0.04)
+    stalls = np.full_like(per_step, 0.004)
     return NoiseShape(
         memory_ratio=np.concatenate([traits.noise.memory_ratio, one]),
         burst_chance=np.concatenate([per_step, none]),
-        disk_burst_chance=np.concatenate([2 * per_step, none]),
+        disk_burst_chance=np.concatenate([per_step, none]),
         stall_chance=np.concatenate([stalls, none]),
         fade_steps=np.concatenate([traits.bursts.fade_steps, one]),
     )

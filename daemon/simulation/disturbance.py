@@ -11,7 +11,7 @@ from daemon.domain.series import Float32
 from daemon.simulation.outbreak import Outbreak
 from daemon.simulation.traits import Traits
 
-LARGEST_SURGE = 12.0
+LARGEST_SURGE = 16.0
 MOST_STOLEN_BY_INCIDENT_PCT = 60.0
 
 

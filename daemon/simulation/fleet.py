@@ -103,7 +103,7 @@ class Fleet:
 
 def _cached_days(kinds: Mapping[str, IncidentKind]) -> int:
     """Return how many days to keep: a span, and on either side those that an incident in it may reach."""
-    longest_hours = max(kind.ramp_hours[1] + kind.hold_hours[1] for kind in kinds.values())
+    longest_hours = max(kind.ramp_hours[1] + kind.hold_hours[1] + kind.recovery_hours[1] for kind in kinds.values())
     return SPAN_DAYS + 2 * ceil(longest_hours / 24) + 1
 
 

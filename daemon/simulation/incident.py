@@ -9,6 +9,7 @@ import pandas as pd
 from daemon.simulation.traits import Range
 
 SUDDEN_HOURS: Range = (0.05, 0.3)
+AT_ONCE: Range = (0.01, 0.15)
 CASCADE = "cascade"
 
 
@@ -22,6 +23,7 @@ class IncidentKind:
         peak: where the metric is heading; often short of critical.
         ramp_hours: from the first sign to the peak; without warning it is minutes.
         hold_hours: how long it stays there before somebody repairs it.
+        recovery_hours: from the repair until nothing is left of it.
         causes: what the post-mortem will say, one of them.
         repair_chance: the probability that somebody notices and repairs it on the way up.
         sudden_chance: the probability that it is there within minutes, whatever ramp_hours says.
@@ -36,6 +38,7 @@ class IncidentKind:
     ramp_hours: Range
     hold_hours: Range
     causes: tuple[str, ...]
+    recovery_hours: Range = AT_ONCE
     repair_chance: float = 0.25
     sudden_chance: float = 0.0
     spread_chance: float = 0.0
@@ -51,14 +54,14 @@ KINDS: Mapping[str, IncidentKind] = {
         causes=("unbounded request cache", "leak in a native extension", "worker never recycled"), reboot_ends=True),
     "disk_fill": IncidentKind(
         "disk_used_pct", 95, peak=(92, 104), ramp_hours=(4, 30), hold_hours=(0.3, 3), sudden_chance=0.1,
-        causes=("debug log left on", "log rotation failed", "old snapshots not deleted")),
+        causes=("debug log left on", "log rotation failed", "old snapshots not deleted"), recovery_hours=(0.1, 0.7)),
     "log_storm": IncidentKind(
         "disk_used_pct", 95, peak=(90, 112), ramp_hours=(0.4, 4), hold_hours=(0.2, 2), sudden_chance=0.1,
         causes=("stack trace logged in a loop", "audit log turned on", "retries logged one by one"),
-        repair_chance=0.3, spread_chance=0.15),
+        recovery_hours=(0.1, 0.5), repair_chance=0.3, spread_chance=0.15),
     "traffic_surge": IncidentKind(
         "cpu_busy_pct", 95, peak=(75, 170), ramp_hours=SUDDEN_HOURS, hold_hours=(0.5, 4),
-        causes=("crawler", "flash sale", "retry storm of a client"), repair_chance=0),
+        causes=("crawler", "flash sale", "retry storm of a client"), recovery_hours=(0.2, 2), repair_chance=0),
     "connection_leak": IncidentKind(
         "tcp_close_wait", 200, peak=(80, 520), ramp_hours=(2, 14), hold_hours=(0.2, 2.5), sudden_chance=0.15,
         causes=("client closes, server does not", "exhausted connection pool", "dependency hangs"),
@@ -74,10 +77,11 @@ KINDS: Mapping[str, IncidentKind] = {
     "swap_thrash": IncidentKind(
         "swap_used_pct", 80, peak=(62, 108), ramp_hours=(0.7, 10), hold_hours=(0.3, 3), sudden_chance=0.15,
         causes=("two large processes at once", "memory limit set too high", "page cache pushed out by a copy"),
-        spread_chance=0.5, reboot_ends=True),
+        recovery_hours=(0.3, 2), spread_chance=0.5, reboot_ends=True),
     "slow_io": IncidentKind(
         "cpu_iowait_pct", 40, peak=(24, 80), ramp_hours=(0.5, 12), hold_hours=(0.5, 5), sudden_chance=0.25,
-        causes=("disk about to fail", "array rebuilding", "storage network congested"), spread_chance=0.6),
+        causes=("disk about to fail", "array rebuilding", "storage network congested"), recovery_hours=(0.2, 1.5),
+        spread_chance=0.6),
     "gpu_memory_exhaustion": IncidentKind(
         "gpu_mem_used_pct", 97, peak=(90, 130), ramp_hours=(2, 16), hold_hours=(0.2, 2), sudden_chance=0.2,
         causes=("tensors kept in a list", "fragmented allocator", "models loaded and never unloaded"),
@@ -101,6 +105,7 @@ class IncidentTuning:
     weight: float | None = None
     ramp_hours: Range | None = None
     hold_hours: Range | None = None
+    recovery_hours: Range | None = None
     repair_chance: float | None = None
     sudden_chance: float | None = None
 

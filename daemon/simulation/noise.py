@@ -40,7 +40,7 @@ FIRST_BURST = Component.TRAFFIC_BURST
 WARM_UP_DAYS = 5
 # Within the warm-up this fades to less than a hundredth, so that no seam shows at midnight.
 LONGEST_MEMORY_STEPS = 300
-CUBIC = 0.15
+CUBIC = 0.02
 CUBIC_SCALE = (1 + 6 * CUBIC + 15 * CUBIC**2) ** -0.5
 BURST_TAIL = 2.5
 LARGEST_BURST = 12.0
@@ -102,7 +102,7 @@ class NoiseField:
 
 
 def _heavy_tailed(normal: Float32) -> Float32:
-    """Return unit-variance noise of kurtosis 9: a cubic of the normal, cheaper than drawing Student's t."""
+    """Return unit-variance noise of kurtosis 3.5: a cubic of the normal, cheaper than drawing Student's t."""
     return (normal + CUBIC * normal**3) * np.float32(CUBIC_SCALE)
 
 

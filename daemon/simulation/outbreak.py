@@ -38,6 +38,7 @@ class Outbreak:
         knots: the way up, from 0 to 1, at equal distances in time; it stalls and hurries.
         peak: where the metric is heading.
         cause: in words.
+        recovery_seconds: from the repair until nothing is left of it, up to its end; it falls evenly.
     """
 
     row: int
@@ -48,11 +49,13 @@ class Outbreak:
     knots: tuple[float, ...]
     peak: float
     cause: str
+    recovery_seconds: int
 
     def size(self, timestamps: npt.NDArray[np.int64]) -> Float32:
         """Return how far it has come at each time, from 0 to 1; ``(steps,)``."""
         age = (timestamps - self.start + STEP_SECONDS) / self.ramp_seconds
         grown = np.interp(age, np.linspace(0, 1, len(self.knots)), self.knots)
+        grown *= np.clip((self.end + STEP_SECONDS - timestamps) / (self.recovery_seconds + STEP_SECONDS), 0, 1)
         return np.where((timestamps >= self.start) & (timestamps <= self.end), grown, 0).astype(np.float32)
 
     def overlaps(self, others: Iterable["Outbreak"]) -> bool:
@@ -126,7 +129,7 @@ class Outbreaks:
         if self._reboots is None or not self._kinds[one.kind].reboot_ends:
             return one
         at = self._reboots.first_between(one.row, one.start, one.end)
-        return one if at is None else replace(one, end=at - STEP_SECONDS)
+        return one if at is None else replace(one, end=at - STEP_SECONDS, recovery_seconds=0)
 
     def _follow(self, week: int) -> tuple[Outbreak, ...]:
         """Return what that week's incidents do to the servers that depend on theirs, nearest first."""
@@ -183,15 +186,18 @@ def _outbreak(
     knots = np.concatenate([[0.0], np.cumsum(pieces)]) ** bend
     repaired_at = random.uniform(0.3, 0.95) if random.random() < kind.repair_chance and not sudden else None
     steps = ramp_steps + hold_steps if repaired_at is None else ramp_steps * repaired_at
+    peak, cause = float(random.uniform(*kind.peak)), str(random.choice(kind.causes))
+    recovery = round(_log_uniform(kind.recovery_hours, random) * STEPS_PER_HOUR) * STEP_SECONDS
     return Outbreak(
         row,
         name,
         start,
-        start + max(1, round(steps)) * STEP_SECONDS,
+        start + max(1, round(steps)) * STEP_SECONDS + recovery,
         ramp_steps * STEP_SECONDS,
         tuple(float(knot) for knot in knots),
-        float(random.uniform(*kind.peak)),
-        str(random.choice(kind.causes)),
+        peak,
+        cause,
+        recovery,
     )
 
 

@@ -22,6 +22,7 @@ class Purpose(IntEnum):
     CASCADE = 8
     GROWTH = 9
     REBOOT = 10
+    WANDER = 11
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ class Load:
     Attributes:
         traits: of every server, ``(servers, 1)`` a field.
         expected: traffic to expect, ``(servers, steps)``.
+        wander: of log traffic from day to day, ``(servers, steps)``.
         noise: ``(components, servers, steps)``.
         shared: the noise of log traffic that a server's profile has in common, ``(servers, steps)``.
         work: ``(effects, servers, steps)``.
@@ -65,6 +66,7 @@ class Load:
 
     traits: Traits[Float32]
     expected: Float32
+    wander: Float32
     noise: Float32
     shared: Float32
     work: Float32
@@ -112,7 +114,7 @@ def _traffic(load: Load) -> Float32:
     own = own + traits.slow * noise[Component.TRAFFIC_SLOW]
     log_traffic = np.sqrt(1 - traits.shared**2) * own + traits.shared * load.shared
     bursts = load.traits.bursts.size * noise[Component.TRAFFIC_BURST]
-    usual = load.expected * np.exp(np.clip(log_traffic, -3, 2.5))
+    usual = load.expected * np.exp(np.clip(log_traffic + load.wander, -3, 2.5))
     traffic: Float32 = (usual + bursts) * load.disturbance.traffic
     return traffic
 

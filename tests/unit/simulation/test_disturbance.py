@@ -43,7 +43,7 @@ def outbreak(kind: str, row: int = 1, peak: float | None = None) -> Outbreak:
     """Return an outbreak that grows evenly for five hours from six in the morning and lasts as long again."""
     height = peak if peak is not None else KINDS[kind].peak[1]
     knots = tuple(float(knot) for knot in np.linspace(0, 1, 9))
-    return Outbreak(row, kind, START, END, RAMP_HOURS * 3600, knots, height, "a test")
+    return Outbreak(row, kind, START, END, RAMP_HOURS * 3600, knots, height, "a test", 0)
 
 
 def day(one: Outbreak) -> Day:
@@ -121,7 +121,7 @@ def test_a_collector_works_in_saw_teeth_that_grow() -> None:
     cpu = change["cpu_busy_pct"]
     assert (np.diff(cpu[60:]) < -10).sum() >= 4
     assert cpu[40:60].max() > cpu[20:40].max() > cpu[:20].max()
-    assert np.corrcoef(cpu[60:], change["mem_used_pct"][60:])[0, 1] > 0.8
+    assert np.corrcoef(cpu[60:], change["mem_used_pct"][60:])[0, 1] > 0.75
 
 
 def test_a_failed_batch_comes_back_again_and_again() -> None:

@@ -70,7 +70,7 @@ def test_web_servers_have_a_daily_rhythm(month: dict[str, dict[str, Float32]]) -
 def test_offices_rest_at_the_weekend(month: dict[str, dict[str, Float32]]) -> None:
     """Risk servers are much idler on Saturday and Sunday than from Monday to Friday."""
     days = month["risk_analytics"]["cpu_busy_pct"].reshape(-1, WEEKS, 7, STEPS_PER_DAY).mean(axis=(0, 1, 3))
-    assert days[5:].max() < 0.6 * days[:5].min()
+    assert days[5:].max() < 0.8 * days[:5].min()
     assert np.median(autocorrelation(month["risk_analytics"]["cpu_busy_pct"], STEPS_PER_WEEK)) > 0.4
 
 

@@ -65,7 +65,7 @@ def test_each_wrong_incident_has_its_line() -> None:
         "memory_leak": IncidentTuning(weight=-1, repair_chance=2),
         "disk_fill": IncidentTuning(ramp_hours=(3, 2)),
         "slow_io": IncidentTuning(hold_hours=(1, 61), sudden_chance=-0.1),
-        "runaway_job": IncidentTuning(ramp_hours=(0, 2)),
+        "runaway_job": IncidentTuning(ramp_hours=(0, 2), recovery_hours=(1, 25)),
         "cascade": IncidentTuning(ramp_hours=(1, 2)),
     }
     with pytest.raises(ConfigError) as error:
@@ -78,5 +78,6 @@ def test_each_wrong_incident_has_its_line() -> None:
         "incidents.slow_io.sudden_chance",
         "incidents.slow_io.hold_hours",
         "incidents.runaway_job.ramp_hours",
+        "incidents.runaway_job.recovery_hours",
         "incidents.cascade",
     ]

@@ -155,7 +155,7 @@ def test_weights_change_the_mix() -> None:
 def test_ramps_holds_and_repairs_are_as_given() -> None:
     """Hours given hold for every incident of the kind; one that is always repaired never comes to its hold."""
     ones = tuned(
-        disk_fill=IncidentTuning(ramp_hours=(40, 50), hold_hours=(8, 9), repair_chance=0),
+        disk_fill=IncidentTuning(ramp_hours=(40, 50), hold_hours=(8, 9), recovery_hours=(2, 3), repair_chance=0),
         memory_leak=IncidentTuning(repair_chance=1, sudden_chance=0),
         slow_io=IncidentTuning(sudden_chance=1, weight=10),
     )
@@ -163,6 +163,12 @@ def test_ramps_holds_and_repairs_are_as_given() -> None:
     assert min(len(each) for each in by_kind.values()) > 5
     for one in by_kind["disk_fill"]:
         assert 40 <= hours(one) <= 50
-        assert 8 * 3600 - STEP_SECONDS <= one.end - one.start - one.ramp_seconds <= 9 * 3600 + STEP_SECONDS
-    assert all(one.end - one.start < one.ramp_seconds for one in by_kind["memory_leak"])
+        assert 2 * 3600 <= one.recovery_seconds <= 3 * 3600
+        held = one.end - one.recovery_seconds - one.start - one.ramp_seconds
+        assert 8 * 3600 - STEP_SECONDS <= held <= 9 * 3600 + STEP_SECONDS
+        falling = one.size(np.arange(one.end - one.recovery_seconds, one.end + 2 * STEP_SECONDS, STEP_SECONDS))
+        assert falling[0] == 1
+        assert (np.diff(falling) < 0).all()
+        assert falling[-1] == 0
+    assert all(one.end - one.recovery_seconds - one.start < one.ramp_seconds for one in by_kind["memory_leak"])
     assert all(hours(one) <= SUDDEN_HOURS[1] for one in by_kind["slow_io"])

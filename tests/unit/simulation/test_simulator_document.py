@@ -22,9 +22,10 @@ def test_every_kind_stands_there_with_its_numbers() -> None:
     """Metric, level, hours and shares of each kind are those of KINDS."""
     told = rows(set(KINDS))
     for name, kind in KINDS.items():
-        ramp, hold = ("{:g} to {:g}".format(*limits) for limits in (kind.ramp_hours, kind.hold_hours))
+        hours = (kind.ramp_hours, kind.hold_hours, kind.recovery_hours)
+        ramp, hold, recovery = ("{:g} to {:g}".format(*limits) for limits in hours)
         shares = [f"{share:g}" for share in (kind.repair_chance, kind.sudden_chance, kind.spread_chance)]
-        numbers = ["as its origin"] * 4 + [""] if name == CASCADE else [ramp, hold, *shares]
+        numbers = ["as its origin"] * 5 + [""] if name == CASCADE else [ramp, hold, recovery, *shares]
         assert told[name][1:] == [f"`{kind.metric}` > {kind.critical:g}", *numbers][: len(told[name]) - 1], name
 
 

@@ -13,7 +13,9 @@ CALM = np.full(STEPS, 45, np.float32)  # critical is 95, so a tenth of the way i
 
 
 def outbreak(ramp_seconds: float) -> Outbreak:
-    return Outbreak(0, "memory_leak", START, START + (STEPS - 1) * STEP_SECONDS, ramp_seconds, (0.0, 1.0), 99, "a leak")
+    return Outbreak(
+        0, "memory_leak", START, START + (STEPS - 1) * STEP_SECONDS, ramp_seconds, (0.0, 1.0), 99, "a leak", 0
+    )
 
 
 def precursor(contribution: Float32, ramp_seconds: float = 3600, calm: Float32 = CALM) -> bool:
