@@ -18,6 +18,8 @@ LOOKBACK_STEPS = 4 * STEPS_PER_WEEK + STEPS_PER_HOUR
 RECENT_STEPS = STEPS_PER_WEEK + STEPS_PER_DAY
 _SCALE_STRIDE = 6
 _FEWEST_SAMPLES = 144
+# what an hour or a day has shown of a series is less than it will do
+_LEAST_SHARE_OF_LEVEL = 0.1
 _WIDEST = 12.0
 
 
@@ -140,13 +142,17 @@ def civil_seconds(timestamps: Int64, zone: ZoneInfo) -> Int64:
 
 
 def scale_of(values: Float32) -> tuple[Float32, Float32]:
-    """Return each series' median and mean distance from it, ``(series,)`` each; 0 and 1 where nothing is known."""
+    """Return each series' median and mean distance from it, ``(series,)`` each; 0 and 1 where nothing is known.
+
+    Of less than three days the distance is at least a tenth of the median's size.
+    """
     # every sixth sample is enough for a median of weeks, and a sixth of the sorting
     sample = values[:, ::-1][:, ::_SCALE_STRIDE]
     median, spread = _middle_of(sample)
     few = np.isfinite(sample).sum(axis=1) < _FEWEST_SAMPLES
     if few.any():
-        median[few], spread[few] = _middle_of(values[few])
+        median[few], shown = _middle_of(values[few])
+        spread[few] = np.maximum(shown, _LEAST_SHARE_OF_LEVEL * np.abs(median[few]))
     return median, spread
 
 

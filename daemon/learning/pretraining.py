@@ -29,7 +29,7 @@ from daemon.learning.memory import keep_freed_memory
 from daemon.learning.mixing import mixed
 from daemon.learning.network import Architecture, TemporalFusionTransformer
 from daemon.learning.sampling import Rounds, Sampler, WindowSampler
-from daemon.learning.training import BATCH_SIZE, LEARNING_RATE
+from daemon.learning.training import BATCH_SIZE, LEARNING_RATE, TUNING_RATE
 from daemon.learning.training_info import fingerprint
 from daemon.simulation.synthetic import synthetic
 
@@ -37,7 +37,7 @@ PRETRAINING_FILE = "pretraining.json"
 SYNTHETIC_FLEETS = 16
 SYNTHETIC_SERIES = 160
 SYNTHETIC_DAYS = 35
-_SYNTHETIC_SHARE = 2
+_SYNTHETIC_SHARE = 1
 _STRIDE_STEPS = 96
 _VALIDATION_STEPS = 3 * STEPS_PER_DAY
 _VALIDATION_STRIDE = 48
@@ -68,6 +68,8 @@ def pretrain(
     *,
     epochs: int,
     synthetic_fleets: int = SYNTHETIC_FLEETS,
+    start: TemporalFusionTransformer | None = None,
+    started_from: Mapping[str, Any] | None = None,
     seed: int = 0,
     on_epoch: Callable[[EpochRecord], None] = lambda record: None,
     on_step: Progress = lambda epoch, step, steps: None,
@@ -79,6 +81,8 @@ def pretrain(
         zone: civil time zone of all of them.
         epochs: passes over the largest fleet.
         synthetic_fleets: how many fleets of random series to train on too.
+        start: network whose weights training starts from; None is afresh.
+        started_from: what that one was made from, for the record.
         seed: seed of the weights, the mixed series, the origins and the order.
         on_epoch: called as each epoch ends.
         on_step: called after each step.
@@ -109,10 +113,11 @@ def pretrain(
         held.append((WindowSampler(history, span, _VALIDATION_STRIDE, BATCH_SIZE), 1))
     for number in range(synthetic_fleets):
         panel = synthetic(seed + number, SYNTHETIC_SERIES, SYNTHETIC_DAYS)
-        sampler = _sampler(History.from_panel(panel, zone), 0, panel.steps, seed)
-        shares += [(sampler, _SYNTHETIC_SHARE), (_first_days(panel, zone, seed), 1)]
-    network = TemporalFusionTransformer(Architecture())
-    plan = Plan(epochs, LEARNING_RATE, patience_epochs=None)
+        shares.append((_sampler(History.from_panel(panel, zone), 0, panel.steps, seed), _SYNTHETIC_SHARE))
+    network = TemporalFusionTransformer(Architecture() if start is None else start.architecture)
+    if start is not None:
+        network.started_from(start)
+    plan = Plan(epochs, LEARNING_RATE if start is None else TUNING_RATE, patience_epochs=None)
     fitted = fit(network, Rounds(shares), Rounds(held), plan, on_epoch, on_step)
     record = {
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -120,6 +125,7 @@ def pretrain(
         "epochs": len(fitted.records),
         "best_epoch": fitted.best_epoch,
         "seed": seed,
+        "started_from": started_from,
         "fleets": [
             {
                 "name": name,

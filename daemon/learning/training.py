@@ -40,7 +40,7 @@ from daemon.reports.training import render_training_report
 
 BATCH_SIZE = 256
 LEARNING_RATE = 1e-2
-_TUNING_RATE = 3e-3
+TUNING_RATE = 3e-3
 _TUNING_EPOCHS = 3
 _REAL_SHARE, _MIXED_SHARE, _FIRST_DAYS_SHARE = 2, 1, 1
 _VALIDATION_STRIDE = 24
@@ -174,7 +174,7 @@ def train(
         )
     plan = Plan(
         epochs or level.epochs,
-        LEARNING_RATE if start is None else _TUNING_RATE,
+        LEARNING_RATE if start is None else TUNING_RATE,
         # before patience ends: at a high rate no epoch betters a good start
         None if start is None else _TUNING_EPOCHS,
         accumulate=level.accumulate_batches,

@@ -1,0 +1,106 @@
+"""How servers are forecast that have only just been added, and what knowing their profile is worth.
+
+Servers of another seed than those trained on, of which only the last hours are shown. The same model forecasts with the
+profile and without being told it.
+"""
+
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from daemon.domain.grid import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_DAY, STEPS_PER_HOUR
+from daemon.domain.levels import LEVELS, LevelName
+from daemon.domain.ports import Forecaster
+from daemon.domain.scores import Float64, Sums
+from daemon.domain.series import Panel
+from daemon.learning.artifact import load_network
+from daemon.learning.base import base_forecaster
+from daemon.learning.breach.base import BASE_FOLDER
+from daemon.learning.climatology import Climatology
+from daemon.learning.forecaster import HISTORY_STEPS
+from daemon.learning.training import train
+from daemon.simulation.fleet import Fleet
+from daemon.simulation.spec import FleetSpec, counts_for
+from tests.benchmarks.bench_accuracy import UTC, read_pack, say
+from tests.benchmarks.fleets import START
+
+TRAINED_SEED, TESTED_SEED, SERVERS, DAYS = 41, 61, 20, 36
+SHOWN = {"1 h": STEPS_PER_HOUR, "8 h": 8 * STEPS_PER_HOUR, "1 d": STEPS_PER_DAY, "3 d": 3 * STEPS_PER_DAY}
+ORIGINS = 36
+
+
+def main() -> None:
+    """Print a table for simulated servers, by a trained model, and one for each recording, by the base network."""
+    spec = FleetSpec(seed=TRAINED_SEED, counts=counts_for(SERVERS))
+    end = START + DAYS * 86_400 - STEP_SECONDS
+    say("training at production level")
+    start = load_network(BASE_FOLDER)[0]
+    model = train(Fleet(spec).panel(START, end), {}, UTC, LEVELS[LevelName.PRODUCTION], start=start)
+    panel = Fleet(replace(spec, seed=TESTED_SEED)).panel(START, end)
+    # both fleets name their servers alike; these are others
+    keys = tuple(key._replace(server=f"new-{key.server}") for key in panel.keys)
+    profiles = {f"new-{server}": profile for server, profile in panel.profiles.items()}
+    told = replace(panel, keys=keys, profiles=profiles)
+    # a profile that the model has never seen is none
+    untold = replace(told, profiles=dict.fromkeys(profiles, "not told"))
+    days = np.random.default_rng(0).choice((DAYS - 29) * STEPS_PER_DAY - HORIZON_STEPS, ORIGINS, replace=False)
+    origins = [START + (29 * STEPS_PER_DAY + int(step)) * STEP_SECONDS for step in days]
+    forecaster = model.forecaster("")
+    whole = shown(forecaster, told, origins, HISTORY_STEPS)
+    without = shown(forecaster, untold, origins, HISTORY_STEPS)
+    print("loss relative to that of the same servers with 28 days of history, geometric mean over series")
+    print("| simulated servers, history | with the profile | without | of which the profile saves | climatology |")
+    print("| --- | --- | --- | --- | --- |")
+    print(f"| 28 d | 1 | {ratio(without, whole):.3f} | {1 - ratio(whole, without):.1%} | |")
+    for name, steps in SHOWN.items():
+        known, unknown = (shown(forecaster, each, origins, steps) for each in (told, untold))
+        plain = shown(Climatology({}), told, origins, steps)
+        against = [ratio(each, whole) for each in (known, unknown, plain)]
+        saved = 1 - ratio(known, unknown)
+        print(f"| {name} | {against[0]:.3f} | {against[1]:.3f} | {saved:.1%} | {against[2]:.3f} |", flush=True)
+    recordings()
+
+
+def recordings() -> None:
+    """Print how the base network and the climatology forecast the servers of each recording by their last hours."""
+    folder = os.environ.get("FOREWARN_REAL_DATA")
+    if folder is None:
+        print("cold start on real servers: not measured; FOREWARN_REAL_DATA names no folder of real metrics")
+        return
+    packs = {path.parent.name: read_pack(path.parent) for path in sorted(Path(folder).glob("*/pack.json"))}
+    base, rows = base_forecaster({}, UTC), {name: [f"| {name}"] for name in SHOWN}
+    for pack in packs.values():
+        origins = pack.origins[::2]
+        whole = shown(base, pack.panel, origins, HISTORY_STEPS)
+        for name, steps in SHOWN.items():
+            losses = (shown(each, pack.panel, origins, steps) for each in (base, Climatology({})))
+            rows[name].append(", ".join(f"{ratio(each, whole):.2f}" for each in losses))
+    print(f"| base network, climatology | {' | '.join(packs)} |\n{'| --- ' * (len(packs) + 1)}|")
+    for cells in rows.values():
+        print(f"{' | '.join(cells)} |")
+
+
+def shown(forecaster: Forecaster, panel: Panel, origins: Iterable[int], steps: int) -> Float64:
+    """Return the mean pinball loss of each series, ``(series,)``, forecast from its last ``steps`` alone."""
+    sums, row_of = Sums.zeros(len(panel.keys)), {key: row for row, key in enumerate(panel.keys)}
+    for origin in origins:
+        made = forecaster.forecast(panel.between(origin - (steps - 1) * STEP_SECONDS, origin), origin)
+        rows = np.array([row_of[key] for key in made.keys], dtype=np.intp)
+        actual = panel.between(origin + STEP_SECONDS, origin + HORIZON_STEPS * STEP_SECONDS).values
+        sums.add(rows, actual[rows], made.paths)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean: Float64 = sums.pinball.sum(axis=1) / sums.count.sum(axis=1)
+    return mean
+
+
+def ratio(loss: Float64, reference: Float64) -> float:
+    """Return the geometric mean over series of one loss over another, where both are above 0."""
+    both = (loss > 0) & (reference > 0)
+    return float(np.exp(np.log(loss[both] / reference[both]).mean()))
+
+
+if __name__ == "__main__":
+    main()

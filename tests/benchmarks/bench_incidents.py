@@ -1,0 +1,98 @@
+"""Are breaches foretold? On simulated fleets of other seeds than those trained on, where every incident is known.
+
+The level is production; thresholds are those of the default configuration; the cuts are those that training chose.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from daemon.config.loading import default_text, parse_config
+from daemon.domain.breach_scores import Float64, average_precision, decisions
+from daemon.domain.grid import STEP_SECONDS
+from daemon.domain.levels import LEVELS, LevelName
+from daemon.domain.metric import Metric
+from daemon.domain.risk import thresholded
+from daemon.learning.artifact import load_network
+from daemon.learning.breach.base import BASE_FOLDER
+from daemon.learning.breach.examples import Examples, configured, examples
+from daemon.learning.training import TrainedModel, train
+from daemon.simulation.fleet import Fleet
+from daemon.simulation.incident import Incident
+from daemon.simulation.spec import FleetSpec, counts_for
+from tests.benchmarks.bench_accuracy import UTC, say
+from tests.benchmarks.fleets import START
+from tests.benchmarks.incident_scores import Bools, Told, causes, foreseeable, told
+
+TRAINED_SEED, TESTED_SEEDS = 41, (51, 52)
+TRAINING_DAYS, TRAINING_SERVERS = 36, 20
+TESTED_DAYS, HISTORY_DAYS, TESTED_SERVERS = 12, 28, 60
+HALF_HOUR = 1800
+
+
+def main() -> None:
+    """Print the figures by window, by incident and by kind of incident."""
+    metrics = dict(parse_config(default_text(), "default.yaml", Path.cwd()).domain_metrics())
+    fleet = Fleet(FleetSpec(seed=TRAINED_SEED, counts=counts_for(TRAINING_SERVERS)))
+    say("training at production level")
+    model = train(
+        fleet.panel(START, START + TRAINING_DAYS * 86_400 - STEP_SECONDS),
+        metrics,
+        UTC,
+        LEVELS[LevelName.PRODUCTION],
+        start=load_network(BASE_FOLDER)[0],
+    )
+    parts, caused = [], []
+    for seed in TESTED_SEEDS:
+        say(f"forecasting the fleet of seed {seed}")
+        found, incidents = _windows(model, FleetSpec(seed=seed, counts=counts_for(TESTED_SERVERS)), metrics)
+        parts.append(found)
+        caused += causes(found, incidents)
+    windows = Examples.concatenate(parts)
+    chances = model.breach.logistic.probability(windows.features)
+    cuts = [model.breach.cut(watch.key.metric, watch.severity).probability for watch in windows.watched]
+    alerted = chances >= np.array(cuts)
+    seen = foreseeable(windows, caused)
+    quiet = ~windows.happened
+    print(f"{len(chances)} windows, {windows.happened.mean():.2%} before a breach; {seen.sum()} foreseeable")
+    print("| by window | balanced accuracy | precision | recall | average precision |\n| --- | --- | --- | --- | --- |")
+    _by_window("all", alerted, windows.happened, chances)
+    of_incidents = np.array([cause is not None for cause in caused])
+    _by_window("breaches of incidents", *(each[quiet | of_incidents] for each in (alerted, windows.happened, chances)))
+    _by_window("with a precursor, under way", *(each[quiet | seen] for each in (alerted, windows.happened, chances)))
+    print("| by incident | breached | told before | median lead | quartiles |\n| --- | --- | --- | --- | --- |")
+    stories = told(windows, caused, alerted)
+    _by_incident("all", stories)
+    _by_incident("with a precursor", [one for one in stories if one.incident.precursor])
+    _by_incident("without", [one for one in stories if not one.incident.precursor])
+    for kind, _ in Counter(one.incident.kind for one in stories).most_common():
+        _by_incident(f"`{kind}`", [one for one in stories if one.incident.kind == kind])
+
+
+def _windows(model: TrainedModel, spec: FleetSpec, metrics: Mapping[str, Metric]) -> tuple[Examples, list[Incident]]:
+    fleet = Fleet(spec)
+    first = START + HISTORY_DAYS * 86_400
+    panel = fleet.panel(START, first + TESTED_DAYS * 86_400 - STEP_SECONDS)
+    watched = panel.select([row for row, key in enumerate(panel.keys) if key.metric in thresholded(metrics)])
+    origins = range(first, panel.end - 8 * 3600 + 1, HALF_HOUR)
+    (found,) = examples(watched, origins, model.forecaster(""), [configured(metrics)])
+    return found, fleet.incidents(first, panel.end)
+
+
+def _by_window(name: str, alerted: Bools, happened: Bools, chances: Float64) -> None:
+    found = decisions(alerted, happened)
+    shares = " | ".join(f"{found[each]:.1%}" for each in ("balanced_accuracy", "precision", "recall"))
+    print(f"| {name} | {shares} | {average_precision(chances, happened):.3f} |")
+
+
+def _by_incident(name: str, stories: Sequence[Told]) -> None:
+    leads = [one.lead_seconds / 3600 for one in stories if one.lead_seconds is not None]
+    low, middle, high = np.quantile(leads, [0.25, 0.5, 0.75]) if leads else (np.nan,) * 3
+    share = len(leads) / len(stories) if stories else float("nan")
+    print(f"| {name} | {len(stories)} | {len(leads)} ({share:.0%}) | {middle:.1f} h | {low:.1f} to {high:.1f} h |")
+
+
+if __name__ == "__main__":
+    main()

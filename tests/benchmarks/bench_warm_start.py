@@ -1,0 +1,53 @@
+"""What starting from a network that knows other fleets is worth: epochs to the loss of training afresh."""
+
+from daemon.domain.grid import STEP_SECONDS
+from daemon.domain.levels import LEVELS, LevelName
+from daemon.domain.series import Panel
+from daemon.learning.artifact import load_network
+from daemon.learning.breach.base import BASE_FOLDER
+from daemon.learning.fitting import EpochRecord
+from daemon.learning.network import TemporalFusionTransformer
+from daemon.learning.training import train
+from daemon.simulation.fleet import Fleet
+from daemon.simulation.spec import FleetSpec
+from tests.benchmarks.bench_accuracy import UTC, say
+from tests.benchmarks.fleets import START
+
+OTHER_SEED, NEW_SEED, DAYS = 71, 81, 21
+EPOCHS = 8
+
+
+def main(epochs: int = EPOCHS) -> None:
+    """Print the validation loss of each epoch from each start, and the first that is as good as the best afresh."""
+    other, new = (
+        Fleet(FleetSpec(seed=seed)).panel(START, START + DAYS * 86_400 - STEP_SECONDS)
+        for seed in (OTHER_SEED, NEW_SEED)
+    )
+    say("training on the other fleet")
+    model, _ = trained(other, None, epochs)
+    starts = {"scratch": None, "a model of another fleet": model, "the base network": load_network(BASE_FOLDER)[0]}
+    runs = {}
+    for name, start in starts.items():
+        say(f"training on the new fleet from {name}")
+        runs[name] = trained(new, start, epochs)[1]
+    goal = min(record.val_loss for record in runs["scratch"])
+    print(f"| start | validation loss by epoch | epochs to {goal:.4f} | seconds to it |\n| --- | --- | --- | --- |")
+    for name, records in runs.items():
+        losses = " ".join(f"{record.val_loss:.4f}" for record in records)
+        reached = next((number for number, record in enumerate(records, 1) if record.val_loss <= goal), None)
+        seconds = "" if reached is None else f"{sum(record.time_seconds for record in records[:reached]):.0f}"
+        print(f"| {name} | {losses} | {reached or 'never'} | {seconds} |", flush=True)
+
+
+def trained(
+    panel: Panel, start: TemporalFusionTransformer | None, epochs: int
+) -> tuple[TemporalFusionTransformer, list[EpochRecord]]:
+    """Return the network that training at production level makes of ``start``, and its epochs."""
+    records: list[EpochRecord] = []
+    level = LEVELS[LevelName.PRODUCTION]
+    model = train(panel, {}, UTC, level, epochs=epochs, start=start, on_epoch=records.append)
+    return model.network, records
+
+
+if __name__ == "__main__":
+    main()

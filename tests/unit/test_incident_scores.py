@@ -1,0 +1,43 @@
+"""Which incident a breach is put down to, whether it could be foreseen, and how long before it was told of."""
+
+import numpy as np
+
+from daemon.domain.metric import Direction
+from daemon.domain.risk import Severity, Watch
+from daemon.domain.series import SeriesKey
+from daemon.learning.breach.examples import Examples
+from daemon.learning.breach.features import FEATURES
+from daemon.simulation.incident import Incident
+from tests.benchmarks.incident_scores import causes, foreseeable, told
+
+LEAK = Incident("a", "memory_leak", "mem", start=6_000, breach=18_000, end=20_000, cause="", precursor=True)
+SURGE = Incident("b", "traffic_surge", "cpu", start=9_000, breach=9_000, end=12_000, cause="", precursor=False)
+
+
+def windows(*rows: tuple[str, int, int]) -> Examples:
+    """Return windows of (server, origin, step at which the breach begins; 0 for none)."""
+    watched = tuple(
+        Watch(SeriesKey(server, "m"), Severity.CRITICAL, 1, Direction.ABOVE, "generic") for server, _, _ in rows
+    )
+    onset, origins = np.array([row[2] for row in rows]), np.array([row[1] for row in rows])
+    return Examples(np.zeros((len(rows), len(FEATURES))), onset, watched, origins)
+
+
+def test_a_breach_is_put_down_to_the_incident_of_its_time_and_server() -> None:
+    """Not to that of another server, not to one that is over, and no breach to none."""
+    found = windows(("a", 0, 60), ("a", 0, 0), ("b", 0, 30), ("b", 12_000, 10), ("c", 0, 60))
+    assert causes(found, [LEAK, SURGE]) == [LEAK, None, SURGE, None, None]
+
+
+def test_foreseeable_is_what_has_begun_and_shows() -> None:
+    """Before an incident has begun nobody can know; one without a precursor never shows."""
+    found = windows(("a", 3_000, 50), ("a", 6_000, 40), ("b", 9_000, 1), ("a", 6_000, 0))
+    assert foreseeable(found, causes(found, [LEAK, SURGE])).tolist() == [False, True, False, False]
+
+
+def test_an_incident_is_told_of_by_the_first_alert_while_it_is_under_way() -> None:
+    """An alert before it began was for something else, and one after its breach comes too late."""
+    found = windows(("a", 3_000, 50), ("a", 9_000, 30), ("a", 12_000, 20), ("b", 6_000, 10))
+    caused = causes(found, [LEAK, SURGE])
+    stories = told(found, caused, np.array([True, False, True, True]))
+    assert {one.incident: one.lead_seconds for one in stories} == {LEAK: 6_000, SURGE: None}
