@@ -5,6 +5,7 @@ The level is production; thresholds are those of the default configuration; the 
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,9 +77,13 @@ def _windows(model: TrainedModel, spec: FleetSpec, metrics: Mapping[str, Metric]
     first = START + HISTORY_DAYS * 86_400
     panel = fleet.panel(START, first + TESTED_DAYS * 86_400 - STEP_SECONDS)
     watched = panel.select([row for row, key in enumerate(panel.keys) if key.metric in thresholded(metrics)])
+    # all fleets name their servers alike; these are others
+    keys = tuple(key._replace(server=f"new-{key.server}") for key in watched.keys)
+    profiles = {f"new-{server}": profile for server, profile in watched.profiles.items()}
+    watched = replace(watched, keys=keys, profiles=profiles)
     origins = range(first, panel.end - 8 * 3600 + 1, HALF_HOUR)
     (found,) = examples(watched, origins, model.forecaster(""), [configured(metrics)])
-    return found, fleet.incidents(first, panel.end)
+    return found, [replace(one, server=f"new-{one.server}") for one in fleet.incidents(first, panel.end)]
 
 
 def _by_window(name: str, alerted: Bools, happened: Bools, chances: Float64) -> None:

@@ -10,6 +10,7 @@ import pytest
 from daemon.domain.errors import NotEnoughHistory
 from daemon.domain.metric import Metric
 from daemon.domain.series import Float32, Panel, SeriesKey
+from daemon.learning.artifact import load_network
 from daemon.learning.base import base_forecaster
 from daemon.learning.breach.base import BASE_FOLDER
 from daemon.learning.climatology import Climatology
@@ -129,6 +130,18 @@ def test_pretraining_makes_such_a_network(tmp_path: Path) -> None:
     assert record["synthetic"] == {"fleets": 1, "series": 160, "days": 35}
     panel = Panel((SeriesKey("a", "strange"),), START, counts()[None])
     assert base_forecaster({}, UTC, folder).forecast(panel, panel.end).keys == panel.keys
+
+
+def test_pretraining_goes_on_from_a_network() -> None:
+    """Its weights are where training starts, at a rate at which they stay near, and the record says from what."""
+    start, _ = load_network(BASE_FOLDER)
+    fleets = {"one": daily_panel(2, 9)}
+    made = pretrain(fleets, UTC, epochs=1, synthetic_fleets=0, start=start, started_from={"seed": 9})
+    afresh = pretrain(fleets, UTC, epochs=1, synthetic_fleets=0)
+    assert made.record["started_from"] == {"seed": 9}
+    assert afresh.record["started_from"] is None
+    ours, its, other = (each.measures.weight for each in (made.network, start, afresh.network))
+    assert 0 < (ours - its).norm() < 0.2 * (other - its).norm()
 
 
 def test_pretraining_refuses_a_fleet_that_is_too_young() -> None:
