@@ -3,7 +3,7 @@ from typing import Annotated
 
 import typer
 
-_EPOCHS = 5
+_EPOCHS = 7
 _SYNTHETIC = 16
 
 

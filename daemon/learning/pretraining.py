@@ -1,8 +1,8 @@
 """One network for all fleets, trained on many."""
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ SYNTHETIC_FLEETS = 16
 SYNTHETIC_SERIES = 160
 SYNTHETIC_DAYS = 35
 _SYNTHETIC_SHARE = 1
+FIRST_DAYS_EPOCHS = 2
 _STRIDE_STEPS = 96
 _VALIDATION_STEPS = 3 * STEPS_PER_DAY
 _VALIDATION_STRIDE = 48
@@ -76,6 +77,9 @@ def pretrain(
 ) -> Pretrained:
     """Train a network on all ``fleets`` alike, however large each is; the last three days of each choose the epoch.
 
+    The last two epochs, or all of them where training starts from a network, are at a low rate and see windows of new
+    servers too.
+
     Args:
         fleets: by name; a file's name is enough.
         zone: civil time zone of all of them.
@@ -94,6 +98,7 @@ def pretrain(
     torch.manual_seed(seed)
     generator = np.random.default_rng(seed)
     shares: list[tuple[Sampler, int]] = []
+    first_days: list[tuple[Sampler, int]] = []
     held: list[tuple[Sampler, int]] = []
     for name, panel in fleets.items():
         if panel.steps < _FEWEST_DAYS * STEPS_PER_DAY:
@@ -107,8 +112,8 @@ def pretrain(
         shares += [
             (_sampler(history, 0, last, seed), 1),
             (_sampler(_mixed(known, zone, generator), 0, last, seed), 1),
-            (_first_days(known, zone, seed), 1),
         ]
+        first_days.append((_first_days(known, zone, seed), 1))
         span = (LOOKBACK_STEPS + last, LOOKBACK_STEPS + panel.steps - 1)
         held.append((WindowSampler(history, span, _VALIDATION_STRIDE, BATCH_SIZE), 1))
     for number in range(synthetic_fleets):
@@ -117,8 +122,13 @@ def pretrain(
     network = TemporalFusionTransformer(Architecture() if start is None else start.architecture)
     if start is not None:
         network.started_from(start)
-    plan = Plan(epochs, LEARNING_RATE if start is None else TUNING_RATE, patience_epochs=None)
-    fitted = fit(network, Rounds(shares), Rounds(held), plan, on_epoch, on_step)
+    # a server's first hours are learnt last: from the beginning on they cost known servers accuracy
+    whole = max(1, epochs - FIRST_DAYS_EPOCHS) if start is None else 0
+    phases = [
+        (whole, LEARNING_RATE, Rounds(shares)),
+        (epochs - whole, TUNING_RATE, Rounds([*shares, *first_days])),
+    ]
+    fitted = _fit(network, phases, Rounds(held), on_epoch, on_step)
     record = {
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "made_by": "forewarn pretrain",
@@ -141,6 +151,32 @@ def pretrain(
         "versions": versions(),
     }
     return Pretrained(network, fitted, learn_breaches(network, fleets, zone, seed), record)
+
+
+def _fit(
+    network: TemporalFusionTransformer,
+    phases: Sequence[tuple[int, float, Rounds]],
+    held: Rounds,
+    on_epoch: Callable[[EpochRecord], None],
+    on_step: Progress,
+) -> Fit:
+    """Fit in phases, of epochs, learning rate and batches each, as if it were one run."""
+    records: list[EpochRecord] = []
+    for epochs, rate, training in phases:
+        if not epochs:
+            continue
+        before = len(records)
+
+        def note(record: EpochRecord, before: int = before) -> None:
+            records.append(replace(record, epoch=before + record.epoch))
+            on_epoch(records[-1])
+
+        def step(epoch: int, done: int, steps: int, before: int = before) -> None:
+            on_step(before + epoch, done, steps)
+
+        fitted = fit(network, training, held, Plan(epochs, rate, patience_epochs=None), note, step)
+    best = None if fitted.best_epoch is None else before + fitted.best_epoch
+    return replace(fitted, records=tuple(records), best_epoch=best)
 
 
 def learn_breaches(

@@ -29,7 +29,7 @@ from tests.benchmarks.fleets import START
 
 UTC = ZoneInfo("UTC")
 BOOSTING = "LightGBM quantile regression"
-PRETRAINING_EPOCHS = 5
+PRETRAINING_EPOCHS = 7
 SIMULATED_SEEDS = (11, 12)
 SIMULATED_STEPS = 30 * 288
 
