@@ -1,28 +1,35 @@
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 _EPOCHS = 7
 _SYNTHETIC = 16
+_INCIDENTS = 8
 
 
 def pretrain(
     data: Annotated[list[Path], typer.Option(help="Metrics file of a fleet; give one option for each fleet.")],
     out: Annotated[Path, typer.Option(help="Folder for the network; it must not exist yet.")],
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the largest fleet.")] = _EPOCHS,
+    epochs: Annotated[
+        int, typer.Option(min=0, help="Passes over the largest fleet; 0 with --from: only learn breaches anew.")
+    ] = _EPOCHS,
     synthetic: Annotated[int, typer.Option(min=0, help="Fleets of random series to train on too.")] = _SYNTHETIC,
+    incidents: Annotated[
+        int, typer.Option(min=0, help="Simulated fleets to learn from how incidents come to breaches.")
+    ] = _INCIDENTS,
     from_: Annotated[
         Path | None, typer.Option("--from", help="Folder of a pretrained network whose weights training starts from.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all randomness in training.")] = 0,
 ) -> None:
     """Train the base network, one for all fleets, on many of them."""
-    import json
     from zoneinfo import ZoneInfo
 
     from daemon.cli.progress import progress_bar
     from daemon.cli.training_report import Watch
+    from daemon.config.loading import default_text, parse_config
     from daemon.domain.errors import ConfigError
     from daemon.files.atomic import atomic_directory
     from daemon.files.metrics_file import read_metrics_file
@@ -32,9 +39,11 @@ def pretrain(
 
     if out.exists():
         raise ConfigError([f"--out {out}: exists already; name a new folder"])
+    if not epochs and from_ is None:
+        raise ConfigError(["--epochs 0: there is no network to keep; give one with --from, or 1 epoch at least"])
     fleets = {_name(path): read_metrics_file(path) for path in data}
-    start = None if from_ is None else load_network(from_)[0]
-    before = None if from_ is None else json.loads((from_ / PRETRAINING_FILE).read_text(encoding="utf-8"))
+    start, before = (None, None) if from_ is None else (load_network(from_)[0], _record(from_ / PRETRAINING_FILE))
+    metrics = parse_config(default_text(), "default.yaml", Path.cwd()).domain_metrics()
     with progress_bar("pretraining") as report:
         watch = Watch(report, epochs)
         made = train(
@@ -42,6 +51,8 @@ def pretrain(
             ZoneInfo("UTC"),
             epochs=epochs,
             synthetic_fleets=synthetic,
+            incident_fleets=incidents,
+            metrics=metrics,
             start=start,
             started_from=before,
             seed=seed,
@@ -53,6 +64,18 @@ def pretrain(
     typer.echo(
         f"{out}: from {len(fleets)} fleets and {synthetic} synthetic ones, validation loss {made.fit.best_loss:.4f}"
     )
+
+
+def _record(path: Path) -> dict[str, Any]:
+    from daemon.domain.errors import ConfigError
+
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            [f"--from {path.parent}: {path.name} is missing or damaged; name what pretrain wrote"]
+        ) from error
+    return record
 
 
 def _name(path: Path) -> str:

@@ -20,7 +20,7 @@ from daemon.learning.identity import BUCKETS, Vocabulary
 from daemon.learning.network import Architecture, TemporalFusionTransformer
 from daemon.learning.windows import DECODER_SIZES, ENCODER_SIZES, STATIC_SIZE
 
-FORMAT = 4
+FORMAT = 5
 WEIGHTS_FILE = "model.safetensors"
 DESCRIPTION_FILE = "model.json"
 

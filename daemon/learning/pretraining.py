@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -14,10 +14,12 @@ import torch
 from daemon.domain.errors import NotEnoughHistory
 from daemon.domain.forecast import ForecastSource
 from daemon.domain.grid import STEPS_PER_DAY, as_text
+from daemon.domain.metric import Metric
 from daemon.domain.series import Panel
 from daemon.learning.artifact import versions, write_network
 from daemon.learning.breach.learning import drawn_examples, learn_base
 from daemon.learning.breach.model import BreachModel
+from daemon.learning.breach.rehearsal import PER_SERVER_WEEK, SERVERS, rehearse
 from daemon.learning.calibration import NONE
 from daemon.learning.calibration_file import write_calibration
 from daemon.learning.first_days import FirstDaysSampler
@@ -37,6 +39,9 @@ PRETRAINING_FILE = "pretraining.json"
 SYNTHETIC_FLEETS = 16
 SYNTHETIC_SERIES = 160
 SYNTHETIC_DAYS = 35
+INCIDENT_FLEETS = 8
+# none of them is a fleet that anything else is trained or measured on
+_FIRST_INCIDENT_SEED = 20_000
 _SYNTHETIC_SHARE = 1
 FIRST_DAYS_EPOCHS = 2
 _STRIDE_STEPS = 96
@@ -69,6 +74,8 @@ def pretrain(
     *,
     epochs: int,
     synthetic_fleets: int = SYNTHETIC_FLEETS,
+    incident_fleets: int = 0,
+    metrics: Mapping[str, Metric] | None = None,
     start: TemporalFusionTransformer | None = None,
     started_from: Mapping[str, Any] | None = None,
     seed: int = 0,
@@ -78,13 +85,15 @@ def pretrain(
     """Train a network on all ``fleets`` alike, however large each is; the last three days of each choose the epoch.
 
     The last two epochs, or all of them where training starts from a network, are at a low rate and see windows of new
-    servers too.
+    servers too. How likely breaches are is learned afterwards.
 
     Args:
         fleets: by name; a file's name is enough.
         zone: civil time zone of all of them.
-        epochs: passes over the largest fleet.
+        epochs: passes over the largest fleet; 0 leaves the network as it starts, and only breaches are learned.
         synthetic_fleets: how many fleets of random series to train on too.
+        incident_fleets: how many simulated fleets to learn from how incidents come to breaches.
+        metrics: whose thresholds these are.
         start: network whose weights training starts from; None is afresh.
         started_from: what that one was made from, for the record.
         seed: seed of the weights, the mixed series, the origins and the order.
@@ -124,10 +133,9 @@ def pretrain(
         network.started_from(start)
     # a server's first hours are learnt last: from the beginning on they cost known servers accuracy
     whole = max(1, epochs - FIRST_DAYS_EPOCHS) if start is None else 0
-    phases = [
-        (whole, LEARNING_RATE, Rounds(shares)),
-        (epochs - whole, TUNING_RATE, Rounds([*shares, *first_days])),
-    ]
+    early = _Phase(whole, LEARNING_RATE, Rounds(shares))
+    late = _Phase(epochs - whole, TUNING_RATE, Rounds([*shares, *first_days]))
+    phases = [phase for phase in (early, late) if phase.epochs] or [late]
     fitted = _fit(network, phases, Rounds(held), on_epoch, on_step)
     record = {
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -148,23 +156,29 @@ def pretrain(
             for name, panel in fleets.items()
         ],
         "synthetic": {"fleets": synthetic_fleets, "series": SYNTHETIC_SERIES, "days": SYNTHETIC_DAYS},
+        "incidents": {"fleets": incident_fleets, "servers": SERVERS, "per_server_week": PER_SERVER_WEEK},
         "versions": versions(),
     }
-    return Pretrained(network, fitted, learn_breaches(network, fleets, zone, seed), record)
+    breach = learn_breaches(network, fleets, zone, metrics or {}, incident_fleets, seed)
+    return Pretrained(network, fitted, breach, record)
+
+
+class _Phase(NamedTuple):
+    epochs: int
+    learning_rate: float
+    training: Rounds
 
 
 def _fit(
     network: TemporalFusionTransformer,
-    phases: Sequence[tuple[int, float, Rounds]],
+    phases: Sequence[_Phase],
     held: Rounds,
     on_epoch: Callable[[EpochRecord], None],
     on_step: Progress,
 ) -> Fit:
-    """Fit in phases, of epochs, learning rate and batches each, as if it were one run."""
+    """Fit in phases as if they were one run; with no epoch the network stays as it is."""
     records: list[EpochRecord] = []
-    for epochs, rate, training in phases:
-        if not epochs:
-            continue
+    for phase in phases:
         before = len(records)
 
         def note(record: EpochRecord, before: int = before) -> None:
@@ -174,17 +188,28 @@ def _fit(
         def step(epoch: int, done: int, steps: int, before: int = before) -> None:
             on_step(before + epoch, done, steps)
 
-        fitted = fit(network, training, held, Plan(epochs, rate, patience_epochs=None), note, step)
+        plan = Plan(phase.epochs, phase.learning_rate, patience_epochs=None, keep_start=not phase.epochs)
+        fitted = fit(network, phase.training, held, plan, note, step)
     best = None if fitted.best_epoch is None else before + fitted.best_epoch
     return replace(fitted, records=tuple(records), best_epoch=best)
 
 
 def learn_breaches(
-    network: TemporalFusionTransformer, fleets: Mapping[str, Panel], zone: ZoneInfo, seed: int
+    network: TemporalFusionTransformer,
+    fleets: Mapping[str, Panel],
+    zone: ZoneInfo,
+    metrics: Mapping[str, Metric],
+    incident_fleets: int,
+    seed: int,
 ) -> BreachModel:
-    """Return how likely breaches are by the forecasts of ``network``, from random thresholds of all ``fleets``."""
+    """Return how likely breaches are by the forecasts of ``network``.
+
+    From random thresholds of all ``fleets``, and from the thresholds of ``metrics`` on simulated fleets with incidents.
+    """
     forecaster = NetworkForecaster(network, None, {}, zone, "", ForecastSource.BASE)
-    return learn_base([drawn_examples(panel, panel.end, forecaster, seed) for panel in fleets.values()])
+    drawn = [drawn_examples(panel, panel.end, forecaster, seed) for panel in fleets.values()]
+    seeds = range(_FIRST_INCIDENT_SEED + seed, _FIRST_INCIDENT_SEED + seed + incident_fleets)
+    return learn_base(drawn, [rehearse(forecaster, metrics, each) for each in seeds], seed)
 
 
 def _mixed(panel: Panel, zone: ZoneInfo, generator: np.random.Generator) -> History:

@@ -1,6 +1,6 @@
 """How well breaches are foretold, by window and by incident, where the truth of every incident is known."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,16 +14,24 @@ Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Told:
-    """What became of one incident that breached some threshold.
+class Outcome:
+    """What became of one incident at the threshold that it is judged on, and whether it was foretold.
 
     Attributes:
         incident: the incident.
-        lead_seconds: from the first alert while it was under way to the breach; None without one.
+        breached: whether a breach of that threshold began while it was under way.
+        lead_seconds: from the first alert while it was under way to the breach, or to its end where none came; None
+            without one.
     """
 
     incident: Incident
+    breached: bool
     lead_seconds: int | None
+
+    @property
+    def told(self) -> bool:
+        """Whether there was such an alert."""
+        return self.lead_seconds is not None
 
 
 def causes(windows: Examples, incidents: Iterable[Incident]) -> list[Incident | None]:
@@ -49,15 +57,35 @@ def foreseeable(windows: Examples, caused: Sequence[Incident | None]) -> Bools:
     )
 
 
-def told(windows: Examples, caused: Sequence[Incident | None], alerted: Bools) -> list[Told]:
-    """Return how each incident that breached was told of, by the alerts between its start and its first breach."""
-    first: dict[Incident, int] = {}
-    warned: dict[Incident, int] = {}
-    breaches = (windows.origins + windows.onset * STEP_SECONDS).tolist()
-    for cause, breach in zip(caused, breaches, strict=True):
-        if cause is not None:
-            first[cause] = min(breach, first.get(cause, breach))
-    for cause, origin, alert in zip(caused, windows.origins.tolist(), alerted.tolist(), strict=True):
-        if alert and cause is not None and cause.start <= origin < first[cause]:
-            warned[cause] = min(origin, warned.get(cause, origin))
-    return [Told(one, breach - warned[one] if one in warned else None) for one, breach in first.items()]
+def outcomes(
+    windows: Examples, incidents: Iterable[Incident], critical: Mapping[str, float], alerted: Bools
+) -> list[Outcome]:
+    """Return what became of each incident, and whether an alert told of it in time.
+
+    An incident is judged on the metric of its kind, at the highest threshold that is watched up to the level at which
+    the incident breaks something. One that was under way at no quiet window of that threshold is left out.
+
+    Args:
+        windows: quiet windows of all thresholds.
+        incidents: of the same servers.
+        critical: by kind, that level.
+        alerted: ``(windows,)`` whether there is an alert at the window.
+    """
+    rows_of: dict[tuple[str, str], list[int]] = {}
+    for row, watch in enumerate(windows.watched):
+        rows_of.setdefault((watch.key.server, watch.key.metric), []).append(row)
+    thresholds = np.array([watch.threshold for watch in windows.watched], dtype=np.float64)
+    found = []
+    for one in incidents:
+        rows = np.array(rows_of.get((one.server, one.metric), []), dtype=np.intp)
+        rows = rows[(windows.origins[rows] >= one.start) & (windows.origins[rows] <= one.end)]
+        rows = rows[thresholds[rows] <= critical[one.kind]]
+        rows = rows[thresholds[rows] == thresholds[rows].max(initial=-np.inf)]
+        if not len(rows):
+            continue
+        at = windows.origins[rows] + windows.onset[rows] * STEP_SECONDS
+        hit = (windows.onset[rows] > 0) & (at <= one.end)
+        until = int(at[hit].min()) if hit.any() else one.end
+        told = windows.origins[rows][alerted[rows] & (windows.origins[rows] < until)]
+        found.append(Outcome(one, bool(hit.any()), until - int(told.min()) if len(told) else None))
+    return found

@@ -8,10 +8,11 @@ from daemon.domain.series import SeriesKey
 from daemon.learning.breach.examples import Examples
 from daemon.learning.breach.features import FEATURES
 from daemon.simulation.incident import Incident
-from tests.benchmarks.incident_scores import causes, foreseeable, told
+from tests.benchmarks.incident_scores import causes, foreseeable, outcomes
 
-LEAK = Incident("a", "memory_leak", "mem", start=6_000, breach=18_000, end=20_000, cause="", precursor=True)
-SURGE = Incident("b", "traffic_surge", "cpu", start=9_000, breach=9_000, end=12_000, cause="", precursor=False)
+LEAK = Incident("a", "memory_leak", "m", start=6_000, breach=18_000, end=20_000, cause="", precursor=True)
+SURGE = Incident("b", "traffic_surge", "m", start=9_000, breach=9_000, end=12_000, cause="", precursor=False)
+CRITICAL = {"memory_leak": 1.0, "traffic_surge": 1.0}
 
 
 def windows(*rows: tuple[str, int, int]) -> Examples:
@@ -37,7 +38,16 @@ def test_foreseeable_is_what_has_begun_and_shows() -> None:
 
 def test_an_incident_is_told_of_by_the_first_alert_while_it_is_under_way() -> None:
     """An alert before it began was for something else, and one after its breach comes too late."""
-    found = windows(("a", 3_000, 50), ("a", 9_000, 30), ("a", 12_000, 20), ("b", 6_000, 10))
-    caused = causes(found, [LEAK, SURGE])
-    stories = told(found, caused, np.array([True, False, True, True]))
-    assert {one.incident: one.lead_seconds for one in stories} == {LEAK: 6_000, SURGE: None}
+    found = windows(("a", 3_000, 50), ("a", 9_000, 30), ("a", 12_000, 20), ("b", 9_000, 1))
+    results = outcomes(found, [LEAK, SURGE], CRITICAL, np.array([True, False, True, False]))
+    assert {one.incident: (one.breached, one.lead_seconds) for one in results} == {
+        LEAK: (True, 6_000),
+        SURGE: (True, None),
+    }
+
+
+def test_an_alert_of_an_incident_that_comes_to_nothing_is_false() -> None:
+    """A breach after its end is not its own; of a threshold above its level, or another metric, nothing is judged."""
+    found = windows(("a", 9_000, 0), ("a", 19_000, 50), ("b", 9_000, 1))
+    results = outcomes(found, [LEAK, SURGE], {"memory_leak": 1, "traffic_surge": 0.5}, np.array([True, True, True]))
+    assert [(one.incident, one.breached, one.told) for one in results] == [(LEAK, False, True)]

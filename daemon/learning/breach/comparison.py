@@ -68,7 +68,7 @@ def compare(
         found = judged(windows, after, watched, origin)
         position = {watch: row for row, watch in enumerate(watched)}
         kept = np.array([position[watch] for watch in found.watched], dtype=np.intp)
-        said = {OURS: model.logistic.probability(found.features), **_rules(windows.select(kept))}
+        said = {OURS: model.head.probability(found.features), **_rules(windows.select(kept))}
         for name, other in others.items():
             said[name] = _path_scores(other, panel, origin, found.watched, history[kept])
         if _BOOSTING in said and _CLIMATOLOGY in said:

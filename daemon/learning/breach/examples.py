@@ -81,8 +81,11 @@ class Examples:
 
     def where(self, chosen: Callable[[Watch], bool]) -> "Examples":
         """Return the windows of the chosen thresholds."""
-        rows = np.array([chosen(watch) for watch in self.watched], dtype=bool)
-        kept = tuple(watch for watch, one in zip(self.watched, rows, strict=True) if one)
+        return self.select(np.flatnonzero([chosen(watch) for watch in self.watched]))
+
+    def select(self, rows: npt.NDArray[np.intp]) -> "Examples":
+        """Return some of the windows."""
+        kept = tuple(self.watched[row] for row in rows.tolist())
         return Examples(self.features[rows], self.onset[rows], kept, self.origins[rows])
 
     @classmethod

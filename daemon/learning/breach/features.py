@@ -1,6 +1,6 @@
 """What the probability of a breach is learned from: the quantile path, the past of the threshold, and the last hours.
 
-Ten numbers that any threshold of any series has, so that one set of weights serves all of them.
+Numbers that any threshold of any series has, so that one set of weights serves all of them.
 """
 
 import numpy as np
@@ -10,9 +10,10 @@ from daemon.domain.grid import STEPS_PER_HOUR, STEPS_PER_WEEK
 from daemon.domain.series import Float32
 from daemon.learning.breach.exceedance import Float64, exceedance
 from daemon.learning.breach.past_days import HISTORY_STEPS, PastDays
+from daemon.learning.breach.signs import SIGNS, signs
 from daemon.learning.breach.trends import LONGEST_STEPS, Trend, soonest_of_both, steady_rise
 
-FEATURES = (
+PRECEDENTS = (
     "likeliest run of the path",
     "share of the quiet days whose same hours saw a breach",
     "hours since the last breach",
@@ -24,6 +25,7 @@ FEATURES = (
     "how soon the trends of 6 and of 24 hours reach the threshold",
     "steady rise of 3 and of 12 hours to a threshold without a breach",
 )
+FEATURES = (*PRECEDENTS, *SIGNS)
 _LATER_STEP = 48
 _LEAST = 1e-4
 _SMALLEST = 1e-6
@@ -31,7 +33,7 @@ _WEEK_STRIDE = 6
 
 
 def features(history: Float32, paths: Float32, thresholds: Float32, days: PastDays) -> Float64:
-    """Return ``(windows, features)``.
+    """Return ``(windows, FEATURES)``.
 
     Args:
         history: ``(windows, HISTORY_STEPS)``, turned so that high is bad, the origin last; NaN is missing.
@@ -57,7 +59,7 @@ def features(history: Float32, paths: Float32, thresholds: Float32, days: PastDa
         soonest_of_both(of_6, of_24),
         steady_rise(of_3, of_12, unprecedented),
     ]
-    return np.stack(columns, axis=1).astype(np.float64)
+    return np.concatenate([np.stack(columns, axis=1), signs(history, paths, thresholds)], axis=1)
 
 
 def _middle(history: Float32) -> tuple[Float32, Float32]:

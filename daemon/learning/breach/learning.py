@@ -1,6 +1,6 @@
 """Learning how likely breaches are, choosing the cuts, and measuring both."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,8 +15,11 @@ from daemon.domain.series import Panel
 from daemon.learning.breach.cuts import choose_cut
 from daemon.learning.breach.drawn import drawn
 from daemon.learning.breach.examples import Examples, configured, examples
+from daemon.learning.breach.expert_training import train_expert
+from daemon.learning.breach.head import Head, weighed
 from daemon.learning.breach.logistic import unfitted
 from daemon.learning.breach.model import BreachModel
+from daemon.learning.breach.rehearsal import Rehearsal
 
 TARGET_PRECISION = 0.8
 _MOST_ORIGINS, _FEWEST_ORIGINS = 240, 24
@@ -40,15 +43,28 @@ def learning_origins(panel: Panel, until: int) -> list[int]:
     return sorted({floor_to_grid(each) for each in np.linspace(first, last, count)}) if last > first else []
 
 
-def learn_base(parts: list[Examples]) -> BreachModel:
-    """Return a model of drawn thresholds, for every metric alike."""
-    pooled = Examples.concatenate(parts)
-    logistic = unfitted(pooled.features, pooled.happened).fitted(pooled.features, pooled.happened)
-    candidates = [("random thresholds of the fleets that it was pretrained on", pooled)]
+def learn_base(drawn_on_fleets: Sequence[Examples], rehearsals: Sequence[Rehearsal], seed: int) -> BreachModel:
+    """Return a model for every metric alike.
+
+    Args:
+        drawn_on_fleets: windows of drawn thresholds.
+        rehearsals: simulated incidents, which the expert learns from; of none it learns from the drawn thresholds.
+        seed: of the expert.
+    """
+    anything, rehearsal = Examples.concatenate(drawn_on_fleets), Rehearsal.concatenate(rehearsals)
+    if len(rehearsal.weight):
+        incidents = rehearsal.usual(len(anything.onset), seed)
+    else:
+        rehearsal, incidents = Rehearsal(anything, np.ones(len(anything.onset))), Examples.concatenate([])
+    expert = train_expert(rehearsal.examples.features, rehearsal.examples.happened, rehearsal.weight, seed)
+    pooled = Examples.concatenate([anything, incidents])
+    head = Head(expert, unfitted(weighed(expert, pooled.features), pooled.happened))
+    head = head.fitted(pooled.features, pooled.happened)
+    candidates = [("random thresholds of the fleets that it was pretrained on", anything)]
     general = choose_cut(
-        [(name, logistic.probability(each.features), each.happened) for name, each in candidates], TARGET_PRECISION
+        [(name, head.probability(each.features), each.happened) for name, each in candidates], TARGET_PRECISION
     )
-    return BreachModel(logistic, {}, general, TARGET_PRECISION)
+    return BreachModel(head, {}, general, TARGET_PRECISION)
 
 
 def drawn_examples(panel: Panel, until: int, forecaster: Forecaster, seed: int = 0) -> Examples:
@@ -73,10 +89,10 @@ def learn(
     origins = learning_origins(panel, until)
     anything, own = examples(panel, origins, forecaster, [drawn(_DRAWN_SEED + seed), configured(metrics)])
     both = Examples.concatenate([anything, own])
-    logistic = base.logistic.fitted(both.features, both.happened) if len(both.onset) else base.logistic
+    head = base.head.fitted(both.features, both.happened) if len(both.onset) else base.head
 
     def judged(name: str, some: Examples) -> tuple[str, Any, Any]:
-        return name, logistic.probability(some.features), some.happened
+        return name, head.probability(some.features), some.happened
 
     everything = judged("random thresholds of all metrics", anything)
     cuts = {}
@@ -89,7 +105,7 @@ def learn(
         ]
         cuts[metric, severity] = choose_cut(candidates, target_precision)
     general = choose_cut([everything], target_precision) if everything[2].any() else base.general
-    return BreachModel(logistic, cuts, general, target_precision)
+    return BreachModel(head, cuts, general, target_precision)
 
 
 def measure(
@@ -110,7 +126,7 @@ def measure(
         some = seen.where(partial(_is_of, name, severity))
         if len(some.onset) and severity is not None:
             incidents[name] = _figures(model, some, name, severity)
-    probability = model.logistic.probability(seen.features)
+    probability = model.head.probability(seen.features)
     rate = float(seen.happened.mean()) if len(seen.onset) else float("nan")
     return {
         "incident_figures": incidents,
@@ -136,7 +152,7 @@ def _severity(metric: Metric) -> Severity | None:
 
 
 def _figures(model: BreachModel, some: Examples, name: str, severity: Severity) -> dict[str, Any]:
-    probability, cut = model.logistic.probability(some.features), model.cut(name, severity)
+    probability, cut = model.head.probability(some.features), model.cut(name, severity)
     return {
         **decisions(probability >= cut.probability, some.happened),
         "severity": severity.value,

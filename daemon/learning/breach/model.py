@@ -16,8 +16,7 @@ from daemon.domain.series import Float32, Panel
 from daemon.learning.breach.cuts import WITHOUT_KNOWLEDGE
 from daemon.learning.breach.examples import Windows, history_of, windows_of
 from daemon.learning.breach.exceedance import Float64
-from daemon.learning.breach.features import FEATURES
-from daemon.learning.breach.logistic import Logistic
+from daemon.learning.breach.head import Head
 from daemon.learning.breach.past_days import PastDays
 
 _AT_ONCE = 256
@@ -30,13 +29,13 @@ class BreachModel:
     """Weights, and the cuts that were chosen with them.
 
     Attributes:
-        logistic: from features to a probability.
+        head: from features to a probability.
         cuts: by metric and severity.
         general: the cut of every other metric.
         target_precision: that the cuts were chosen for.
     """
 
-    logistic: Logistic
+    head: Head
     cuts: Mapping[tuple[str, Severity], Cut]
     general: Cut = WITHOUT_KNOWLEDGE
     target_precision: float = 0.8
@@ -60,7 +59,7 @@ class BreachModel:
             some = served[first : first + _AT_ONCE]
             windows = windows_of(some, forecast, history[[row_of[watch.key] for watch in some]])
             features, days = windows.described()
-            chances = self.logistic.probability(features)
+            chances = self.head.probability(features)
             found |= zip(some, _risks(some, windows, days, chances), strict=True)
         return tuple(found.get(watch, Risk(watch, None, False)) for watch in watched)
 
@@ -71,7 +70,7 @@ class BreachModel:
             for (metric, severity), cut in sorted(self.cuts.items())
         ]
         return {
-            "logistic": asdict(self.logistic),
+            "head": self.head.document(),
             "target_precision": self.target_precision,
             "general_cut": asdict(self.general),
             "cuts": cuts,
@@ -85,13 +84,8 @@ class BreachModel:
             KeyError, TypeError, ValueError: it describes none.
         """
         cuts = {(str(each["metric"]), Severity(each["severity"])): _read_cut(each) for each in document["cuts"]}
-        given = document["logistic"]
-        mean, deviation, weights = (tuple(map(float, given[name])) for name in ("mean", "deviation", "weights"))
-        sizes = len(mean), len(deviation), len(weights) - 1
-        if set(sizes) != {len(FEATURES)} or not np.isfinite([*mean, *deviation, *weights]).all():
-            raise ValueError("the weights of the breach probability are not of the features, or not finite")
-        logistic = Logistic(mean, deviation, weights)
-        return cls(logistic, cuts, _read_cut(document["general_cut"]), float(document["target_precision"]))
+        head = Head.from_document(document["head"])
+        return cls(head, cuts, _read_cut(document["general_cut"]), float(document["target_precision"]))
 
 
 def _read_cut(document: Mapping[str, Any]) -> Cut:

@@ -146,11 +146,11 @@ def test_a_model_survives_its_document() -> None:
     assert BreachModel.from_document(document) == model
     assert model.cut("load", Severity.CRITICAL) == cut
     assert model.cut("load", Severity.WARNING) == model.general
-    document["logistic"]["weights"].pop()
+    document["head"]["logistic"]["weights"].pop()
     with pytest.raises(ValueError, match="not of the features"):
         BreachModel.from_document(document)
-    document["logistic"]["mean"].pop()
-    document["logistic"]["deviation"].pop()
+    document["head"]["logistic"]["mean"].pop()
+    document["head"]["logistic"]["deviation"].pop()
     with pytest.raises(ValueError, match="not of the features"):
         BreachModel.from_document(document)
 
