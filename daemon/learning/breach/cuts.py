@@ -14,18 +14,25 @@ WITHOUT_KNOWLEDGE = Cut(0.8, None, None, False, "nothing: no breach was seen to 
 
 
 def choose_cut(candidates: Sequence[tuple[str, Float64, Bool]], target: float) -> Cut:
-    """Return the cut for a ``target`` precision, chosen on the first of the candidates that has breaches enough.
+    """Return the cut for a ``target`` precision, chosen on the first of the candidates that reaches it.
 
-    Where no cut reaches the target there, it is the one of the highest precision, and says that it does not reach it.
+    A candidate with too few breaches is passed over. Where none reaches the target, the cut is the one of the highest
+    precision, and says that it does not reach it.
 
     Args:
         candidates: each with what it is, in words, the probabilities ``(windows,)``, and whether a breach followed.
         target: precision, 0 to 1.
     """
+    best = WITHOUT_KNOWLEDGE
     for name, probability, happened in candidates:
-        if happened.sum() >= _FEWEST_BREACHES and len(happened) >= _FEWEST_WINDOWS:
-            return _cut(name, probability, happened, target)
-    return WITHOUT_KNOWLEDGE
+        if happened.sum() < _FEWEST_BREACHES or len(happened) < _FEWEST_WINDOWS:
+            continue
+        cut = _cut(name, probability, happened, target)
+        if cut.reached:
+            return cut
+        if best.precision is None or (cut.precision or 0) > best.precision:
+            best = cut
+    return best
 
 
 def _cut(name: str, probability: Float64, happened: Bool, target: float) -> Cut:

@@ -16,8 +16,7 @@ from daemon.learning.breach.cuts import choose_cut
 from daemon.learning.breach.drawn import drawn
 from daemon.learning.breach.examples import Examples, configured, examples
 from daemon.learning.breach.expert_training import train_expert
-from daemon.learning.breach.head import Head, weighed
-from daemon.learning.breach.logistic import unfitted
+from daemon.learning.breach.head import Head
 from daemon.learning.breach.model import BreachModel
 from daemon.learning.breach.rehearsal import Rehearsal
 
@@ -58,8 +57,7 @@ def learn_base(drawn_on_fleets: Sequence[Examples], rehearsals: Sequence[Rehears
         rehearsal, incidents = Rehearsal(anything, np.ones(len(anything.onset))), Examples.concatenate([])
     expert = train_expert(rehearsal.examples.features, rehearsal.examples.happened, rehearsal.weight, seed)
     pooled = Examples.concatenate([anything, incidents])
-    head = Head(expert, unfitted(weighed(expert, pooled.features), pooled.happened))
-    head = head.fitted(pooled.features, pooled.happened)
+    head = Head.afresh(expert, pooled.features, pooled.happened)
     candidates = [("random thresholds of the fleets that it was pretrained on", anything)]
     general = choose_cut(
         [(name, head.probability(each.features), each.happened) for name, each in candidates], TARGET_PRECISION

@@ -30,8 +30,12 @@ class Logistic:
 
     def probability(self, features: Float64) -> Float64:
         """Return ``(windows,)`` for ``features`` ``(windows, features)``."""
-        chances: Float64 = _sigmoid(self._inputs(features) @ np.asarray(self.weights))
-        return chances
+        return _sigmoid(self.logit(features))
+
+    def logit(self, features: Float64) -> Float64:
+        """Return the logarithm of the odds, likewise."""
+        logit: Float64 = self._inputs(features) @ np.asarray(self.weights)
+        return logit
 
     def fitted(self, features: Float64, happened: Bool) -> "Logistic":
         """Return the weights that fit best of those near these: a Gaussian prior about them.

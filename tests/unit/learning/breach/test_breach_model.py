@@ -170,6 +170,19 @@ def test_a_cut_is_the_lowest_that_reaches_the_target() -> None:
     assert choose_cut([], 0.8).precision is None
 
 
+def test_a_cut_that_keeps_no_precision_is_not_taken() -> None:
+    """Where its own breaches come out of nothing, the cut is that of the next that reaches it, or the most precise."""
+    random = np.random.default_rng(0)
+    probability = np.linspace(0, 1, 200)
+    at_random, rarely = random.random(200) < 0.2, random.random(200) < 0.1
+    likelier = probability > 0.7
+    own, rare, alike = (("own", probability, at_random), ("rare", probability, rarely), ("alike", probability, likelier))
+    assert choose_cut([own, alike], 0.8).chosen_on == "alike"
+    worst = choose_cut([rare, own], 0.8)
+    assert not worst.reached
+    assert worst.precision == max(choose_cut([each], 0.8).precision or 0 for each in (own, rare))
+
+
 def test_the_prior_holds_where_nothing_is_known() -> None:
     """Few windows leave the weights as they were; many make the probability that of what happened."""
     random = np.random.default_rng(0)

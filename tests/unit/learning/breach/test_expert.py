@@ -10,7 +10,7 @@ from daemon.domain.metric import Metric, Thresholds
 from daemon.learning.breach.expert import Expert
 from daemon.learning.breach.expert_training import train_expert
 from daemon.learning.breach.features import FEATURES, PRECEDENTS
-from daemon.learning.breach.head import Head, weighed
+from daemon.learning.breach.head import Head
 from daemon.learning.breach.learning import learn_base
 from daemon.learning.breach.logistic import unfitted
 from daemon.learning.breach.rehearsal import rehearse
@@ -77,7 +77,7 @@ def test_an_expert_survives_its_document() -> None:
     """Read back from JSON it scores the same; layers that do not fit, or numbers that are none, are refused."""
     features, happened = windows(500)
     expert = train_expert(features, happened, np.ones(500), seed=0)
-    head = Head(expert, unfitted(weighed(expert, features), happened))
+    head = Head.afresh(expert, features, happened)
     document = json.loads(json.dumps(head.document()))
     assert Head.from_document(document) == head
     document["expert"]["weights"][1].pop()
@@ -92,7 +92,7 @@ def test_a_fleet_weighs_the_expert() -> None:
     """Where the expert's score says nothing of a fleet's breaches, learning on the fleet takes its weight away."""
     features, happened = windows()
     expert = train_expert(features, happened, np.ones(len(happened)), seed=0)
-    head = Head(expert, unfitted(weighed(expert, features), happened)).fitted(features, happened)
+    head = Head.afresh(expert, features, happened)
     elsewhere = features[:, 0] > 0
     fitted = head.fitted(features, elsewhere)
     position = len(PRECEDENTS)
