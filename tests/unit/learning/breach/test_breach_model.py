@@ -176,7 +176,11 @@ def test_a_cut_that_keeps_no_precision_is_not_taken() -> None:
     probability = np.linspace(0, 1, 200)
     at_random, rarely = random.random(200) < 0.2, random.random(200) < 0.1
     likelier = probability > 0.7
-    own, rare, alike = (("own", probability, at_random), ("rare", probability, rarely), ("alike", probability, likelier))
+    own, rare, alike = (
+        ("own", probability, at_random),
+        ("rare", probability, rarely),
+        ("alike", probability, likelier),
+    )
     assert choose_cut([own, alike], 0.8).chosen_on == "alike"
     worst = choose_cut([rare, own], 0.8)
     assert not worst.reached
