@@ -15,7 +15,10 @@ from daemon.simulation.spec import counts_for
 SERVERS = {LevelName.LARGE: 100}
 DEFAULT_SERVERS = 20
 SEED = 3
-FILES = {"model.safetensors", "model.json", "calibration.json", "training_info.json", "epochs.jsonl", "samples.parquet", "report.html"}  # fmt: skip
+FILES = {
+    *("model.safetensors", "model.json", "calibration.json", "training_info.json", "epochs.jsonl"),
+    *("samples.parquet", "report.html"),
+}
 
 
 def main(servers: int | None = None, epochs: int | None = None) -> None:
@@ -36,11 +39,10 @@ def _run_level(level: Level, folder: Path, servers: int, epochs: int | None) -> 
     info = json.loads((model / "training_info.json").read_text(encoding="utf-8"))
     lines = (model / "epochs.jsonl").read_text(encoding="utf-8").splitlines()
     print(f"\n### {level.name}: {servers} servers, {info['data_hours']:.0f} h, exit code of train {code}")
+    missing = sorted(FILES - {path.name for path in model.iterdir()})
     print(
-        f"epochs planned {info['planned_epochs']}, run {info['epochs']} ({len(lines)} lines in epochs.jsonl), ", end=""
-    )
-    print(
-        f"{info['training_time_hours'] * 60:.1f} min; missing files: {sorted(FILES - {p.name for p in model.iterdir()})}"
+        f"epochs planned {info['planned_epochs']}, run {info['epochs']}, lines in epochs.jsonl {len(lines)}, "
+        f"{info['training_time_hours'] * 60:.1f} min; missing files: {', '.join(missing) or 'none'}"
     )
     for command in ("claims", "readiness"):
         code, said = _forewarn(command, f"--model={model.name}", f"--models={models}")
