@@ -94,7 +94,7 @@ def _windows(model: TrainedModel, spec: FleetSpec, metrics: Mapping[str, Metric]
 
 def _by_window(name: str, alerted: Bools, happened: Bools, chances: Float64) -> None:
     found = decisions(alerted, happened)
-    shares = " | ".join(f"{found[each]:.1%}" for each in ("balanced_accuracy", "precision", "recall"))
+    shares = " | ".join(_share(found[each]) for each in ("balanced_accuracy", "precision", "recall"))
     print(f"| {name} | {shares} | {average_precision(chances, happened):.3f} |")
 
 
@@ -104,11 +104,13 @@ def _by_incident(name: str, some: Sequence[Outcome]) -> None:
     low, middle, high = np.quantile(leads, [0.25, 0.5, 0.75]) if leads else (np.nan,) * 3
     figures = decisions(np.array([one.told for one in some], bool), np.array([one.breached for one in some], bool))
     told, falsely = (sum(one.told for one in each) for each in (breached, others))
-    shares = f"{figures['balanced_accuracy']:.1%} | {figures['precision']:.1%}"
-    print(
-        f"| {name} | {len(breached)} | {told} | {len(others)} | {falsely} | {shares} | {middle:.1f} h | "
-        f"{low:.1f} to {high:.1f} h |"
-    )
+    accuracy, precision = (_share(figures[each]) for each in ("balanced_accuracy", "precision"))
+    hours = f"{middle:.1f} h | {low:.1f} to {high:.1f} h" if leads else " | "
+    print(f"| {name} | {len(breached)} | {told} | {len(others)} | {falsely} | {accuracy} | {precision} | {hours} |")
+
+
+def _share(ratio: float) -> str:
+    return "" if np.isnan(ratio) else f"{ratio:.1%}"
 
 
 if __name__ == "__main__":
