@@ -42,10 +42,13 @@ def pretrain(
     if not epochs and from_ is None:
         raise ConfigError(["--epochs 0: there is no network to keep; give one with --from, or 1 epoch at least"])
     fleets = {_name(path): read_metrics_file(path) for path in data}
-    start, before = (None, None) if from_ is None else (load_network(from_)[0], _record(from_ / PRETRAINING_FILE))
+    before = None if from_ is None else _record(from_ / PRETRAINING_FILE)
+    start = None if from_ is None else load_network(from_)[0]
     metrics = parse_config(default_text(), "default.yaml", Path.cwd()).domain_metrics()
     with progress_bar("pretraining") as report:
-        watch = Watch(report, epochs)
+        # how breaches come about takes about as long as an epoch
+        parts = epochs + 1
+        watch = Watch(lambda done: report(done * epochs / parts), epochs)
         made = train(
             fleets,
             ZoneInfo("UTC"),
@@ -58,11 +61,13 @@ def pretrain(
             seed=seed,
             on_epoch=watch.epoch,
             on_step=watch.step,
+            on_incidents=lambda done: report((epochs + done) / parts),
         )
     with atomic_directory(out) as folder:
         made.write(folder)
     typer.echo(
-        f"{out}: from {len(fleets)} fleets and {synthetic} synthetic ones, validation loss {made.fit.best_loss:.4f}"
+        f"{out}: from {len(fleets)} fleets, {synthetic} synthetic ones and {incidents} with simulated incidents, "
+        f"validation loss {made.fit.best_loss:.4f}"
     )
 
 

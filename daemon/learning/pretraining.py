@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -39,11 +40,10 @@ PRETRAINING_FILE = "pretraining.json"
 SYNTHETIC_FLEETS = 16
 SYNTHETIC_SERIES = 160
 SYNTHETIC_DAYS = 35
-INCIDENT_FLEETS = 8
 # none of them is a fleet that anything else is trained or measured on
 _FIRST_INCIDENT_SEED = 20_000
 _SYNTHETIC_SHARE = 1
-FIRST_DAYS_EPOCHS = 2
+_FIRST_DAYS_EPOCHS = 2
 _STRIDE_STEPS = 96
 _VALIDATION_STEPS = 3 * STEPS_PER_DAY
 _VALIDATION_STRIDE = 48
@@ -81,6 +81,7 @@ def pretrain(
     seed: int = 0,
     on_epoch: Callable[[EpochRecord], None] = lambda record: None,
     on_step: Progress = lambda epoch, step, steps: None,
+    on_incidents: Callable[[float], None] = lambda done: None,
 ) -> Pretrained:
     """Train a network on all ``fleets`` alike, however large each is; the last three days of each choose the epoch.
 
@@ -99,6 +100,7 @@ def pretrain(
         seed: seed of the weights, the mixed series, the origins and the order.
         on_epoch: called as each epoch ends.
         on_step: called after each step.
+        on_incidents: called with the share of the simulated incidents that were gone through.
 
     Raises:
         NotEnoughHistory: a fleet has less than eight days.
@@ -132,7 +134,7 @@ def pretrain(
     if start is not None:
         network.started_from(start)
     # a server's first hours are learnt last: from the beginning on they cost known servers accuracy
-    whole = max(1, epochs - FIRST_DAYS_EPOCHS) if start is None else 0
+    whole = max(1, epochs - _FIRST_DAYS_EPOCHS) if start is None else 0
     early = _Phase(whole, LEARNING_RATE, Rounds(shares))
     late = _Phase(epochs - whole, TUNING_RATE, Rounds([*shares, *first_days]))
     phases = [phase for phase in (early, late) if phase.epochs] or [late]
@@ -159,7 +161,7 @@ def pretrain(
         "incidents": {"fleets": incident_fleets, "servers": SERVERS, "per_server_week": PER_SERVER_WEEK},
         "versions": versions(),
     }
-    breach = learn_breaches(network, fleets, zone, metrics or {}, incident_fleets, seed)
+    breach = learn_breaches(network, fleets, zone, metrics or {}, incident_fleets, seed, on_incidents)
     return Pretrained(network, fitted, breach, record)
 
 
@@ -201,6 +203,7 @@ def learn_breaches(
     metrics: Mapping[str, Metric],
     incident_fleets: int,
     seed: int,
+    on_progress: Callable[[float], None] = lambda done: None,
 ) -> BreachModel:
     """Return how likely breaches are by the forecasts of ``network``.
 
@@ -208,8 +211,15 @@ def learn_breaches(
     """
     forecaster = NetworkForecaster(network, None, {}, zone, "", ForecastSource.BASE)
     drawn = [drawn_examples(panel, panel.end, forecaster, seed) for panel in fleets.values()]
-    seeds = range(_FIRST_INCIDENT_SEED + seed, _FIRST_INCIDENT_SEED + seed + incident_fleets)
-    return learn_base(drawn, [rehearse(forecaster, metrics, each) for each in seeds], seed)
+    rehearsals = []
+    for number in range(incident_fleets):
+        part = partial(_part, on_progress, number, incident_fleets)
+        rehearsals.append(rehearse(forecaster, metrics, _FIRST_INCIDENT_SEED + seed + number, on_progress=part))
+    return learn_base(drawn, rehearsals, seed)
+
+
+def _part(report: Callable[[float], None], number: int, parts: int, done: float) -> None:
+    report((number + done) / parts)
 
 
 def _mixed(panel: Panel, zone: ZoneInfo, generator: np.random.Generator) -> History:

@@ -17,6 +17,7 @@ from daemon.learning.climatology import Climatology
 from daemon.learning.evaluation import score
 from daemon.learning.pretraining import pretrain
 from daemon.learning.seasonal_naive import SeasonalNaive
+from daemon.learning.training import TUNING_RATE
 from daemon.pipeline.forecasting import forecast_panel
 from tests.panels import START, daily_panel
 
@@ -142,6 +143,25 @@ def test_pretraining_goes_on_from_a_network() -> None:
     assert afresh.record["started_from"] is None
     ours, its, other = (each.measures.weight for each in (made.network, start, afresh.network))
     assert 0 < (ours - its).norm() < 0.2 * (other - its).norm()
+
+
+def test_pretraining_learns_first_hours_last() -> None:
+    """Its last two epochs are at a low rate; the records are those of one run."""
+    seen = []
+    made = pretrain({"one": daily_panel(2, 9)}, UTC, epochs=4, synthetic_fleets=0, on_epoch=seen.append)
+    assert [record.epoch for record in made.fit.records] == [0, 1, 2, 3]
+    assert tuple(seen) == made.fit.records
+    assert made.fit.records[2].learning_rate < TUNING_RATE < made.fit.records[0].learning_rate
+    assert made.fit.best_epoch in (2, 3)
+
+
+def test_without_an_epoch_only_breaches_are_learned() -> None:
+    """The network stays as it is, to the bit, and the record says that there was none."""
+    start, _ = load_network(BASE_FOLDER)
+    made = pretrain({"one": daily_panel(2, 9)}, UTC, epochs=0, synthetic_fleets=0, start=start, started_from={})
+    for name, tensor in start.state_dict().items():
+        assert made.network.state_dict()[name].equal(tensor), name
+    assert (made.record["epochs"], made.fit.best_epoch) == (0, None)
 
 
 def test_pretraining_refuses_a_fleet_that_is_too_young() -> None:
