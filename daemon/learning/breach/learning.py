@@ -58,10 +58,8 @@ def learn_base(drawn_on_fleets: Sequence[Examples], rehearsals: Sequence[Rehears
     expert = train_expert(rehearsal.examples.features, rehearsal.examples.happened, rehearsal.weight, seed)
     pooled = Examples.concatenate([anything, incidents])
     head = Head.afresh(expert, pooled.features, pooled.happened)
-    candidates = [("random thresholds of the fleets that it was pretrained on", anything)]
-    general = choose_cut(
-        [(name, head.probability(each.features), each.happened) for name, each in candidates], TARGET_PRECISION
-    )
+    name = "random thresholds of the fleets that it was pretrained on"
+    general = choose_cut([(name, head.probability(anything.features), anything.happened)], TARGET_PRECISION)
     return BreachModel(head, {}, general, TARGET_PRECISION)
 
 
