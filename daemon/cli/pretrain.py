@@ -46,7 +46,7 @@ def pretrain(
     start = None if from_ is None else load_network(from_)[0]
     metrics = parse_config(default_text(), "default.yaml", Path.cwd()).domain_metrics()
     with progress_bar("pretraining") as report:
-        # how breaches come about takes about as long as an epoch
+        # the simulated incidents count as one more epoch
         parts = epochs + 1
         watch = Watch(lambda done: report(done * epochs / parts), epochs)
         made = train(

@@ -13,8 +13,8 @@ import numpy as np
 
 from daemon.learning.breach.exceedance import Float64
 from daemon.learning.breach.features import FEATURES
+from daemon.learning.breach.logistic import sigmoid, standardised
 
-WIDEST = 4.0
 _MOST_LOGIT = 10.0
 
 Matrix = tuple[tuple[float, ...], ...]
@@ -36,10 +36,11 @@ class Expert:
 
     def score(self, features: Float64) -> Float64:
         """Return the logit of the probability, ``(windows,)``, for ``features`` ``(windows, features)``."""
-        values = np.clip((features - np.asarray(self.mean)) / np.asarray(self.deviation), -WIDEST, WIDEST)
+        values = standardised(features, np.asarray(self.mean), np.asarray(self.deviation))
         *hidden, last = self._layers
         for layer in hidden:
-            values = _silu(values @ layer[:-1] + layer[-1])
+            sums = values @ layer[:-1] + layer[-1]
+            values = sums * sigmoid(sums)
         return np.asarray(np.clip((values @ last[:-1] + last[-1])[:, 0], -_MOST_LOGIT, _MOST_LOGIT))
 
     @cached_property
@@ -67,7 +68,3 @@ class Expert:
 
 def _matrix(rows: Sequence[Sequence[Any]]) -> Matrix:
     return tuple(tuple(map(float, row)) for row in rows)
-
-
-def _silu(values: Float64) -> Float64:
-    return np.asarray(values / (1 + np.exp(-np.clip(values, -30, 30))))

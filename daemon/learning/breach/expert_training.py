@@ -7,7 +7,8 @@ import torch
 
 from daemon.domain.breach import Bool
 from daemon.learning.breach.exceedance import Float64
-from daemon.learning.breach.expert import WIDEST, Expert
+from daemon.learning.breach.expert import Expert
+from daemon.learning.breach.logistic import standardised
 
 _HIDDEN = 32
 _EPOCHS, _FEWEST_STEPS = 8, 1000
@@ -27,7 +28,7 @@ def train_expert(features: Float64, happened: Bool, weight: Float64, seed: int) 
     """
     torch.manual_seed(seed)
     mean, deviation = features.mean(axis=0), np.maximum(features.std(axis=0), _SMALLEST_DEVIATION)
-    inputs = torch.from_numpy(np.clip((features - mean) / deviation, -WIDEST, WIDEST)).float()
+    inputs = torch.from_numpy(standardised(features, mean, deviation)).float()
     target, share = (torch.from_numpy(each).float() for each in (happened.astype(float), weight / weight.mean()))
     linear = [
         torch.nn.Linear(features.shape[1], _HIDDEN),

@@ -30,7 +30,7 @@ class Logistic:
 
     def probability(self, features: Float64) -> Float64:
         """Return ``(windows,)`` for ``features`` ``(windows, features)``."""
-        return _sigmoid(self.logit(features))
+        return sigmoid(self.logit(features))
 
     def logit(self, features: Float64) -> Float64:
         """Return the logarithm of the odds, likewise."""
@@ -51,7 +51,7 @@ class Logistic:
         weights = prior.copy()
         loss = _loss(inputs, happened, weights, prior)
         for _ in range(_NEWTON_STEPS):
-            chances = _sigmoid(inputs @ weights)
+            chances = sigmoid(inputs @ weights)
             gradient = inputs.T @ (chances - happened) + _PRIOR_STRENGTH * (weights - prior)
             curvature = (inputs * (chances * (1 - chances))[:, None]).T @ inputs
             step = np.linalg.solve(curvature + _PRIOR_STRENGTH * np.eye(len(weights)), gradient)
@@ -68,8 +68,8 @@ class Logistic:
         return Logistic(self.mean, self.deviation, tuple(weights.tolist()))
 
     def _inputs(self, features: Float64) -> Float64:
-        scaled = (features - np.asarray(self.mean)) / np.asarray(self.deviation)
-        return np.concatenate([np.clip(scaled, -_WIDEST, _WIDEST), np.ones((len(features), 1))], axis=1)
+        scaled = standardised(features, np.asarray(self.mean), np.asarray(self.deviation))
+        return np.concatenate([scaled, np.ones((len(features), 1))], axis=1)
 
 
 def unfitted(features: Float64, happened: Bool) -> Logistic:
@@ -86,5 +86,11 @@ def _loss(inputs: Float64, happened: Bool, weights: Float64, prior: Float64) -> 
     return float((np.logaddexp(0, scores) - happened * scores).sum() + _PRIOR_STRENGTH / 2 * (away @ away))
 
 
-def _sigmoid(values: Float64) -> Float64:
+def standardised(features: Float64, mean: Float64, deviation: Float64) -> Float64:
+    """Return ``(windows, features)`` in deviations from the mean, at most four."""
+    return np.asarray(np.clip((features - mean) / deviation, -_WIDEST, _WIDEST))
+
+
+def sigmoid(values: Float64) -> Float64:
+    """Return the probabilities of these logarithms of odds."""
     return np.asarray(1 / (1 + np.exp(-np.clip(values, -30, 30))))

@@ -12,7 +12,7 @@ from daemon.learning.breach.expert_training import train_expert
 from daemon.learning.breach.features import FEATURES, PRECEDENTS
 from daemon.learning.breach.head import Head
 from daemon.learning.breach.learning import learn_base
-from daemon.learning.breach.logistic import unfitted
+from daemon.learning.breach.logistic import Logistic, sigmoid, unfitted
 from daemon.learning.breach.rehearsal import rehearse
 from daemon.learning.breach.signs import SIGNS, signs
 from daemon.learning.climatology import Climatology
@@ -98,6 +98,20 @@ def test_a_fleet_weighs_the_expert() -> None:
     position = len(PRECEDENTS)
     assert head.logistic.weights[position] > 1
     assert abs(fitted.logistic.weights[position]) < 0.5 * head.logistic.weights[position]
+
+
+def test_the_expert_adds_only_where_there_is_no_precedent() -> None:
+    """What it says beyond the regression counts of a threshold without a breach in four weeks, and of no other."""
+    features, happened = windows()
+    expert = train_expert(features, happened, np.ones(len(happened)), seed=0)
+    silent = Logistic((0.0,) * 11, (1.0,) * 11, (*[0.0] * 11, -5.0))
+    since = PRECEDENTS.index("hours since the last breach")
+    for hours, weight in ((27 * 24, 0), (28 * 24, 1)):
+        features[:, since] = np.log1p(hours)
+        beyond = np.maximum(expert.score(features) + 5, 0)
+        expected = sigmoid(-5 + weight * beyond)
+        assert Head(expert, silent).probability(features) == pytest.approx(expected)
+    assert beyond.max() > 5
 
 
 def test_a_rehearsal_is_about_incidents() -> None:
