@@ -104,7 +104,10 @@ def pretrain(
 
     Raises:
         NotEnoughHistory: a fleet has less than eight days.
+        ValueError: there are simulated incidents to learn from, and no thresholds.
     """
+    if incident_fleets and not metrics:
+        raise ValueError(f"{incident_fleets} fleets with incidents need metrics with thresholds; give metrics")
     keep_freed_memory()
     torch.manual_seed(seed)
     generator = np.random.default_rng(seed)

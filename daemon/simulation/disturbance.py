@@ -132,9 +132,10 @@ def _runaway_job(one: Outbreak, usual: _Usual, timestamps: npt.NDArray[np.int64]
 
 def _gc_pressure(one: Outbreak, usual: _Usual, timestamps: npt.NDArray[np.int64]) -> _Parts:
     size = one.size(timestamps)
-    # Between two full collections the heap fills and the collector works ever harder.
+    # Between two full collections the heap fills and the collector works ever harder; in the end it does nothing else.
     tooth = _phase(one, timestamps, 4, 9)
-    cpu = max(one.peak - usual.busy, 15) * size * (0.35 + 0.65 * tooth)
+    pause = 0.65 * (1 - tooth) * np.minimum(2 * (1 - size), 1)
+    cpu = max(one.peak - usual.busy, 15) * size * (1 - pause)
     return {"cpu": cpu.astype(np.float32), "memory": 10 * size + 5 * size * tooth}
 
 
@@ -164,8 +165,7 @@ def _slow_io(one: Outbreak, usual: _Usual, timestamps: npt.NDArray[np.int64]) ->
 
 
 def _gpu_memory_exhaustion(one: Outbreak, usual: _Usual, timestamps: npt.NDArray[np.int64]) -> _Parts:
-    # Half of what a training job holds is taken as usual, so that most are full before the next job begins.
-    return {"gpu_memory": max(one.peak - usual.gpu_memory - 20, 15) * one.size(timestamps)}
+    return {"gpu_memory": (one.peak - usual.gpu_memory) * one.size(timestamps)}
 
 
 def _noisy_neighbour(one: Outbreak, usual: _Usual, timestamps: npt.NDArray[np.int64]) -> _Parts:

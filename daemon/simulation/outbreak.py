@@ -184,8 +184,10 @@ def _outbreak(
     pieces = random.dirichlet(np.full(RAMP_PIECES, 3.0)) if ramp_steps > RAMP_PIECES else np.full(RAMP_PIECES, 1 / 8)
     bend = np.exp(0.35 * random.standard_normal())
     knots = np.concatenate([[0.0], np.cumsum(pieces)]) ** bend
-    repaired_at = random.uniform(0.3, 0.95) if random.random() < kind.repair_chance and not sudden else None
-    steps = ramp_steps + hold_steps if repaired_at is None else ramp_steps * repaired_at
+    # drawn whatever comes of it: with another chance of repair all else stays the same
+    repaired_at, luck = random.uniform(0.3, 0.95), random.random()
+    repaired = luck < kind.repair_chance and not sudden
+    steps = ramp_steps * repaired_at if repaired else ramp_steps + hold_steps
     peak, cause = float(random.uniform(*kind.peak)), str(random.choice(kind.causes))
     recovery = round(_log_uniform(kind.recovery_hours, random) * STEPS_PER_HOUR) * STEP_SECONDS
     return Outbreak(

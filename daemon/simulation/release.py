@@ -12,8 +12,8 @@ from daemon.simulation.randomness import Key, Purpose
 
 LOOK_BACK_WEEKS = 8
 RELEASE_CHANCE = 0.35
-CPU_SPREAD = 0.16
-MEM_SPREAD_PCT = 3.0
+CPU_SPREAD = 0.08
+MEM_SPREAD_PCT = 1.5
 CACHED_WEEKS = LOOK_BACK_WEEKS + 3
 
 

@@ -9,15 +9,17 @@ from daemon.domain.grid import STEPS_PER_DAY
 from daemon.domain.series import Float32
 from daemon.simulation.randomness import Key, Purpose
 
-MEMORY_DAYS = 5.0
-LOOK_BACK_DAYS = 25
-DECAY = np.exp(-1 / MEMORY_DAYS)
-WEIGHTS: Float32 = (np.sqrt(1 - DECAY**2) * DECAY ** np.arange(LOOK_BACK_DAYS)).astype(np.float32)
+MEMORY_DAYS = 6.0
+LOOK_BACK_DAYS = 60
+AGES = np.arange(LOOK_BACK_DAYS)
+FADED = (AGES + 1) * np.exp(-AGES / MEMORY_DAYS)
+WEIGHTS: Float32 = (FADED / np.linalg.norm(FADED)).astype(np.float32)
 
 
 class Wander:
-    """A first-order autoregression of daily numbers for each subject, with straight lines between the midnights.
+    """A second-order autoregression of daily numbers for each subject, with straight lines between the midnights.
 
+    Both roots are exp(-1 / MEMORY_DAYS), so that its direction lasts too: a level drifts for days rather than jumps.
     What is older than LOOK_BACK_DAYS has faded to less than a hundredth, so a day needs no more to be made alone.
     """
 

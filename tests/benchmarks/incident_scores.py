@@ -1,12 +1,14 @@
 """How well breaches are foretold, by window and by incident, where the truth of every incident is known."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from daemon.domain.breach import QUIET_STEPS, onsets, past
 from daemon.domain.grid import STEP_SECONDS
+from daemon.domain.series import Panel, SeriesKey
 from daemon.learning.breach.examples import Examples
 from daemon.simulation.incident import Incident
 
@@ -19,19 +21,30 @@ class Outcome:
 
     Attributes:
         incident: the incident.
-        breached: whether a breach of that threshold began while it was under way.
-        lead_seconds: from the first alert while it was under way to the breach, or to its end where none came; None
-            without one.
+        threshold: that it is judged at.
+        breach: when a breach of it began while the incident was under way, in epoch seconds; None if none did.
+        told_at: when the first alert came while it was under way and nothing was breached; None without one.
     """
 
     incident: Incident
-    breached: bool
-    lead_seconds: int | None
+    threshold: float
+    breach: int | None
+    told_at: int | None
+
+    @property
+    def breached(self) -> bool:
+        """Whether it came to a breach."""
+        return self.breach is not None
 
     @property
     def told(self) -> bool:
-        """Whether there was such an alert."""
-        return self.lead_seconds is not None
+        """Whether there was an alert in time."""
+        return self.told_at is not None
+
+    @property
+    def lead_seconds(self) -> int | None:
+        """How long before the breach it was told of; None without one of the two."""
+        return None if self.breach is None or self.told_at is None else self.breach - self.told_at
 
 
 def causes(windows: Examples, incidents: Iterable[Incident]) -> list[Incident | None]:
@@ -85,7 +98,30 @@ def outcomes(
             continue
         at = windows.origins[rows] + windows.onset[rows] * STEP_SECONDS
         hit = (windows.onset[rows] > 0) & (at <= one.end)
-        until = int(at[hit].min()) if hit.any() else one.end
-        told = windows.origins[rows][alerted[rows] & (windows.origins[rows] < until)]
-        found.append(Outcome(one, bool(hit.any()), until - int(told.min()) if len(told) else None))
+        breach = int(at[hit].min()) if hit.any() else None
+        told = windows.origins[rows][alerted[rows] & (windows.origins[rows] < (breach or one.end))]
+        found.append(Outcome(one, float(thresholds[rows[0]]), breach, int(told.min()) if len(told) else None))
+    return found
+
+
+def left_alone(results: Iterable[Outcome], panel: Panel, incidents: Iterable[Incident]) -> list[Outcome]:
+    """Return the outcomes as they would be had nobody repaired anything; what was told of stays as it was.
+
+    Args:
+        results: outcomes of incidents that go up.
+        panel: what the same servers would have done.
+        incidents: what the same incidents would have been.
+    """
+    row_of = {key: row for row, key in enumerate(panel.keys)}
+    longest = {(one.server, one.kind, one.start): one.end for one in incidents}
+    found = []
+    for one in results:
+        start, end = one.incident.start, longest.get((one.incident.server, one.incident.kind, one.incident.start), 0)
+        if one.breach is None and end > one.incident.end:
+            row = row_of[SeriesKey(one.incident.server, one.incident.metric)]
+            known = panel.between(start - QUIET_STEPS * STEP_SECONDS, min(end, panel.end)).values[row : row + 1]
+            begins = np.flatnonzero(onsets(past(known, one.threshold))[0, QUIET_STEPS:])
+            found.append(replace(one, breach=start + int(begins[0]) * STEP_SECONDS if len(begins) else None))
+        else:
+            found.append(one)
     return found

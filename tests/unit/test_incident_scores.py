@@ -1,14 +1,16 @@
 """Which incident a breach is put down to, whether it could be foreseen, and how long before it was told of."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from daemon.domain.metric import Direction
 from daemon.domain.risk import Severity, Watch
-from daemon.domain.series import SeriesKey
+from daemon.domain.series import Panel, SeriesKey
 from daemon.learning.breach.examples import Examples
 from daemon.learning.breach.features import FEATURES
 from daemon.simulation.incident import Incident
-from tests.benchmarks.incident_scores import causes, foreseeable, outcomes
+from tests.benchmarks.incident_scores import causes, foreseeable, left_alone, outcomes
 
 LEAK = Incident("a", "memory_leak", "m", start=6_000, breach=18_000, end=20_000, cause="", precursor=True)
 SURGE = Incident("b", "traffic_surge", "m", start=9_000, breach=9_000, end=12_000, cause="", precursor=False)
@@ -51,3 +53,14 @@ def test_an_alert_of_an_incident_that_comes_to_nothing_is_false() -> None:
     found = windows(("a", 9_000, 0), ("a", 19_000, 50), ("b", 9_000, 1))
     results = outcomes(found, [LEAK, SURGE], {"memory_leak": 1, "traffic_surge": 0.5}, np.array([True, True, True]))
     assert [(one.incident, one.breached, one.told) for one in results] == [(LEAK, False, True)]
+
+
+def test_what_was_repaired_is_judged_by_what_it_would_have_come_to() -> None:
+    """It would have breached after its repair; one that nobody repaired stays what it was, whatever came after."""
+    found = windows(("a", 9_000, 0), ("b", 9_000, 0))
+    results = outcomes(found, [LEAK, SURGE], CRITICAL, np.array([True, True]))
+    values = np.zeros((2, 100), np.float32)
+    values[:, 80:] = 2
+    panel = Panel((SeriesKey("a", "m"), SeriesKey("b", "m")), 0, values)
+    alone = left_alone(results, panel, [replace(LEAK, end=29_000), SURGE])
+    assert [(one.breach, one.lead_seconds) for one in alone] == [(24_000, 15_000), (None, None)]

@@ -10,8 +10,8 @@ from daemon.learning.breach.exceedance import Float64
 from daemon.learning.breach.expert import Expert
 from daemon.learning.breach.logistic import standardised
 
-_HIDDEN = 32
-_EPOCHS, _FEWEST_STEPS = 8, 1000
+_HIDDEN = 64
+_EPOCHS, _FEWEST_STEPS = 16, 1000
 _BATCH = 1024
 _HIGHEST_RATE, _WEIGHT_DECAY = 2e-3, 1e-4
 _SMALLEST_DEVIATION = 1e-6

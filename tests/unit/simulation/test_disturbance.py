@@ -22,7 +22,7 @@ DAY_NUMBER = 20_458  # 2026-01-05, a Monday
 START = DAY_NUMBER * 86_400 + 6 * 3600
 END = START + 10 * 3600
 RAMP_HOURS = 5
-SPEC = FleetSpec(counts={"ml_compute": 1, "web_api": 1}, seed=2, incidents_per_server_week=0)
+SPEC = FleetSpec(counts={"ml_compute": 1, "web_api": 1}, seed=1, incidents_per_server_week=0)
 SERVERS = servers_of(SPEC)
 INSIDE = slice(6 * 12, 16 * 12 + 1)
 
@@ -116,12 +116,13 @@ def peaks(series: Float32) -> int:
 
 
 def test_a_collector_works_in_saw_teeth_that_grow() -> None:
-    """Its cpu swings several times, each time higher, with the memory that it fills."""
+    """Its cpu swings with the memory that it fills, each time higher, until it does nothing but collect."""
     change = added(outbreak("gc_pressure", peak=90))
     cpu = change["cpu_busy_pct"]
-    assert (np.diff(cpu[60:]) < -10).sum() >= 4
+    assert (np.diff(cpu[20:50]) < -10).sum() >= 3
     assert cpu[40:60].max() > cpu[20:40].max() > cpu[:20].max()
-    assert np.corrcoef(cpu[60:], change["mem_used_pct"][60:])[0, 1] > 0.75
+    assert np.corrcoef(cpu[20:50], change["mem_used_pct"][20:50])[0, 1] > 0.75
+    assert cpu[62:].min() > cpu[20:40].max()
 
 
 def test_a_failed_batch_comes_back_again_and_again() -> None:

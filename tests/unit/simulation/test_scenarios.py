@@ -246,8 +246,8 @@ def test_a_cascade_without_a_database_begins_somewhere(tmp_path: Path) -> None:
 
 def test_healthy_ends_what_is_and_keeps_away_what_would_come(tmp_path: Path) -> None:
     """From the end of its ramp to its own end the fleet is one without incidents; then they come again."""
-    lab = Lab(tmp_path, rate=4, seed=1)
-    calm = Fleet(FleetSpec(COUNTS, 1, **QUIET))
+    lab = Lab(tmp_path, rate=4, seed=4)
+    calm = Fleet(FleetSpec(COUNTS, 4, **QUIET))
     own = lab.untouched.incidents(NOON, NOON + 6 * DAY)
     until = NOON + 2 * DAY
     assert [one for one in own if one.start <= NOON < one.end]
