@@ -4,6 +4,7 @@ The fleets are of seeds that the simulator was not tuned on, and many: of twenty
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from daemon.domain.grid import STEP_SECONDS
 from daemon.domain.scores import relative_loss
-from daemon.domain.series import Panel, SeriesKey
+from daemon.domain.series import Panel
 from daemon.learning.base import base_forecaster
 from daemon.learning.climatology import Climatology
 from daemon.learning.evaluation import score
@@ -25,46 +26,58 @@ from tests.benchmarks.realism import figures
 _SEEDS, _SERVERS, _DAYS = range(71, 83), 60, 44
 _TEST_DAYS, _EVERY_SECONDS = 10, 4 * 3600
 _BETWEEN = (0.25, 0.5, 0.75)
+_BY_ERROR = "within its error"
 
 
 def main() -> None:
-    """Print a row per measure: quartiles of each recording and of the simulator, and whether it lies inside."""
+    """Print a row per measure: quartiles of each recording and of the simulator, and whether its median lies inside.
+
+    What lies outside by less than twice the standard error of the fleets' medians is not told apart from inside.
+    """
     folder = os.environ.get("FOREWARN_REAL_DATA")
     if not folder:
         print("realism: not measured; FOREWARN_REAL_DATA names no folder of real metrics")
         return
-    panels = {path.parent.name: read_pack(path.parent).panel for path in sorted(Path(folder).glob("*/pack.json"))}
-    panels["simulator"] = _simulated()
-    measured = {name: figures(panel) for name, panel in panels.items()}
-    skills = {name: _skill(panel) for name, panel in panels.items()}
-    print(f"| quartiles over series | {' | '.join(panels)} | inside |")
-    print("| --- " * (len(panels) + 2) + "|")
-    inside = []
-    for measure in measured["simulator"]:
-        quartiles = {name: np.nanquantile(found[measure], _BETWEEN) for name, found in measured.items()}
-        medians = [quartiles[name][1] for name in panels if name != "simulator"]
-        inside.append(min(medians) <= quartiles["simulator"][1] <= max(medians))
-        cells = [" ".join(f"{value:.3g}" for value in quartiles[name]) for name in panels]
-        print(f"| {measure} | {' | '.join(cells)} | {'yes' if inside[-1] else 'no'} |")
+    recordings = {path.parent.name: read_pack(path.parent).panel for path in sorted(Path(folder).glob("*/pack.json"))}
+    fleets = [_simulated(seed) for seed in _SEEDS]
+    real, made = [figures(panel) for panel in recordings.values()], [figures(panel) for panel in fleets]
+    print(f"| quartiles over series | {' | '.join(recordings)} | simulator | its error | inside |")
+    print("| --- " * (len(recordings) + 4) + "|")
+    verdicts = []
+    for measure in made[0]:
+        quartiles = [np.nanquantile(found[measure], _BETWEEN) for found in real]
+        quartiles.append(np.nanquantile(np.concatenate([found[measure] for found in made]), _BETWEEN))
+        error = _standard_error([float(np.nanmedian(found[measure])) for found in made])
+        verdicts.append(_inside([each[1] for each in quartiles], error))
+        cells = [" ".join(f"{value:.3g}" for value in each) for each in quartiles]
+        print(f"| {measure} | {' | '.join(cells)} | {error:.2g} | {verdicts[-1]} |")
+    own, simulated = ([_skill(panel) for panel in panels] for panels in (recordings.values(), fleets))
     for position, measure in enumerate(("base network against seasonal naive", "climatology against seasonal naive")):
-        row = {name: skill[position] for name, skill in skills.items()}
-        real = [value for name, value in row.items() if name != "simulator"]
-        inside.append(min(real) <= row["simulator"] <= max(real))
-        cells = [f"{value:.3f}" for value in row.values()]
-        print(f"| loss of the {measure} | {' | '.join(cells)} | {'yes' if inside[-1] else 'no'} |")
-    print(f"{sum(inside)} of {len(inside)} inside the range of the recordings")
+        losses = [skill[position] for skill in simulated]
+        row, error = [*(skill[position] for skill in own), float(np.mean(losses))], _standard_error(losses)
+        verdicts.append(_inside(row, error))
+        cells = [f"{value:.3f}" for value in row]
+        print(f"| loss of the {measure} | {' | '.join(cells)} | {error:.2g} | {verdicts[-1]} |")
+    print(
+        f"{verdicts.count('yes')} of {len(verdicts)} inside the range of the recordings, "
+        f"{verdicts.count(_BY_ERROR)} more not told apart from it"
+    )
 
 
-def _simulated() -> Panel:
-    """Return the history of all fleets as if they were one; servers are named by the seed of theirs too."""
-    keys: list[SeriesKey] = []
-    values = []
-    for seed in _SEEDS:
-        fleet = Fleet(FleetSpec(seed=seed, counts=counts_for(_SERVERS)))
-        panel = fleet.panel(START, START + _DAYS * 86_400 - STEP_SECONDS)
-        keys += [key._replace(server=f"{seed}-{key.server}") for key in panel.keys]
-        values.append(panel.values)
-    return Panel(tuple(keys), START, np.concatenate(values), {})
+def _inside(values: Sequence[float], error: float) -> str:
+    """Return whether the last of ``values`` lies in the range of the others."""
+    *others, value = values
+    outside = max(min(others) - value, value - max(others))
+    return "yes" if outside <= 0 else _BY_ERROR if outside < 2 * error else "no"
+
+
+def _standard_error(values: Sequence[float]) -> float:
+    return float(np.std(values, ddof=1) / np.sqrt(len(values)))
+
+
+def _simulated(seed: int) -> Panel:
+    fleet = Fleet(FleetSpec(seed=seed, counts=counts_for(_SERVERS)))
+    return fleet.panel(START, START + _DAYS * 86_400 - STEP_SECONDS)
 
 
 def _skill(panel: Panel) -> tuple[float, float]:

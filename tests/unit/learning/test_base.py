@@ -164,6 +164,12 @@ def test_without_an_epoch_only_breaches_are_learned() -> None:
     assert (made.record["epochs"], made.fit.best_epoch) == (0, None)
 
 
+def test_pretraining_refuses_incidents_without_thresholds() -> None:
+    """Nothing would be learned of them, and the record would say that it was."""
+    with pytest.raises(ValueError, match="2 fleets with incidents need metrics with thresholds"):
+        pretrain({"some": daily_panel(2, 9)}, UTC, epochs=1, incident_fleets=2)
+
+
 def test_pretraining_refuses_a_fleet_that_is_too_young() -> None:
     """The error names the fleet and what is needed."""
     with pytest.raises(NotEnoughHistory, match=r"young: 3\.0 days of history, pretraining needs 8"):
