@@ -122,7 +122,7 @@ def test_a_collector_works_in_saw_teeth_that_grow() -> None:
     assert (np.diff(cpu[20:50]) < -10).sum() >= 3
     assert cpu[40:60].max() > cpu[20:40].max() > cpu[:20].max()
     assert np.corrcoef(cpu[20:50], change["mem_used_pct"][20:50])[0, 1] > 0.75
-    assert cpu[62:].min() > cpu[20:40].max()
+    assert np.median(cpu[62:]) > cpu[20:50].max()
 
 
 def test_a_failed_batch_comes_back_again_and_again() -> None:
