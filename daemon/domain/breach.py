@@ -11,6 +11,8 @@ from daemon.domain.series import Float32
 
 BREACH_STEPS = 3
 QUIET_STEPS = 2 * STEPS_PER_HOUR
+ONSET_STEPS = QUIET_STEPS + BREACH_STEPS - 1
+"""How many steps before it decide whether a breach is a new one."""
 
 Bool = npt.NDArray[np.bool_]
 Number = TypeVar("Number", np.float32, np.float64)
@@ -24,27 +26,41 @@ def past(values: Float32, threshold: npt.ArrayLike, direction: Direction = Direc
     return bad
 
 
-def onsets(bad: Bool) -> Bool:
-    """Return where in ``(series, steps)`` a breach begins: BREACH_STEPS bad in a row after QUIET_STEPS without any.
+def breached(bad: Bool) -> Bool:
+    """Return which of ``(series, steps)`` belong to a breach: to BREACH_STEPS bad in a row."""
+    begins = _held(bad)
+    inside = begins.copy()
+    for later in range(1, BREACH_STEPS):
+        inside[:, later:] |= begins[:, :-later]
+    return inside
 
-    What was before the first column is taken as quiet.
+
+def onsets(bad: Bool) -> Bool:
+    """Return where in ``(series, steps)`` a breach begins: BREACH_STEPS bad in a row, QUIET_STEPS after the last one.
+
+    A step or two past the threshold are no breach, and so do not put off the next. What was before the first column is
+    taken as quiet; what is ONSET_STEPS after it is exact.
     """
-    begins = np.zeros_like(bad)
+    inside = np.cumsum(np.pad(breached(bad), ((0, 0), (1, 0))), axis=1, dtype=np.int32)
+    columns = np.arange(bad.shape[1])
+    quiet: Bool = inside[:, columns] == inside[:, np.maximum(columns - QUIET_STEPS, 0)]
+    return _held(bad) & quiet
+
+
+def _held(bad: Bool) -> Bool:
+    held = np.zeros_like(bad)
     run = bad[:, : bad.shape[1] - BREACH_STEPS + 1].copy()
     for later in range(1, BREACH_STEPS):
         run &= bad[:, later : later + run.shape[1]]
-    begins[:, : run.shape[1]] = run
-    counted = np.cumsum(np.pad(bad, ((0, 0), (1, 0))), axis=1, dtype=np.int32)
-    columns = np.arange(bad.shape[1])
-    quiet: Bool = counted[:, columns] == counted[:, np.maximum(columns - QUIET_STEPS, 0)]
-    return begins & quiet
+    held[:, : run.shape[1]] = run
+    return held
 
 
 def first_onset(before: Bool, after: Bool) -> npt.NDArray[np.intp]:
     """Return the step (1 is the first of ``after``) at which the first breach begins; 0 where none does.
 
     Args:
-        before: ``(series, QUIET_STEPS)`` what was bad up to the origin.
+        before: ``(series, ONSET_STEPS)`` what was bad up to the origin.
         after: ``(series, steps)`` what is bad after it.
     """
     begins = onsets(np.concatenate([before, after], axis=1))[:, before.shape[1] :]

@@ -6,7 +6,7 @@ from itertools import groupby
 import numpy as np
 
 from daemon.domain.alerts import AlertName, Identity, Phase
-from daemon.domain.breach import QUIET_STEPS, onsets, past
+from daemon.domain.breach import ONSET_STEPS, QUIET_STEPS, onsets, past
 from daemon.domain.grid import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_HOUR
 from daemon.domain.ledger import Outcome, Prediction
 from daemon.domain.ledger_judging import Kind, judged, kind_of
@@ -62,7 +62,7 @@ class Judge:
 
 def recent_onsets(panel: Panel, watched: Sequence[Watch], start: int, at: int) -> dict[Kind, list[int]]:
     """Return when breaches of the thresholds began in ``start <= t <= at`` (epoch seconds), as far as it is known."""
-    first = start - QUIET_STEPS * STEP_SECONDS
+    first = start - ONSET_STEPS * STEP_SECONDS
     values = panel.between(first, at).values
     row_of = {key: row for row, key in enumerate(panel.keys)}
     found: dict[Kind, list[int]] = {}
@@ -70,7 +70,7 @@ def recent_onsets(panel: Panel, watched: Sequence[Watch], start: int, at: int) -
         some = list(group)
         limits = np.array([[watch.threshold] for watch in some], dtype=np.float32)
         begins = onsets(past(values[[row_of[watch.key] for watch in some]], limits, direction))
-        for row, column in np.argwhere(begins[:, QUIET_STEPS:]).tolist():
+        for row, column in np.argwhere(begins[:, ONSET_STEPS:]).tolist():
             watch = some[row]
             kind = (watch.key.server, watch.key.metric, watch.severity)
             found.setdefault(kind, []).append(start + column * STEP_SECONDS)

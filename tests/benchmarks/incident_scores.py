@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from daemon.domain.breach import QUIET_STEPS, onsets, past
+from daemon.domain.breach import ONSET_STEPS, onsets, past
 from daemon.domain.grid import STEP_SECONDS
 from daemon.domain.series import Panel, SeriesKey
 from daemon.learning.breach.examples import Examples
@@ -119,8 +119,8 @@ def left_alone(results: Iterable[Outcome], panel: Panel, incidents: Iterable[Inc
         start, end = one.incident.start, longest.get((one.incident.server, one.incident.kind, one.incident.start), 0)
         if one.breach is None and end > one.incident.end:
             row = row_of[SeriesKey(one.incident.server, one.incident.metric)]
-            known = panel.between(start - QUIET_STEPS * STEP_SECONDS, min(end, panel.end)).values[row : row + 1]
-            begins = np.flatnonzero(onsets(past(known, one.threshold))[0, QUIET_STEPS:])
+            known = panel.between(start - ONSET_STEPS * STEP_SECONDS, min(end, panel.end)).values[row : row + 1]
+            begins = np.flatnonzero(onsets(past(known, one.threshold))[0, ONSET_STEPS:])
             found.append(replace(one, breach=start + int(begins[0]) * STEP_SECONDS if len(begins) else None))
         else:
             found.append(one)

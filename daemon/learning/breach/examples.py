@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from daemon.domain.breach import QUIET_STEPS, Bool, first_onset, past
+from daemon.domain.breach import BREACH_STEPS, ONSET_STEPS, QUIET_STEPS, Bool, breached, first_onset, past
 from daemon.domain.forecast import Forecast
 from daemon.domain.grid import HORIZON_STEPS, STEP_SECONDS
 from daemon.domain.metric import Direction, Metric
@@ -53,9 +53,10 @@ class Windows:
 
     @property
     def quiet(self) -> Bool:
-        """Whether the last QUIET_STEPS are known in part, and none of them is past the threshold."""
-        recent = self.history[:, -QUIET_STEPS:]
-        return np.asarray(~past(recent, self.thresholds[:, None]).any(axis=1) & np.isfinite(recent).any(axis=1))
+        """Whether the last QUIET_STEPS are known in part and saw no breach, and none has perhaps begun."""
+        bad = past(self.history[:, -ONSET_STEPS:], self.thresholds[:, None])
+        begun = breached(bad)[:, -QUIET_STEPS:].any(axis=1) | bad[:, 1 - BREACH_STEPS :].any(axis=1)
+        return np.asarray(~begun & np.isfinite(self.history[:, -QUIET_STEPS:]).any(axis=1))
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,6 @@ def judged(windows: Windows, after: Float32, watched: Sequence[Watch], origin: i
     quiet = windows.select(rows)
     sign = np.array([1 if watch.direction is Direction.ABOVE else -1 for watch in kept], dtype=np.float32)
     bad = past(after[rows] * sign[:, None], quiet.thresholds[:, None])
-    before = np.zeros((len(rows), QUIET_STEPS), dtype=bool)
+    before = np.zeros((len(rows), ONSET_STEPS), dtype=bool)
     described, _ = quiet.described()
     return Examples(described, first_onset(before, bad), kept, np.full(len(rows), origin, np.int64))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from daemon.domain.breach import QUIET_STEPS, Bool, onsets, past
+from daemon.domain.breach import QUIET_STEPS, Bool, breached, onsets, past
 from daemon.domain.grid import HORIZON_STEPS, STEPS_PER_DAY, STEPS_PER_HOUR
 from daemon.domain.series import Float32
 from daemon.learning.breach.exceedance import Float64
@@ -47,10 +47,10 @@ class PastDays:
         # most thresholds were never reached, and there is nothing to look for
         some = np.flatnonzero(np.fmax.reduce(history, axis=1, initial=-np.inf) >= thresholds)
         bad = past(history[some], thresholds[some, None])
-        begins = onsets(bad)
+        begins, inside = onsets(bad), breached(bad)
         for day in range(1, DAYS + 1):
             hours = _hours(day)
-            quiet[some, day - 1] &= ~bad[:, hours.start - QUIET_STEPS : hours.start].any(axis=1)
+            quiet[some, day - 1] &= ~inside[:, hours.start - QUIET_STEPS : hours.start].any(axis=1)
             began[some, day - 1] = begins[:, hours].any(axis=1)
         steps_since = begins[:, ::-1].argmax(axis=1) + 1
         hours_since[some] = np.where(begins.any(axis=1), steps_since, HISTORY_STEPS) / STEPS_PER_HOUR

@@ -8,9 +8,8 @@ import numpy as np
 from daemon.domain.grid import HORIZON_STEPS, STEP_SECONDS
 from daemon.domain.metric import Metric
 from daemon.domain.ports import Forecaster
-from daemon.domain.risk import Watch, thresholded
-from daemon.domain.series import Panel, SeriesKey
-from daemon.learning.breach.examples import Chooser, Examples, configured, examples
+from daemon.domain.risk import thresholded
+from daemon.learning.breach.examples import Examples, configured, examples
 from daemon.learning.breach.exceedance import Float64
 from daemon.simulation.fleet import Fleet
 from daemon.simulation.incident import Incident
@@ -23,7 +22,7 @@ _DAY_SECONDS = 86_400
 _HISTORY_DAYS, _DAYS = 28, 24
 _APART_SECONDS = 1800
 _HORIZON_SECONDS = HORIZON_STEPS * STEP_SECONDS
-# of the windows far from any incident, of which there are too many
+# of the servers far from any incident, of which there are too many
 _KEPT = 0.1
 
 
@@ -75,34 +74,30 @@ def rehearse(
     whole = fleet.panel(_START, end)
     panel = whole.select([row for row, key in enumerate(whole.keys) if key.metric in thresholded(metrics)])
     incidents = _by_server(fleet.incidents(first, end))
-    choose = _thinned(configured(metrics), incidents, seed)
+    generator = np.random.default_rng(seed)
     origins = range(first, end - _HORIZON_SECONDS + 1, _APART_SECONDS)
     parts = []
     for number, origin in enumerate(origins):
-        parts += examples(panel, [origin], forecaster, [choose])
+        some = {
+            server
+            for server, kept in zip(fleet.profiles, generator.random(servers) < _KEPT, strict=True)
+            if kept or _near(incidents, server, origin)
+        }
+        part = panel.select([row for row, key in enumerate(panel.keys) if key.server in some])
+        parts += examples(part, [origin], forecaster, [configured(metrics)])
         on_progress((number + 1) / len(origins))
     found = Examples.concatenate(parts)
     near = [
-        _near(incidents, watch, origin) for watch, origin in zip(found.watched, found.origins.tolist(), strict=True)
+        _near(incidents, watch.key.server, origin)
+        for watch, origin in zip(found.watched, found.origins.tolist(), strict=True)
     ]
     usual = FleetSpec().incidents_per_server_week / PER_SERVER_WEEK
     return Rehearsal(found, np.where(near, usual, 1 / _KEPT))
 
 
-def _thinned(choose: Chooser, incidents: Mapping[str, Sequence[Incident]], seed: int) -> Chooser:
-    generator = np.random.default_rng(seed)
-
-    def chosen(panel: Panel, origin: int, keys: tuple[SeriesKey, ...]) -> list[Watch]:
-        watched = choose(panel, origin, keys)
-        kept = generator.random(len(watched)) < _KEPT
-        return [each for each, one in zip(watched, kept, strict=True) if one or _near(incidents, each, origin)]
-
-    return chosen
-
-
-def _near(incidents: Mapping[str, Sequence[Incident]], watch: Watch, origin: int) -> bool:
-    """Return whether the server has an incident under way, or one that begins within the forecast's hours."""
-    return any(one.start - _HORIZON_SECONDS <= origin <= one.end for one in incidents.get(watch.key.server, ()))
+def _near(incidents: Mapping[str, Sequence[Incident]], server: str, origin: int) -> bool:
+    """Return whether ``server`` has an incident under way, or one that begins within the forecast's hours."""
+    return any(one.start - _HORIZON_SECONDS <= origin <= one.end for one in incidents.get(server, ()))
 
 
 def _by_server(incidents: Sequence[Incident]) -> dict[str, list[Incident]]:
