@@ -46,7 +46,7 @@ def pretrain(
     start = None if from_ is None else load_network(from_)[0]
     metrics = parse_config(default_text(), "default.yaml", Path.cwd()).domain_metrics()
     with progress_bar("pretraining") as report:
-        # the simulated incidents count as one more epoch
+        # what is learned of breaches counts as one more epoch
         parts = epochs + 1
         watch = Watch(lambda done: report(done * epochs / parts), epochs)
         made = train(
@@ -61,7 +61,7 @@ def pretrain(
             seed=seed,
             on_epoch=watch.epoch,
             on_step=watch.step,
-            on_incidents=lambda done: report((epochs + done) / parts),
+            on_breaches=lambda done: report((epochs + done) / parts),
         )
     with atomic_directory(out) as folder:
         made.write(folder)

@@ -41,8 +41,10 @@ SYNTHETIC_FLEETS = 16
 SYNTHETIC_SERIES = 160
 SYNTHETIC_DAYS = 35
 # none of them is a fleet that anything else is trained or measured on
-_FIRST_INCIDENT_SEED = 20_000
+_FIRST_INCIDENT_SEED, _FIRST_DRAWN_SEED = 20_000, 30_000
 _SYNTHETIC_SHARE = 1
+# of going through a fleet with incidents, where a fleet's drawn thresholds are 1
+_REHEARSAL_WORK = 3
 _FIRST_DAYS_EPOCHS = 2
 _STRIDE_STEPS = 96
 _VALIDATION_STEPS = 3 * STEPS_PER_DAY
@@ -81,7 +83,7 @@ def pretrain(
     seed: int = 0,
     on_epoch: Callable[[EpochRecord], None] = lambda record: None,
     on_step: Progress = lambda epoch, step, steps: None,
-    on_incidents: Callable[[float], None] = lambda done: None,
+    on_breaches: Callable[[float], None] = lambda done: None,
 ) -> Pretrained:
     """Train a network on all ``fleets`` alike, however large each is; the last three days of each choose the epoch.
 
@@ -100,7 +102,7 @@ def pretrain(
         seed: seed of the weights, the mixed series, the origins and the order.
         on_epoch: called as each epoch ends.
         on_step: called after each step.
-        on_incidents: called with the share of the simulated incidents that were gone through.
+        on_breaches: called with the share that is done of learning how likely breaches are.
 
     Raises:
         NotEnoughHistory: a fleet has less than eight days.
@@ -164,7 +166,11 @@ def pretrain(
         "incidents": {"fleets": incident_fleets, "servers": SERVERS, "per_server_week": PER_SERVER_WEEK},
         "versions": versions(),
     }
-    breach = learn_breaches(network, fleets, zone, metrics or {}, incident_fleets, seed, on_incidents)
+    unlike = {
+        f"synthetic {number}": synthetic(_FIRST_DRAWN_SEED + seed + number, SYNTHETIC_SERIES, SYNTHETIC_DAYS)
+        for number in range(synthetic_fleets)
+    }
+    breach = learn_breaches(network, {**fleets, **unlike}, zone, metrics or {}, incident_fleets, seed, on_breaches)
     return Pretrained(network, fitted, breach, record)
 
 
@@ -213,16 +219,19 @@ def learn_breaches(
     From random thresholds of all ``fleets``, and from the thresholds of ``metrics`` on simulated fleets with incidents.
     """
     forecaster = NetworkForecaster(network, None, {}, zone, "", ForecastSource.BASE)
-    drawn = [drawn_examples(panel, panel.end, forecaster, seed) for panel in fleets.values()]
-    rehearsals = []
+    work = len(fleets) + _REHEARSAL_WORK * incident_fleets
+    drawn, rehearsals = [], []
+    for done, panel in enumerate(fleets.values()):
+        drawn.append(drawn_examples(panel, panel.end, forecaster, seed))
+        on_progress((done + 1) / work)
     for number in range(incident_fleets):
-        part = partial(_part, on_progress, number, incident_fleets)
+        part = partial(_part, on_progress, (len(fleets) + _REHEARSAL_WORK * number) / work, _REHEARSAL_WORK / work)
         rehearsals.append(rehearse(forecaster, metrics, _FIRST_INCIDENT_SEED + seed + number, on_progress=part))
     return learn_base(drawn, rehearsals, seed)
 
 
-def _part(report: Callable[[float], None], number: int, parts: int, done: float) -> None:
-    report((number + done) / parts)
+def _part(report: Callable[[float], None], before: float, share: float, done: float) -> None:
+    report(before + share * done)
 
 
 def _mixed(panel: Panel, zone: ZoneInfo, generator: np.random.Generator) -> History:

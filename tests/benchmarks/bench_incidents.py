@@ -1,6 +1,8 @@
 """Are breaches foretold? On simulated fleets of other seeds than those trained on, where every incident is known.
 
-The level is production; thresholds are those of the default configuration; the cuts are those that training chose.
+The level is production; thresholds are those of the default configuration; the cuts are those that training chose. All
+thresholds are looked at every half hour; those of incidents under way at every tick, as the service does, and an alert
+is raised as the service raises it.
 """
 
 from collections import Counter
@@ -11,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from daemon.config.loading import default_text, parse_config
+from daemon.domain.alerts import Policy
 from daemon.domain.breach_scores import Float64, average_precision, decisions
-from daemon.domain.grid import STEP_SECONDS
+from daemon.domain.grid import HORIZON_STEPS, STEP_SECONDS
 from daemon.domain.levels import LEVELS, LevelName
 from daemon.domain.metric import Metric
 from daemon.domain.risk import thresholded
@@ -20,13 +23,23 @@ from daemon.domain.series import Panel
 from daemon.learning.artifact import load_network
 from daemon.learning.breach.base import BASE_FOLDER
 from daemon.learning.breach.examples import Examples, configured, examples
+from daemon.learning.breach.model import BreachModel
 from daemon.learning.training import train
 from daemon.simulation.fleet import Fleet
 from daemon.simulation.incident import CASCADE, KINDS, Incident, IncidentTuning
 from daemon.simulation.spec import FleetSpec, counts_for
 from tests.benchmarks.bench_accuracy import UTC, say
 from tests.benchmarks.fleets import START
-from tests.benchmarks.incident_scores import Bools, Outcome, causes, foreseeable, left_alone, outcomes
+from tests.benchmarks.incident_scores import (
+    Bools,
+    Outcome,
+    causes,
+    foreseeable,
+    left_alone,
+    outcomes,
+    raised,
+    under_way,
+)
 
 TRAINED_SEED, TESTED_SEEDS = 41, (55, 56, 57)
 TRAINING_DAYS, TRAINING_SERVERS = 36, 20
@@ -34,9 +47,8 @@ TESTED_DAYS, HISTORY_DAYS, TESTED_SERVERS = 12, 28, 60
 HALF_HOUR = 1800
 FIRST = START + HISTORY_DAYS * 86_400
 UNREPAIRED = {name: IncidentTuning(repair_chance=0) for name in KINDS if name != CASCADE}
-_COLUMNS = (
-    "breached", "told before", "did not", "told falsely", "balanced accuracy", "precision", "median lead", "quartiles",
-)  # fmt: skip
+_COLUMNS = ("breached", "told before", "did not", "told falsely", "precision", "median lead", "quartiles")
+_BALANCED = ("breaches", "told", "without", "alarmed", "balanced accuracy", "precision")
 
 
 def main() -> None:
@@ -52,18 +64,25 @@ def main() -> None:
         start=load_network(BASE_FOLDER)[0],
     )
     print(f"best epoch of the training: {model.fit.best_epoch}; None is the base network, which no epoch bettered")
+    forecaster = model.forecaster("")
     parts, alarms, caused, results, alone = [], [], [], [], []
     for seed in TESTED_SEEDS:
         say(f"forecasting the fleet of seed {seed}")
         spec = FleetSpec(seed=seed, counts=counts_for(TESTED_SERVERS))
         panel, incidents = _history(spec, metrics)
-        origins = range(FIRST, panel.end - 8 * 3600 + 1, HALF_HOUR)
-        (found,) = examples(panel, origins, model.forecaster(""), [configured(metrics)])
-        cuts = [model.breach.cut(watch.key.metric, watch.severity).probability for watch in found.watched]
-        alarms.append(model.breach.head.probability(found.features) >= np.array(cuts))
+        last = panel.end - HORIZON_STEPS * STEP_SECONDS
+        (found,) = examples(panel, range(FIRST, last + 1, HALF_HOUR), forecaster, [configured(metrics)])
         parts.append(found)
+        alarms.append(_predicted(model.breach, found))
         caused += causes(found, incidents)
-        own = outcomes(found, incidents, {name: kind.critical for name, kind in KINDS.items()}, alarms[-1])
+        ticks = Examples.concatenate(
+            [
+                examples(part, [at], forecaster, [configured(metrics)])[0]
+                for at, part in under_way(panel, incidents, range(FIRST, last + 1, STEP_SECONDS))
+            ]
+        )
+        told = raised(ticks, _predicted(model.breach, ticks), Policy())
+        own = outcomes(ticks, incidents, {name: kind.critical for name, kind in KINDS.items()}, told)
         results += own
         alone += left_alone(own, *_history(replace(spec, incidents=UNREPAIRED), metrics))
     windows, alerted = Examples.concatenate(parts), np.concatenate(alarms)
@@ -85,6 +104,18 @@ def main() -> None:
     _by_incident("with a precursor, had nobody repaired them", alone)
     for kind, _ in Counter(one.incident.kind for one in alone).most_common():
         _by_incident(f"`{kind}`, the same", [one for one in alone if one.incident.kind == kind])
+    print(f"| with a precursor | {' | '.join(_BALANCED)} |\n| --- |{' --- |' * len(_BALANCED)}")
+    breached, told_of = (np.array([getattr(one, name) for one in seen_coming], bool) for name in ("breached", "told"))
+    precision = _share(float(windows.happened[alerted].mean()))
+    _balanced("breaches, and quiet windows of any threshold", told_of[breached], alerted[quiet], precision)
+    _balanced("windows before a breach, and quiet ones", alerted[seen], alerted[quiet], precision)
+    of_told = _share(float(breached[told_of].mean()))
+    _balanced("incidents that came to a breach, and those that did not", told_of[breached], told_of[~breached], of_told)
+
+
+def _predicted(model: BreachModel, windows: Examples) -> Bools:
+    cuts = [model.cut(watch.key.metric, watch.severity).probability for watch in windows.watched]
+    return np.asarray(model.head.probability(windows.features) >= np.array(cuts))
 
 
 def _history(spec: FleetSpec, metrics: Mapping[str, Metric]) -> tuple[Panel, list[Incident]]:
@@ -108,11 +139,15 @@ def _by_incident(name: str, some: Sequence[Outcome]) -> None:
     breached, others = ([one for one in some if one.breached is each] for each in (True, False))
     leads = [one.lead_seconds / 3600 for one in breached if one.lead_seconds is not None]
     low, middle, high = np.quantile(leads, [0.25, 0.5, 0.75]) if leads else (np.nan,) * 3
-    figures = decisions(np.array([one.told for one in some], bool), np.array([one.breached for one in some], bool))
     told, falsely = (sum(one.told for one in each) for each in (breached, others))
-    accuracy, precision = (_share(figures[each]) for each in ("balanced_accuracy", "precision"))
+    precision = _share(told / (told + falsely)) if told + falsely else ""
     hours = f"{middle:.1f} h | {low:.1f} to {high:.1f} h" if leads else " | "
-    print(f"| {name} | {len(breached)} | {told} | {len(others)} | {falsely} | {accuracy} | {precision} | {hours} |")
+    print(f"| {name} | {len(breached)} | {told} | {len(others)} | {falsely} | {precision} | {hours} |")
+
+
+def _balanced(name: str, told: Bools, falsely: Bools, precision: str) -> None:
+    accuracy = _share(float(told.mean() + 1 - falsely.mean()) / 2)
+    print(f"| {name} | {len(told)} | {told.sum()} | {len(falsely)} | {falsely.sum()} | {accuracy} | {precision} |")
 
 
 def _share(ratio: float) -> str:

@@ -1,13 +1,15 @@
 """How well breaches are foretold, by window and by incident, where the truth of every incident is known."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from daemon.domain.alerts import Policy
 from daemon.domain.breach import ONSET_STEPS, onsets, past
 from daemon.domain.grid import STEP_SECONDS
+from daemon.domain.risk import Watch
 from daemon.domain.series import Panel, SeriesKey
 from daemon.learning.breach.examples import Examples
 from daemon.simulation.incident import Incident
@@ -68,6 +70,33 @@ def foreseeable(windows: Examples, caused: Sequence[Incident | None]) -> Bools:
         ],
         dtype=bool,
     )
+
+
+def under_way(panel: Panel, incidents: Iterable[Incident], times: Iterable[int]) -> Iterator[tuple[int, Panel]]:
+    """Yield those of ``times`` (epoch seconds) at which incidents are under way, with the series they are judged on."""
+    spans = [(one.start, one.end, SeriesKey(one.server, one.metric)) for one in incidents]
+    for at in times:
+        some = {key for start, end, key in spans if start <= at <= end}
+        rows = [row for row, key in enumerate(panel.keys) if key in some]
+        if rows:
+            yield at, panel.select(rows)
+
+
+def raised(windows: Examples, predicted: Bools, policy: Policy) -> Bools:
+    """Return at which windows enough of the last ticks have foretold a breach for an alert to be raised.
+
+    Args:
+        windows: of thresholds at ticks, those of a threshold in the order of time.
+        predicted: ``(windows,)`` whether the probability is that of an alert.
+        policy: how many predicted ticks, of how many, make it fire.
+    """
+    fires = np.zeros(len(predicted), dtype=bool)
+    recent: dict[Watch, list[int]] = {}
+    for row in np.flatnonzero(predicted).tolist():
+        at, votes = int(windows.origins[row]), recent.setdefault(windows.watched[row], [])
+        votes[:] = [*(each for each in votes if at - each < policy.raise_window * STEP_SECONDS), at]
+        fires[row] = len(votes) >= policy.raise_ticks
+    return fires
 
 
 def outcomes(

@@ -4,13 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from daemon.domain.alerts import Policy
 from daemon.domain.metric import Direction
 from daemon.domain.risk import Severity, Watch
 from daemon.domain.series import Panel, SeriesKey
 from daemon.learning.breach.examples import Examples
 from daemon.learning.breach.features import FEATURES
 from daemon.simulation.incident import Incident
-from tests.benchmarks.incident_scores import causes, foreseeable, left_alone, outcomes
+from tests.benchmarks.incident_scores import causes, foreseeable, left_alone, outcomes, raised, under_way
 
 LEAK = Incident("a", "memory_leak", "m", start=6_000, breach=18_000, end=20_000, cause="", precursor=True)
 SURGE = Incident("b", "traffic_surge", "m", start=9_000, breach=9_000, end=12_000, cause="", precursor=False)
@@ -64,3 +65,20 @@ def test_what_was_repaired_is_judged_by_what_it_would_have_come_to() -> None:
     panel = Panel((SeriesKey("a", "m"), SeriesKey("b", "m")), 0, values)
     alone = left_alone(results, panel, [replace(LEAK, end=29_000), SURGE])
     assert [(one.breach, one.lead_seconds) for one in alone] == [(24_000, 15_000), (None, None)]
+
+
+def test_an_alert_needs_enough_of_the_last_ticks() -> None:
+    """Two of the last three: not the first, not one whose fellow was of another server or too long ago."""
+    found = windows(*((server, 300 * step, 0) for step, server in enumerate("aabaabaaa")))
+    predicted = np.array([True, True, True, False, True, False, True, True, False])
+    fires = raised(found, predicted, Policy(raise_ticks=2, raise_window=3))
+    assert np.flatnonzero(fires).tolist() == [1, 6, 7]
+
+
+def test_what_is_under_way_is_looked_at_on_its_own_metric() -> None:
+    """At times without an incident nothing is; at the others only the series that the incidents are judged on."""
+    keys = (SeriesKey("a", "m"), SeriesKey("a", "other"), SeriesKey("b", "m"))
+    panel = Panel(keys, 0, np.zeros((3, 100), np.float32))
+    found = {at: part.keys for at, part in under_way(panel, [LEAK, SURGE], range(3_000, 21_001, 3_000))}
+    alone, both = keys[:1], (keys[0], keys[2])
+    assert found == {6_000: alone, 9_000: both, 12_000: both, 15_000: alone, 18_000: alone}

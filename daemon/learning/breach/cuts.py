@@ -10,14 +10,16 @@ from daemon.learning.breach.exceedance import Float64
 
 _FEWEST_WINDOWS = 20
 _FEWEST_BREACHES = 10
+# where many alerts are sure, a target precision would let in some that are almost never right
+_LEAST_LIKELY = 0.5
 WITHOUT_KNOWLEDGE = Cut(0.8, None, None, False, "nothing: no breach was seen to choose it on", 0)
 
 
 def choose_cut(candidates: Sequence[tuple[str, Float64, Bool]], target: float) -> Cut:
     """Return the cut for a ``target`` precision, chosen on the first of the candidates that reaches it.
 
-    A candidate with too few breaches is passed over. Where none reaches the target, the cut is the one of the highest
-    precision, and says that it does not reach it.
+    A candidate with too few breaches is passed over. No cut that reaches it is below one half, however often the surer
+    alerts come true. Where none reaches it, the cut is the one of the highest precision, and says that it does not.
 
     Args:
         candidates: each with what it is, in words, the probabilities ``(windows,)``, and whether a breach followed.
@@ -41,7 +43,7 @@ def _cut(name: str, probability: Float64, happened: Bool, target: float) -> Cut:
     precision = hits / np.arange(1, len(hits) + 1)
     # windows of the same probability are alerted on together, and a handful of them says nothing
     possible = np.append(ordered[1:] < ordered[:-1], True) & (np.arange(len(hits)) + 1 >= _FEWEST_WINDOWS)
-    reached = possible & (precision >= target)
+    reached = possible & (precision >= target) & (ordered >= _LEAST_LIKELY)
     best = np.where(possible, precision, -1).argmax()
     last = int(np.flatnonzero(reached)[-1] if reached.any() else best)
     recall = float(hits[last] / hits[-1])

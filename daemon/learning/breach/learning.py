@@ -28,7 +28,7 @@ _FIRST_STEPS = 7 * STEPS_PER_DAY
 _EVERY_STEPS = STEPS_PER_HOUR // 2
 _DRAWN_SEED = 20
 # a small network that sees incidents as seldom as they are learns little of them; the head weighs its scores anew
-_EMPHASIS = 1 / 3
+_EMPHASIS = 1 / 2
 
 
 def learning_origins(panel: Panel, until: int) -> list[int]:
@@ -48,19 +48,16 @@ def learn_base(drawn_on_fleets: Sequence[Examples], rehearsals: Sequence[Rehears
     """Return a model for every metric alike.
 
     Args:
-        drawn_on_fleets: windows of drawn thresholds.
-        rehearsals: simulated incidents, which the expert learns from; of none it learns from the drawn thresholds.
+        drawn_on_fleets: windows of drawn thresholds: of them the expert learns what comes to nothing.
+        rehearsals: simulated incidents: of them it learns how a breach without a precedent begins.
         seed: of the expert.
     """
     anything, rehearsal = Examples.concatenate(drawn_on_fleets), Rehearsal.concatenate(rehearsals)
-    if len(rehearsal.weight):
-        incidents = rehearsal.usual(len(anything.onset), seed)
-    else:
-        rehearsal, incidents = Rehearsal(anything, np.ones(len(anything.onset))), Examples.concatenate([])
-    seen, weight = rehearsal.examples, rehearsal.weight**_EMPHASIS
-    expert = train_expert(seen.features, seen.happened, weight, seed)
-    pooled = Examples.concatenate([anything, incidents])
-    head = Head.afresh(expert, pooled.features, pooled.happened)
+    everything = Examples.concatenate([anything, rehearsal.examples])
+    weight = np.concatenate([np.ones(len(anything.onset)), rehearsal.weight**_EMPHASIS])
+    expert = train_expert(everything.features, everything.happened, weight, seed)
+    usual = Examples.concatenate([anything, rehearsal.usual(len(anything.onset), seed)])
+    head = Head.afresh(expert, usual.features, usual.happened)
     name = "random thresholds of the fleets that it was pretrained on"
     general = choose_cut([(name, head.probability(anything.features), anything.happened)], TARGET_PRECISION)
     return BreachModel(head, {}, general, TARGET_PRECISION)
@@ -82,8 +79,8 @@ def learn(
 ) -> BreachModel:
     """Return the model that the history up to ``until`` (epoch seconds) makes of ``base``.
 
-    A cut is chosen on the breaches of its own threshold; where there were too few, on random thresholds of its metric;
-    where there were too few of those too, on those of all metrics.
+    A cut is chosen on the breaches of its own threshold; where there were too few, on those of all thresholds
+    together; where there were too few of those too, on random thresholds of its metric, and then of all metrics.
     """
     origins = learning_origins(panel, until)
     anything, own = examples(panel, origins, forecaster, [drawn(_DRAWN_SEED + seed), configured(metrics)])
@@ -94,11 +91,13 @@ def learn(
         return name, head.probability(some.features), some.happened
 
     everything = judged("random thresholds of all metrics", anything)
+    together = judged("all thresholds together", own)
     cuts = {}
     for metric, severity in sorted({(watch.key.metric, watch.severity) for watch in own.watched}):
         its_own, alike = own.where(partial(_is_of, metric, severity)), anything.where(partial(_is_of, metric, None))
         candidates = [
             judged("its own threshold", its_own),
+            together,
             judged("random thresholds of the metric", alike),
             everything,
         ]

@@ -45,7 +45,12 @@ class Rehearsal:
         return cls(Examples.concatenate([part.examples for part in parts]), np.concatenate(weights))
 
     def usual(self, windows: int, seed: int) -> Examples:
-        """Return so many windows as a fleet with the usual number of incidents has them, drawn with replacement."""
+        """Return so many windows as a fleet with the usual number of incidents has them, drawn with replacement.
+
+        Of no windows there are none.
+        """
+        if not len(self.weight):
+            return self.examples
         rows = np.random.default_rng(seed).choice(len(self.weight), windows, p=self.weight / self.weight.sum())
         return self.examples.select(rows)
 

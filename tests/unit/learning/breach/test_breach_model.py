@@ -187,6 +187,28 @@ def test_a_cut_that_keeps_no_precision_is_not_taken() -> None:
     assert worst.precision == max(choose_cut([each], 0.8).precision or 0 for each in (own, rare))
 
 
+def test_sure_alerts_do_not_pay_for_unlikely_ones() -> None:
+    """Beside many that are certain, some that are never right would keep the precision: they are left out."""
+    probability = np.concatenate([np.full(800, 0.95), np.full(100, 0.6), np.full(190, 0.1)])
+    happened = np.concatenate([np.full(800, True), np.arange(100) % 5 > 1, np.full(190, False)])
+    cut = choose_cut([("mixed", probability, happened)], 0.75)
+    assert (cut.probability, cut.windows) == (0.6, 900)
+    assert cut.precision == pytest.approx(860 / 900)
+
+
+def test_a_threshold_with_few_breaches_takes_the_cut_of_all_together() -> None:
+    """What never breached has no cut of its own, but forecasts of it are as sure as those of the others."""
+    panel = noons()
+    idle = tuple(SeriesKey(key.server, "idle") for key in panel.keys)
+    both = Panel((*panel.keys, *idle), START, np.concatenate([panel.values, 0 * panel.values + 5]))
+    metrics = {**METRICS, "idle": Metric("idle", thresholds=Thresholds(critical=90))}
+    model = learn(both, both.end, Climatology({}), metrics, base_breach_model())
+    together = model.cut("idle", Severity.CRITICAL)
+    assert together.chosen_on == "all thresholds together"
+    assert together.reached
+    assert model.cut("load", Severity.CRITICAL).chosen_on == "its own threshold"
+
+
 def test_the_prior_holds_where_nothing_is_known() -> None:
     """Few windows leave the weights as they were; many make the probability that of what happened."""
     random = np.random.default_rng(0)
@@ -229,7 +251,7 @@ def test_a_steady_rise_without_precedent_is_likelier() -> None:
 
 
 def test_examples_are_quiet_and_known() -> None:
-    """No window is taken within 2 h of a step past the threshold, nor where little of what follows is known."""
+    """No window is taken within 2 h of a breach, nor where little of what follows is known."""
     panel = noons(servers=1)
     origin = START + 25 * 86_400 + 14 * 3600
     choose = configured({"load": Metric("load", thresholds=Thresholds(critical=90))})
@@ -240,6 +262,24 @@ def test_examples_are_quiet_and_known() -> None:
     gap.values[:, (later - START) // 300 + 20 :] = np.nan
     (none,) = examples(gap, [later], Climatology({}), [choose])
     assert len(none.onset) == 0
+
+
+def test_a_step_past_the_threshold_hides_no_breach() -> None:
+    """One step an hour ago is no breach, so the window counts; one at the origin may be the first of a breach."""
+    panel = noons(servers=1)
+    origin = START + 25 * 86_400 + 6 * 3600
+    at = (origin - START) // 300
+    choose = configured({"load": Metric("load", thresholds=Thresholds(critical=90))})
+    for before, onsets in ((12, [72]), (0, [])):
+        flickered = replace(panel, values=panel.values.copy())
+        flickered.values[:, at - before] = 95
+        (found,) = examples(flickered, [origin], Climatology({}), [choose])
+        assert found.onset.tolist() == onsets
+    # nor do steps in the hours after it
+    flickered.values[:, at] = 40
+    flickered.values[:, [at + 20, at + 60, at + 70]] = 95
+    (found,) = examples(flickered, [origin], Climatology({}), [choose])
+    assert found.onset.tolist() == [72]
 
 
 def test_learning_origins_keep_to_the_span() -> None:
