@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import yaml
@@ -60,7 +61,8 @@ def _service(folder: Path) -> None:
         ticks = _ticks(log, f"http://127.0.0.1:{port}")
         resident = _memory(service.pid, "VmRSS")
         seconds = [tick["seconds"] for tick in ticks[1:]]
-        print(f"{ticks[-1]['servers']} servers, {ticks[-1]['series']} series, 28 days, model {ticks[-1]['model']}")
+        last = ticks[-1]
+        print(f"{last['servers']} servers, {last['series']} series, 28 days, forecast by {last['forecast_by']}")
         print(f"tick: {statistics.median(seconds):.2f} s, median of {len(seconds)}; the first, with the back-fill and "
               f"the import of torch, {ticks[0]['seconds']:.1f} s")  # fmt: skip
         libraries = _imports_memory()
@@ -79,7 +81,7 @@ def _forewarn(*arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "daemon", *arguments], check=True, stdout=subprocess.DEVNULL)
 
 
-def _ticks(log: Path, url: str) -> list[dict[str, float]]:
+def _ticks(log: Path, url: str) -> list[dict[str, Any]]:
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         time.sleep(1)
