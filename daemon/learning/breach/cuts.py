@@ -18,8 +18,10 @@ WITHOUT_KNOWLEDGE = Cut(0.8, None, None, False, "nothing: no breach was seen to 
 def choose_cut(candidates: Sequence[tuple[str, Float64, Bool]], target: float) -> Cut:
     """Return the cut for a ``target`` precision, chosen on the first of the candidates that reaches it.
 
-    A candidate with too few breaches is passed over. No cut that reaches it is below one half, however often the surer
-    alerts come true. Where none reaches it, the cut is the one of the highest precision, and says that it does not.
+    It is reached where the precision less its standard error is no lower: weights fit the windows that they were
+    learned on a little better than any others. A candidate with too few breaches is passed over. No cut that reaches
+    it is below one half, however often the surer alerts come true. Where none reaches it, the cut is the one of the
+    highest precision, and says that it does not.
 
     Args:
         candidates: each with what it is, in words, the probabilities ``(windows,)``, and whether a breach followed.
@@ -40,10 +42,12 @@ def choose_cut(candidates: Sequence[tuple[str, Float64, Bool]], target: float) -
 def _cut(name: str, probability: Float64, happened: Bool, target: float) -> Cut:
     order = np.argsort(-probability, kind="stable")
     ordered, hits = probability[order], happened[order].cumsum()
-    precision = hits / np.arange(1, len(hits) + 1)
+    count = np.arange(1, len(hits) + 1)
+    precision = hits / count
+    surely = precision - np.sqrt(precision * (1 - precision) / count)
     # windows of the same probability are alerted on together, and a handful of them says nothing
-    possible = np.append(ordered[1:] < ordered[:-1], True) & (np.arange(len(hits)) + 1 >= _FEWEST_WINDOWS)
-    reached = possible & (precision >= target) & (ordered >= _LEAST_LIKELY)
+    possible = np.append(ordered[1:] < ordered[:-1], True) & (count >= _FEWEST_WINDOWS)
+    reached = possible & (surely >= target) & (ordered >= _LEAST_LIKELY)
     best = np.where(possible, precision, -1).argmax()
     last = int(np.flatnonzero(reached)[-1] if reached.any() else best)
     recall = float(hits[last] / hits[-1])

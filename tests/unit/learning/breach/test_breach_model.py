@@ -156,15 +156,19 @@ def test_a_model_survives_its_document() -> None:
 
 
 def test_a_cut_is_the_lowest_that_reaches_the_target() -> None:
-    """Of 100 windows the likelier half comes true four times in five: the cut takes that half, and says so."""
+    """Of 100 windows the likelier half comes true four times in five: with an error to spare that keeps 0.7."""
     probability = np.linspace(0, 1, 100)
     happened = (np.arange(100) >= 50) & (np.arange(100) % 5 > 0)
-    cut = choose_cut([("little", probability[:5], happened[:5]), ("plenty", probability, happened)], 0.8)
+    cut = choose_cut([("little", probability[:5], happened[:5]), ("plenty", probability, happened)], 0.7)
     assert cut.chosen_on == "plenty"
     assert cut.reached
     assert cut.probability == pytest.approx(0.5, abs=0.02)
     assert cut.precision == pytest.approx(0.8, abs=0.01)
     assert cut.recall == 1.0
+    # 0.8 in 50 windows may be 0.74, and only windows that were right more often are sure to keep 0.8
+    higher = choose_cut([("plenty", probability, happened)], 0.8)
+    assert higher.precision is not None
+    assert not higher.reached or higher.precision > 0.83
     hard = choose_cut([("plenty", probability, happened)], 0.95)
     assert not hard.reached
     assert choose_cut([], 0.8).precision is None
