@@ -52,7 +52,7 @@ def test_a_training_beside_the_ticks_ends_in_a_model(config: Path) -> None:
         wait_until(lambda: "forewarn_training_in_progress 1.0" in service.get("/metrics").text, 10, "in progress")
         pid = child_of(service)
         wait_until(lambda: os.getpriority(os.PRIO_PROCESS, pid) == 19, 20, "priority")
-        assert Path(f"/proc/{pid}/oom_score_adj").read_text() == "1000\n"
+        wait_until(lambda: Path(f"/proc/{pid}/oom_score_adj").read_text() == "1000\n", 20, "first to be killed")
         wait_until(lambda: training(service)["epoch_share"] is not None, 60, "progress")
         wait_until(lambda: training(service)["current"] is None, 120, "the end of the training")
         (run,) = training(service)["runs"]
