@@ -15,20 +15,9 @@ import pytest
 import yaml
 
 from daemon.config.loading import default_text, load_config
-from daemon.config.schema import Config
-from daemon.domain.grid import STEP_SECONDS, STEPS_PER_DAY, as_text, parse_time
-from daemon.domain.quantiles import QUANTILES
+from daemon.domain.grid import as_text, parse_time
 from daemon.domain.series import SeriesKey
-from daemon.learning.artifact import load_network
-from daemon.learning.base import base_forecaster
-from daemon.learning.breach.base import BASE_FOLDER, base_breach_model
-from daemon.learning.breach.learning import learn
-from daemon.learning.calibration_file import write_calibration
-from daemon.registry.models import ModelRegistry
-from daemon.simulation.fleet import Fleet
-from daemon.simulation.spec import FleetSpec
 from daemon.store.sql_store import SqlStore
-from tests.model_directory import register
 from tests.servers.forewarn import RunningForewarn
 from tests.servers.processes import free_port, require_programs, wait_until
 
@@ -39,8 +28,6 @@ SPEED = 1200
 MEMORY, CRITICAL = "mem_used_pct", 95
 METRICS = (MEMORY, "cpu_busy_pct", "tcp_close_wait")
 LEAKING = "web-02"
-SCHOOL = FleetSpec({"database": 2, "web_api": 8}, seed=11, incidents_per_server_week=3)
-SCHOOL_DAYS = 21
 
 
 def configure(folder: Path) -> Path:
@@ -63,25 +50,9 @@ def configure(folder: Path) -> Path:
     return path
 
 
-def promote_one_that_knows_incidents(config: Config) -> None:
-    """Let the base network serve with what three weeks of another fleet's incidents teach of breaches.
-
-    What comes with the package was learned where no server leaks, and it is not sure of a leak before the breach.
-    """
-    metrics, end = config.domain_metrics(), parse_time(START)
-    panel = Fleet(SCHOOL).panel(end - SCHOOL_DAYS * STEPS_PER_DAY * STEP_SECONDS, end)
-    panel = panel.select([row for row, key in enumerate(panel.keys) if key.metric == MEMORY])
-    breaches = learn(panel, end, base_forecaster(metrics, config.zone), metrics, base_breach_model())
-    registry = ModelRegistry(config.models_dir)
-    name = register(registry, load_network(BASE_FOLDER)[0], METRICS)
-    write_calibration(registry.path(name), {"stretch": [1.0] * len(QUANTILES)}, breaches)
-    registry.promote(name, "by hand")
-
-
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningForewarn]:
     path = configure(tmp_path_factory.mktemp("scenarios"))
-    promote_one_that_knows_incidents(load_config(path))
     with RunningForewarn(path) as running:
         # the fleet's own incidents must not be taken for those of the tests
         post(running, kind="healthy")
