@@ -62,11 +62,12 @@ class Pretrained:
     record: Mapping[str, Any]
 
     def write(self, folder: Path) -> None:
-        """Write the network, its epochs and what it was made from into ``folder``."""
+        """Write the network, its epochs if it had any, and what it was made from into ``folder``."""
         write_network(folder, self.network, None, ZoneInfo("UTC"))
         write_calibration(folder, {"stretch": NONE}, self.breach)
         lines = [json.dumps(asdict(record)) + "\n" for record in self.fit.records]
-        (folder / "epochs.jsonl").write_text("".join(lines), encoding="utf-8")
+        if lines:
+            (folder / "epochs.jsonl").write_text("".join(lines), encoding="utf-8")
         (folder / PRETRAINING_FILE).write_text(json.dumps(self.record, indent=2) + "\n", encoding="utf-8")
 
 

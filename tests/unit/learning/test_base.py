@@ -155,13 +155,16 @@ def test_pretraining_learns_first_hours_last() -> None:
     assert made.fit.best_epoch in (2, 3)
 
 
-def test_without_an_epoch_only_breaches_are_learned() -> None:
-    """The network stays as it is, to the bit, and the record says that there was none."""
+def test_without_an_epoch_only_breaches_are_learned(tmp_path: Path) -> None:
+    """The network stays as it is, to the bit, and the record says that there was none; no empty list is written."""
     start, _ = load_network(BASE_FOLDER)
     made = pretrain({"one": daily_panel(2, 9)}, UTC, epochs=0, synthetic_fleets=0, start=start, started_from={})
     for name, tensor in start.state_dict().items():
         assert made.network.state_dict()[name].equal(tensor), name
     assert (made.record["epochs"], made.fit.best_epoch) == (0, None)
+    made.write(tmp_path)
+    assert not (tmp_path / "epochs.jsonl").exists()
+    assert load_network(tmp_path)[0].architecture == start.architecture
 
 
 def test_pretraining_refuses_incidents_without_thresholds() -> None:
