@@ -15,7 +15,7 @@ ONSET_STEPS = QUIET_STEPS + BREACH_STEPS - 1
 """How many steps before it decide whether a breach is a new one."""
 
 Bool = npt.NDArray[np.bool_]
-Number = TypeVar("Number", np.float32, np.float64)
+Number = TypeVar("Number", np.float32, np.float64, np.bool_)
 
 
 def past(values: Float32, threshold: npt.ArrayLike, direction: Direction = Direction.ABOVE) -> Bool:
@@ -49,10 +49,8 @@ def onsets(bad: Bool) -> Bool:
 
 def _held(bad: Bool) -> Bool:
     held = np.zeros_like(bad)
-    run = bad[:, : bad.shape[1] - BREACH_STEPS + 1].copy()
-    for later in range(1, BREACH_STEPS):
-        run &= bad[:, later : later + run.shape[1]]
-    held[:, : run.shape[1]] = run
+    runs = longest_held(bad)
+    held[:, : runs.shape[1]] = runs
     return held
 
 

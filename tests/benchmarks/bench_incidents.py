@@ -105,12 +105,16 @@ def main() -> None:
     for kind, _ in Counter(one.incident.kind for one in alone).most_common():
         _by_incident(f"`{kind}`, the same", [one for one in alone if one.incident.kind == kind])
     print(f"| with a precursor | {' | '.join(_BALANCED)} |\n| --- |{' --- |' * len(_BALANCED)}")
-    breached, told_of = (np.array([getattr(one, name) for one in seen_coming], bool) for name in ("breached", "told"))
     precision = _share(float(windows.happened[alerted].mean()))
-    _balanced("breaches, and quiet windows of any threshold", told_of[breached], alerted[quiet], precision)
+    told_of = np.array([one.told for one in seen_coming if one.breached], bool)
+    _balanced("breaches, and quiet windows of any threshold", told_of, alerted[quiet], precision)
     _balanced("windows before a breach, and quiet ones", alerted[seen], alerted[quiet], precision)
-    of_told = _share(float(breached[told_of].mean()))
-    _balanced("incidents that came to a breach, and those that did not", told_of[breached], told_of[~breached], of_told)
+    for name, some in (("", seen_coming), (", had nobody repaired them", alone)):
+        told_of, falsely = (
+            np.array([one.told for one in some if one.breached is each], bool) for each in (True, False)
+        )
+        of_told = _share(told_of.sum() / max(1, told_of.sum() + falsely.sum()))
+        _balanced(f"incidents that came to a breach, and those that did not{name}", told_of, falsely, of_told)
 
 
 def _predicted(model: BreachModel, windows: Examples) -> Bools:

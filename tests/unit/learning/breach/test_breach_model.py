@@ -165,10 +165,9 @@ def test_a_cut_is_the_lowest_that_reaches_the_target() -> None:
     assert cut.probability == pytest.approx(0.5, abs=0.02)
     assert cut.precision == pytest.approx(0.8, abs=0.01)
     assert cut.recall == 1.0
-    # 0.8 in 50 windows may be 0.74, and only windows that were right more often are sure to keep 0.8
+    # 0.8 in 50 windows may be 0.74, and the 0.83 of the likeliest 24 may be less than 0.8 too
     higher = choose_cut([("plenty", probability, happened)], 0.8)
-    assert higher.precision is not None
-    assert not higher.reached or higher.precision > 0.83
+    assert (higher.reached, higher.windows, higher.precision) == (False, 24, pytest.approx(20 / 24))
     hard = choose_cut([("plenty", probability, happened)], 0.95)
     assert not hard.reached
     assert choose_cut([], 0.8).precision is None
