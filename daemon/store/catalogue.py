@@ -40,7 +40,7 @@ class Catalogue:
         return {server: profile for server, profile in self.profiles.items() if server in named}
 
 
-def load(connection: Connection) -> Catalogue:
+def load_catalogue(connection: Connection) -> Catalogue:
     """Return every series of the store."""
     query = select(servers.c.name, series.c.metric, series.c.id).join_from(series, servers)
     # Sorted here, because the database would sort by the rules of its locale.
@@ -53,24 +53,24 @@ def load(connection: Connection) -> Catalogue:
     )
 
 
-def register(connection: Connection, samples: Samples) -> SeriesIds:
+def register_series(connection: Connection, samples: Samples) -> SeriesIds:
     """Return the series id of every sample, ``(samples,)``, and note the profiles that the batch names."""
     used = np.unique(samples.series)
     keys = [samples.keys[row] for row in used]
-    server_ids = _register_servers(connection, {key.server for key in keys}, samples.profiles)
-    ids = _register_series(connection, keys, server_ids)
+    server_ids = _server_ids(connection, {key.server for key in keys}, samples.profiles)
+    ids = _series_ids(connection, keys, server_ids)
     lookup = np.full(len(samples.keys), -1, dtype=np.int32)
     lookup[used] = [ids[key] for key in keys]
     return lookup[samples.series]
 
 
-def forget(connection: Connection, gone: SeriesIds) -> None:
+def forget_series(connection: Connection, gone: SeriesIds) -> None:
     """Delete the series ``gone`` and the servers left without any."""
     connection.execute(delete(series).where(series.c.id == bindparam("gone")), [{"gone": i} for i in gone.tolist()])
     connection.execute(delete(servers).where(servers.c.id.not_in(select(series.c.server_id))))
 
 
-def _register_servers(connection: Connection, needed: set[str], profiles: Mapping[str, str]) -> dict[str, int]:
+def _server_ids(connection: Connection, needed: set[str], profiles: Mapping[str, str]) -> dict[str, int]:
     query = select(servers.c.name, servers.c.id, servers.c.profile)
     names = needed | profiles.keys()
     if len(names) <= _NAMES_PER_QUERY:
@@ -91,7 +91,7 @@ def _register_servers(connection: Connection, needed: set[str], profiles: Mappin
     return {name: known[name][0] for name in needed}
 
 
-def _register_series(
+def _series_ids(
     connection: Connection, keys: Collection[SeriesKey], server_ids: Mapping[str, int]
 ) -> dict[SeriesKey, int]:
     names = {identifier: name for name, identifier in server_ids.items()}

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Executable, select
 
 from daemon.domain.grid import STEP_SECONDS
 from daemon.domain.series import Float32, Panel, Samples
-from daemon.store import catalogue
+from daemon.store.catalogue import load_catalogue
 from daemon.store.codec import SeriesIds, decode_ids, decode_values
 from daemon.store.schema import ticks
 
@@ -21,7 +21,7 @@ _Row = tuple[int, SeriesIds, Float32]
 
 def read_panel(connection: Connection, start: int, end: int) -> Panel:
     """Return every series with a sample at the grid times ``start .. end`` (both on the grid)."""
-    known = catalogue.load(connection)
+    known = load_catalogue(connection)
     steps = max(0, (end - start) // STEP_SECONDS + 1)
     values = np.full((len(known.keys), steps), np.nan, dtype=np.float32)
     # Rows come by time, the panel lies by series; what is turned at once fits the processor's cache.
@@ -41,7 +41,7 @@ def read_panel(connection: Connection, start: int, end: int) -> Panel:
 
 def read_changes(connection: Connection, since: int, start: int, end: int) -> Samples:
     """Return the samples of every grid time in ``start .. end`` that was written after revision ``since``."""
-    known = catalogue.load(connection)
+    known = load_catalogue(connection)
     # The sum, and sorting here, make the planner take the few new revisions instead of all the grid times.
     written = _ROWS.where(ticks.c.revision > since, (ticks.c.timestamp + 0).between(start, end))
     rows = [row for block in _blocks(connection, known.rows(), written) for row in block]

@@ -7,7 +7,7 @@ import numpy as np
 from sqlalchemy import Connection, Executable, delete, select, update
 
 from daemon.domain.series import Samples
-from daemon.store import catalogue
+from daemon.store.catalogue import forget_series, register_series
 from daemon.store.codec import EMPTY, SeriesIds, Tick, decode_ids, decode_values, encode, merge, split
 from daemon.store.schema import insert, meta, ticks, watermarks
 
@@ -17,7 +17,7 @@ _TICKS_PER_STATEMENT = 250
 
 def write_samples(connection: Connection, samples: Samples) -> int:
     """Merge ``samples`` into the rows of their grid times; return how many were new or changed a value."""
-    ids = catalogue.register(connection, samples)
+    ids = register_series(connection, samples)
     revision = read_revision(connection) + 1
     total = 0
     for arrived in _chunks(split(samples.timestamps, ids, samples.values)):
@@ -70,7 +70,7 @@ def delete_ticks(connection: Connection, before: int) -> int:
             break
         doubtful = np.setdiff1d(doubtful, ids, assume_unique=True)
     if len(doubtful):
-        catalogue.forget(connection, doubtful)
+        forget_series(connection, doubtful)
     return gone
 
 
