@@ -1,6 +1,6 @@
 """Metrics of trainings: the one under way, and how those before ended."""
 
-from collections import Counter
+import collections
 from collections.abc import Callable, Iterator
 from itertools import product
 
@@ -25,7 +25,7 @@ class TrainingMetrics(Collector):
         state = self._state()
         running = state.current is not None
         yield GaugeMetricFamily("forewarn_training_in_progress", "1 while a model is trained.", running)
-        counts = Counter((run.level, run.state) for run in state.runs)
+        counts = collections.Counter((run.level, run.state) for run in state.runs)
         runs = CounterMetricFamily(
             "forewarn_training_runs", "Trainings that ended, by what became of them.", labels=["level", "result"]
         )

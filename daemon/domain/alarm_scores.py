@@ -6,16 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from daemon.domain.breach_scores import Bool, Float64, average_precision
+from daemon.domain.breach_scores import average_precision
 from daemon.domain.grid import HORIZON_STEPS, STEP_SECONDS
+from daemon.domain.series import Bool, Float64, Int64
 
 HORIZON_SECONDS = HORIZON_STEPS * STEP_SECONDS
 _WEEK_SECONDS = 7 * 86_400
 _EPISODE_GAP_SECONDS = 2 * 3600
 _CUTS_TRIED = 60
 _RESAMPLES = 200
-
-Int = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -29,10 +28,10 @@ class AlarmWindows:
         onset: ``(windows,)`` epoch seconds at which the breach within 8 h begins; 0 where there is none.
     """
 
-    series: Int
-    server: Int
-    origin: Int
-    onset: Int
+    series: Int64
+    server: Int64
+    origin: Int64
+    onset: Int64
 
     @property
     def happened(self) -> Bool:
@@ -141,7 +140,7 @@ def _false_episodes(windows: AlarmWindows, alarmed: Bool) -> int:
     return int((~came_true).sum())
 
 
-def numbered(names: Iterable[object]) -> Int:
+def numbered(names: Iterable[object]) -> Int64:
     """Return a number for each of ``names``, the same for the same name."""
     known: dict[object, int] = {}
     return np.array([known.setdefault(name, len(known)) for name in names], dtype=np.int64)

@@ -7,14 +7,13 @@ import numpy.typing as npt
 
 from daemon.domain.grid import HORIZON_STEPS, STEPS_PER_HOUR
 from daemon.domain.metric import Direction
-from daemon.domain.series import Float32
+from daemon.domain.series import Bool, Float32
 
 BREACH_STEPS = 3
 QUIET_STEPS = 2 * STEPS_PER_HOUR
 ONSET_STEPS = QUIET_STEPS + BREACH_STEPS - 1
 """How many steps before it decide whether a breach is a new one."""
 
-Bool = npt.NDArray[np.bool_]
 Number = TypeVar("Number", np.float32, np.float64, np.bool_)
 
 

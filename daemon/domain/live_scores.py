@@ -11,8 +11,8 @@ import numpy.typing as npt
 from daemon.domain.forecast import HORIZONS, Forecast
 from daemon.domain.grid import STEP_SECONDS
 from daemon.domain.quantiles import QUANTILES, pinball_loss
-from daemon.domain.scores import INTERVALS, Float64, seasonal_error
-from daemon.domain.series import Float32, Panel, SeriesKey
+from daemon.domain.scores import INTERVALS, seasonal_error
+from daemon.domain.series import Float32, Float64, Panel, SeriesKey
 
 Key = TypeVar("Key", bound=Hashable)
 

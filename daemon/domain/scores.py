@@ -7,9 +7,7 @@ import numpy.typing as npt
 
 from daemon.domain.grid import STEPS_PER_DAY
 from daemon.domain.quantiles import MEDIAN, QUANTILES, pinball_loss
-from daemon.domain.series import Float32
-
-Float64 = npt.NDArray[np.float64]
+from daemon.domain.series import Float32, Float64
 
 INTERVALS = {"50": (0.25, 0.75), "80": (0.1, 0.9), "96": (0.02, 0.98)}
 BUCKETS = {"0-30m": (0, 6), "30m-1h": (6, 12), "1h-2h": (12, 24), "2h-4h": (24, 48), "4h-8h": (48, 96)}

@@ -10,7 +10,9 @@ import numpy.typing as npt
 from daemon.domain.grid import STEP_SECONDS
 
 Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
+Bool = npt.NDArray[np.bool_]
 
 GENERIC_PROFILE = "generic"
 

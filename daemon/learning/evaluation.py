@@ -13,7 +13,6 @@ from daemon.domain.grid import HORIZON_STEPS, STEP_SECONDS
 from daemon.domain.ports import Forecaster
 from daemon.domain.scores import (
     BUCKETS,
-    Float64,
     Sums,
     bucket,
     coverage,
@@ -22,7 +21,7 @@ from daemon.domain.scores import (
     scaled_pinball,
     seasonal_error,
 )
-from daemon.domain.series import GENERIC_PROFILE, Panel
+from daemon.domain.series import GENERIC_PROFILE, Float64, Panel
 from daemon.learning.seasonal_naive import SeasonalNaive
 
 _EVERY_STEPS = 48

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from daemon.domain.alarm_scores import AlarmWindows, alarm_figures, numbered, over_servers, recall_at
-from daemon.domain.breach_scores import Bool, Float64, average_precision, brier
+from daemon.domain.breach_scores import average_precision, brier
 from daemon.domain.grid import STEP_SECONDS
 from daemon.domain.risk import Cut, Severity
+from daemon.domain.series import Bool, Float64
 from daemon.learning.breach.comparison import OURS, RULES, Compared
 from daemon.learning.breach.model import BreachModel
 

@@ -11,7 +11,6 @@ from daemon.domain.metric import Metric
 from daemon.domain.ports import Forecaster
 from daemon.domain.scores import (
     BUCKETS,
-    Float64,
     Sums,
     bucket,
     coverage,
@@ -22,7 +21,7 @@ from daemon.domain.scores import (
     series_ratio,
     weighted_quantile_loss,
 )
-from daemon.domain.series import Float32, Panel, SeriesKey
+from daemon.domain.series import Float32, Float64, Panel, SeriesKey
 from daemon.pipeline.backtest import MODEL, REFERENCE, Backtest, missing_text
 from daemon.reports.fans import Fan
 

@@ -6,7 +6,7 @@ from daemon.domain.errors import QueryRejected
 from daemon.domain.series import Panel, Samples
 from daemon.files.metrics_file import read_metrics_file
 
-STREAM = "file"
+REPLAY_STREAM = "file"
 
 
 class ReplaySource:
@@ -29,7 +29,7 @@ class ReplaySource:
     @property
     def streams(self) -> tuple[str, ...]:
         """The one stream: a file is readable as a whole or not at all."""
-        return (STREAM,)
+        return (REPLAY_STREAM,)
 
     @property
     def backfill_seconds(self) -> int:
@@ -59,8 +59,8 @@ class ReplaySource:
         Raises:
             QueryRejected: ``stream`` is not the file's.
         """
-        if stream != STREAM:
-            raise QueryRejected(f"source {self._name!r} has no stream {stream!r}, only {STREAM!r}")
+        if stream != REPLAY_STREAM:
+            raise QueryRejected(f"source {self._name!r} has no stream {stream!r}, only {REPLAY_STREAM!r}")
         start, end = max(start, self.first), min(end, self.last)
         return Samples.from_panel(self._panel.between(start, end)) if start <= end else Samples.empty()
 

@@ -4,7 +4,7 @@ from daemon.domain.errors import QueryRejected
 from daemon.domain.series import Samples
 from daemon.simulation.fleet import Fleet
 
-STREAM = "fleet"
+SIMULATOR_STREAM = "fleet"
 
 
 class SimulatorSource:
@@ -33,7 +33,7 @@ class SimulatorSource:
     @property
     def streams(self) -> tuple[str, ...]:
         """The one stream: a simulator fails as a whole or not at all."""
-        return (STREAM,)
+        return (SIMULATOR_STREAM,)
 
     @property
     def backfill_seconds(self) -> int:
@@ -51,8 +51,8 @@ class SimulatorSource:
         Raises:
             QueryRejected: ``stream`` is not the simulator's.
         """
-        if stream != STREAM:
-            raise QueryRejected(f"source {self._name!r} has no stream {stream!r}, only {STREAM!r}")
+        if stream != SIMULATOR_STREAM:
+            raise QueryRejected(f"source {self._name!r} has no stream {stream!r}, only {SIMULATOR_STREAM!r}")
         self._told(end)
         return Samples.from_panel(self._fleet.panel(start, end))
 

@@ -14,8 +14,8 @@ import numpy as np
 from daemon.domain.grid import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_DAY, STEPS_PER_HOUR
 from daemon.domain.levels import LEVELS, LevelName
 from daemon.domain.ports import Forecaster
-from daemon.domain.scores import Float64, Sums
-from daemon.domain.series import Panel
+from daemon.domain.scores import Sums
+from daemon.domain.series import Float64, Panel
 from daemon.learning.artifact import load_network
 from daemon.learning.base import base_forecaster
 from daemon.learning.breach.base import BASE_FOLDER

@@ -14,12 +14,12 @@ import numpy as np
 
 from daemon.config.loading import default_text, parse_config
 from daemon.domain.alerts import Policy
-from daemon.domain.breach_scores import Float64, average_precision, decisions
+from daemon.domain.breach_scores import average_precision, decisions
 from daemon.domain.grid import HORIZON_STEPS, STEP_SECONDS
 from daemon.domain.levels import LEVELS, LevelName
 from daemon.domain.metric import Metric
 from daemon.domain.risk import thresholded
-from daemon.domain.series import Panel
+from daemon.domain.series import Float64, Panel
 from daemon.learning.artifact import load_network
 from daemon.learning.breach.base import BASE_FOLDER
 from daemon.learning.breach.examples import Examples, configured, examples

@@ -10,9 +10,9 @@ from daemon.domain.grid import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_HOUR
 from daemon.domain.metric import Metric
 from daemon.domain.ports import Forecaster
 from daemon.domain.risk import Watch
-from daemon.domain.series import Panel
+from daemon.domain.series import Float64, Panel
 from daemon.learning.breach.examples import Windows, configured, history_of, judged, windows_of
-from daemon.learning.breach.exceedance import Float64, exceedance
+from daemon.learning.breach.exceedance import exceedance
 from daemon.learning.breach.model import BreachModel
 from daemon.learning.peers.points import predict_linear
 

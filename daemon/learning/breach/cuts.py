@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from daemon.domain.breach import Bool
 from daemon.domain.risk import Cut
-from daemon.learning.breach.exceedance import Float64
+from daemon.domain.series import Bool, Float64
 
 _FEWEST_WINDOWS = 20
 _FEWEST_BREACHES = 10

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from daemon.domain.breach import BREACH_STEPS, ONSET_STEPS, QUIET_STEPS, Bool, breached, first_onset, past
+from daemon.domain.breach import BREACH_STEPS, ONSET_STEPS, QUIET_STEPS, breached, first_onset, past
 from daemon.domain.forecast import Forecast
 from daemon.domain.grid import HORIZON_STEPS, STEP_SECONDS
 from daemon.domain.metric import Direction, Metric
 from daemon.domain.ports import Forecaster
 from daemon.domain.risk import Watch, watches
-from daemon.domain.series import GENERIC_PROFILE, Float32, Panel, SeriesKey
-from daemon.learning.breach.exceedance import Float64
+from daemon.domain.series import GENERIC_PROFILE, Bool, Float32, Float64, Panel, SeriesKey
 from daemon.learning.breach.features import FEATURES, features
 from daemon.learning.breach.past_days import HISTORY_STEPS, PastDays
 

@@ -1,12 +1,9 @@
 """How likely each step of a quantile path is to reach a threshold."""
 
 import numpy as np
-import numpy.typing as npt
 
 from daemon.domain.quantiles import QUANTILES
-from daemon.domain.series import Float32
-
-Float64 = npt.NDArray[np.float64]
+from daemon.domain.series import Float32, Float64
 
 _LEVELS = np.asarray(QUANTILES)
 _TAIL = 1 - QUANTILES[-1]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from daemon.learning.breach.exceedance import Float64
+from daemon.domain.series import Float64
 from daemon.learning.breach.features import FEATURES
 from daemon.learning.breach.logistic import sigmoid, standardised
 

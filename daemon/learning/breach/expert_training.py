@@ -5,8 +5,7 @@ import math
 import numpy as np
 import torch
 
-from daemon.domain.breach import Bool
-from daemon.learning.breach.exceedance import Float64
+from daemon.domain.series import Bool, Float64
 from daemon.learning.breach.expert import Expert
 from daemon.learning.breach.logistic import standardised
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from daemon.domain.breach import longest_held
 from daemon.domain.grid import STEPS_PER_HOUR, STEPS_PER_WEEK
-from daemon.domain.series import Float32
-from daemon.learning.breach.exceedance import Float64, exceedance
+from daemon.domain.series import Float32, Float64
+from daemon.learning.breach.exceedance import exceedance
 from daemon.learning.breach.past_days import HISTORY_STEPS, PastDays
 from daemon.learning.breach.signs import SIGNS, signs
 from daemon.learning.breach.trends import LONGEST_STEPS, Trend, soonest_of_both, steady_rise

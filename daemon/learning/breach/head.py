@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from daemon.domain.breach import Bool
 from daemon.domain.grid import STEPS_PER_HOUR
-from daemon.learning.breach.exceedance import Float64
+from daemon.domain.series import Bool, Float64
 from daemon.learning.breach.expert import Expert
 from daemon.learning.breach.features import PRECEDENTS
 from daemon.learning.breach.logistic import Logistic, unfitted

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from daemon.domain.breach import Bool
-from daemon.learning.breach.exceedance import Float64
+from daemon.domain.series import Bool, Float64
 
 _WIDEST = 4.0
 _NEWTON_STEPS = 30

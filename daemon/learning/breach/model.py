@@ -12,10 +12,9 @@ from daemon.domain.grid import STEP_SECONDS, STEPS_PER_HOUR
 from daemon.domain.metric import Direction
 from daemon.domain.quantiles import MEDIAN, QUANTILES
 from daemon.domain.risk import Cut, Risk, Severity, Watch
-from daemon.domain.series import Float32, Panel
+from daemon.domain.series import Float32, Float64, Panel
 from daemon.learning.breach.cuts import WITHOUT_KNOWLEDGE
 from daemon.learning.breach.examples import Windows, history_of, windows_of
-from daemon.learning.breach.exceedance import Float64
 from daemon.learning.breach.head import Head
 from daemon.learning.breach.past_days import PastDays
 

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from daemon.domain.breach import QUIET_STEPS, Bool, breached, onsets, past
+from daemon.domain.breach import QUIET_STEPS, breached, onsets, past
 from daemon.domain.grid import HORIZON_STEPS, STEPS_PER_DAY, STEPS_PER_HOUR
-from daemon.domain.series import Float32
-from daemon.learning.breach.exceedance import Float64
+from daemon.domain.series import Bool, Float32, Float64
 
 DAYS = 27
 HISTORY_STEPS = (DAYS + 1) * STEPS_PER_DAY

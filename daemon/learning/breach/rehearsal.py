@@ -9,8 +9,8 @@ from daemon.domain.grid import HORIZON_STEPS, STEP_SECONDS
 from daemon.domain.metric import Metric
 from daemon.domain.ports import Forecaster
 from daemon.domain.risk import thresholded
+from daemon.domain.series import Float64
 from daemon.learning.breach.examples import Examples, configured, examples
-from daemon.learning.breach.exceedance import Float64
 from daemon.simulation.fleet import Fleet
 from daemon.simulation.incident import Incident
 from daemon.simulation.spec import FleetSpec, counts_for

@@ -10,8 +10,7 @@ import numpy as np
 
 from daemon.domain.grid import STEPS_PER_DAY, STEPS_PER_HOUR
 from daemon.domain.quantiles import QUANTILES
-from daemon.domain.series import Float32
-from daemon.learning.breach.exceedance import Float64
+from daemon.domain.series import Float32, Float64
 from daemon.learning.breach.trends import Trend
 
 _MEANS = {"15 min": 3, "1 h": 12, "3 h": 36, "12 h": 144}

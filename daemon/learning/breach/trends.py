@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from daemon.domain.breach import Bool
 from daemon.domain.grid import HORIZON_STEPS, STEPS_PER_DAY, STEPS_PER_HOUR
-from daemon.learning.breach.exceedance import Float64
+from daemon.domain.series import Bool, Float64
 
 LONGEST_STEPS = STEPS_PER_DAY
 _LATEST, _SOONEST = -3.0, 1.5
