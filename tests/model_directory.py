@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from daemon.domain.quantiles import QUANTILES
-from daemon.learning.artifact import write_network
-from daemon.learning.network import Architecture, TemporalFusionTransformer
-from daemon.registry.models import ModelRegistry
+from daemon.core.forecast import QUANTILES
+from daemon.models.registry import ModelRegistry
+from daemon.network.artifact import write_network
+from daemon.network.model import Architecture, TemporalFusionTransformer
 from tests.training_records import EPOCHS, INFO, METRICS, samples
 
 

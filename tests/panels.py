@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from daemon.domain.grid import STEPS_PER_DAY
-from daemon.domain.series import Panel, SeriesKey
+from daemon.core.series import STEPS_PER_DAY, Panel, SeriesKey
 
 START = 1_767_571_200  # 2026-01-05T00:00:00Z, a Monday
 

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from daemon.domain.quantiles import QUANTILE_COLUMNS
-from daemon.domain.scores import BUCKETS
+from daemon.core.forecast import QUANTILE_COLUMNS
+from daemon.core.scoring import BUCKETS
 
 METRICS = ("cpu", "disk", "mem")
 INFO: dict[str, Any] = {

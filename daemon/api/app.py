@@ -12,8 +12,8 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.routing import Match
 
 from daemon import __version__
-from daemon.api.accuracy_routes import add_accuracy
-from daemon.api.alert_documents import (
+from daemon.api.accuracy import add_accuracy
+from daemon.api.alerts import (
     AlertsPage,
     HistoryPage,
     alert_document,
@@ -21,27 +21,25 @@ from daemon.api.alert_documents import (
     prediction_document,
     risk_document,
 )
-from daemon.api.authentication import Authentication
-from daemon.api.board import Board
-from daemon.api.client_limits import ClientLimits
-from daemon.api.documents import (
+from daemon.api.answers import (
     ForecastsPage,
     PushDocument,
     ServerDocument,
     ServersPage,
     StatusDocument,
+    error_answer,
     forecast_document,
+    refusals,
     server_document,
     source_documents,
 )
-from daemon.api.protection import PUSH_PATH, add_authentication, add_hardening
 from daemon.api.push import BODY, PushEndpoint
-from daemon.api.refusals import error_answer, refusals
-from daemon.api.swagger_ui import add_swagger_ui
+from daemon.api.security import PUSH_PATH, Authentication, ClientLimits, WebAccess, add_authentication, add_hardening
+from daemon.api.server import add_swagger_ui
+from daemon.api.snapshot_cache import Board
 from daemon.api.telemetry import PrometheusTelemetry
-from daemon.api.web_access import WebAccess
-from daemon.domain.errors import ForewarnError
-from daemon.domain.grid import as_text
+from daemon.core.errors import ForewarnError
+from daemon.core.series import as_text
 
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 _LIKELIEST = 20

@@ -6,12 +6,12 @@ from collections.abc import Collection
 import structlog
 from fastapi import HTTPException
 
-from daemon.api.documents import PushDocument, RejectionDocument
-from daemon.domain.errors import BadPush
-from daemon.domain.ports import Clock
-from daemon.pipeline.ingest import Ingest
-from daemon.pipeline.telemetry import Telemetry
-from daemon.sources.push import parse_push
+from daemon.api.answers import PushDocument, RejectionDocument
+from daemon.core.clock import Clock
+from daemon.core.errors import BadPush
+from daemon.core.telemetry import Telemetry
+from daemon.ingest.ingest import Ingest
+from daemon.ingest.push import parse_push
 
 _MOST_SHOWN = 100
 _RECORDS = {

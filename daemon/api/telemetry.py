@@ -1,8 +1,12 @@
 """The service's own metrics."""
 
+import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
+import structlog
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -13,19 +17,147 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from daemon import __version__
-from daemon.api.alert_metrics import AlertMetrics
-from daemon.api.gpu_metrics import GpuMetrics
-from daemon.api.live_metrics import LiveMetrics
-from daemon.api.model_metrics import ModelMetrics
-from daemon.api.service_metrics import ServiceMetrics
-from daemon.api.training_metrics import TrainingMetrics
-from daemon.domain.forecast import ForecastSource
-from daemon.domain.ports import Clock
-from daemon.learning.gpu_memory import TorchMemory
+from daemon.api.collectors import AlertMetrics, LiveMetrics, ModelMetrics, TrainingMetrics
+from daemon.core.clock import Clock
+from daemon.core.forecast import ForecastSource
+from daemon.models.runs import TrainingState
 from daemon.pipeline.cycle import Snapshot
-from daemon.pipeline.retraining import TrainingState
+from daemon.system.process import TorchMemory, memory
+
+_log = structlog.get_logger()
+
+
+def _pynvml() -> Any:
+    import pynvml  # noqa: PLC0415 - a start does not wait for it
+
+    return pynvml
+
+
+class GpuMetrics(Collector):
+    """Collects at each scrape; without a GPU, or without a driver that answers, there is no series of it."""
+
+    def __init__(
+        self, torch_memory: Callable[[], Mapping[str, TorchMemory]], library: Callable[[], Any] = _pynvml
+    ) -> None:
+        """Note where the figures come from; neither is asked before the first scrape.
+
+        Args:
+            torch_memory: what torch holds in this process, by the driver's UUID of the GPU.
+            library: gives the NVML module.
+        """
+        self._torch_memory, self._library = torch_memory, library
+        self._lock = threading.Lock()
+        self._begun = False
+        self._nvml: Any = None
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the metrics."""
+        memory = GaugeMetricFamily(
+            "forewarn_gpu_memory_bytes",
+            "Memory of a GPU: used by all and total, as the driver says; allocated, reserved and at the peak allocated "
+            "by torch in this process, which a training is not part of.",
+            labels=["device", "kind"],
+        )
+        utilization = GaugeMetricFamily(
+            "forewarn_gpu_utilization_ratio", "Share of the last moments in which the GPU worked.", labels=["device"]
+        )
+        names = self._add_what_the_driver_says(memory, utilization)
+        for uuid, held in self._torch_memory().items():
+            # the driver counts by slot, torch by speed and by CUDA_VISIBLE_DEVICES; the UUID is the same
+            device = names.get(uuid, uuid)
+            memory.add_metric([device, "allocated"], held.allocated)
+            memory.add_metric([device, "reserved"], held.reserved)
+            memory.add_metric([device, "peak"], held.peak)
+        yield from (family for family in (memory, utilization) if family.samples)
+
+    def _add_what_the_driver_says(self, memory: GaugeMetricFamily, utilization: GaugeMetricFamily) -> dict[str, str]:
+        """Return the devices' names by UUID."""
+        names: dict[str, str] = {}
+        nvml = self._initialised()
+        if nvml is None:
+            return names
+        try:
+            count = nvml.nvmlDeviceGetCount()
+        except nvml.NVMLError:
+            return names
+        for index in range(count):
+            device = str(index)
+            # a GPU that fell off the bus, or that does not know a figure, takes none from the others
+            try:
+                handle = nvml.nvmlDeviceGetHandleByIndex(index)
+                names[nvml.nvmlDeviceGetUUID(handle)] = device
+                said = nvml.nvmlDeviceGetMemoryInfo(handle)
+                memory.add_metric([device, "used"], said.used)
+                memory.add_metric([device, "total"], said.total)
+                utilization.add_metric([device], nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100)
+            except nvml.NVMLError:
+                continue
+        return names
+
+    def _initialised(self) -> Any:
+        """Return NVML, initialised at the first call; None where that failed: then there is no GPU to speak of."""
+        with self._lock:
+            if not self._begun:
+                self._begun = True
+                nvml = self._library()
+                try:
+                    nvml.nvmlInit()
+                    self._nvml = nvml
+                except nvml.NVMLError as error:
+                    _log.info("gpus_not_shown", reason=str(error))
+            return self._nvml
+
+
+class ServiceMetrics(Collector):
+    """Collects what is true at the moment of a scrape."""
+
+    def __init__(self, registry: CollectorRegistry, problems: Callable[[], Collection[str]], started: float) -> None:
+        """Register the metrics.
+
+        Args:
+            registry: where.
+            problems: why the service is not ready; empty if it is.
+            started: wall time of the start, in epoch seconds, at which the configuration was read.
+        """
+        self._problems = problems
+        registry.register(self)
+        self._reloaded = Gauge(
+            "forewarn_config_last_reload_successful",
+            "1 if the configuration file could be used when it was last read.",
+            registry=registry,
+        )
+        self._reload_time = Gauge(
+            "forewarn_config_last_reload_success_timestamp_seconds",
+            "When the configuration that is followed was read.",
+            registry=registry,
+        )
+        self.reloaded(True, started)
+
+    def reloaded(self, succeeded: bool, now: float) -> None:
+        """Note that the configuration file was read at wall time ``now``."""
+        self._reloaded.set(succeeded)
+        if succeeded:
+            self._reload_time.set(now)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the metrics."""
+        text = "1 if there is a forecast that is fresh enough, as /readyz says."
+        yield GaugeMetricFamily("forewarn_ready", text, not self._problems())
+        found = memory(Path("/"))
+        if found is not None:
+            family = GaugeMetricFamily(
+                "forewarn_memory_bytes",
+                "Anonymous memory of the control group, training included, and its limit.",
+                labels=["kind"],
+            )
+            family.add_metric(["used"], found.used)
+            family.add_metric(["limit"], found.limit)
+            yield family
+
 
 _STAGE_BUCKETS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
 

@@ -3,15 +3,70 @@
 import os
 import signal
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from typer.core import TyperGroup
 
 from daemon import __version__
-from daemon.domain.errors import ConfigError, ForewarnError, NotEnoughHistory
+from daemon.core.errors import ConfigError, ForewarnError, NotEnoughHistory
+
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Configuration file.", show_default=True)]
+DEFAULT_CONFIG = Path("config.yaml")
+ModelsOption = Annotated[
+    Path | None, typer.Option("--models", help="Folder of model directories; default from the config.")
+]
+ModelOption = Annotated[
+    str | None, typer.Option("--model", help="Id of a model; default is the one that serves.", metavar="ID")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+
+_LINE_EVERY_SECONDS = 10.0
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Callable[[float], None]]:
+    """Yield a function that is told how much is done, 0 to 1; everything goes to standard error."""
+    if not sys.stderr.isatty():
+        yield _lines(label)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+        task = progress.add_task(label, total=1.0)
+        yield lambda done: progress.update(task, completed=done)
+
+
+def _lines(label: str) -> Callable[[float], None]:
+    started = said = time.monotonic()
+
+    def report(done: float) -> None:
+        nonlocal said
+        now = time.monotonic()
+        if done >= 1 or now - said < _LINE_EVERY_SECONDS:
+            return
+        said = now
+        left = (now - started) * (1 - done) / max(done, 1e-6)
+        print(f"{label}: {done:.0%}, about {left:.0f} s left", file=sys.stderr, flush=True)  # noqa: T201
+
+    return report
+
+
+_WIDE_COLUMNS = 180
+
+
+def table_console() -> Console:
+    """Return a console as wide as the terminal, or wide enough for any table where there is none."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_WIDE_COLUMNS)
+
 
 _FAILED, _WRONG_USE, _REFUSED, _SIGNALLED = 1, 2, 3, 128
 _HELP = {"help_option_names": ["-h", "--help"]}

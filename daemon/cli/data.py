@@ -5,11 +5,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from daemon.domain.errors import ConfigError, NotEnoughHistory
-from daemon.domain.grid import STEP_SECONDS, floor_to_grid, parse_time
-from daemon.domain.levels import LevelName
-from daemon.domain.metric import Metric
-from daemon.domain.series import Panel
+from daemon.cli.app import DEFAULT_CONFIG
+from daemon.core.errors import ConfigError, NotEnoughHistory
+from daemon.core.levels import LevelName
+from daemon.core.metric import Metric
+from daemon.core.series import STEP_SECONDS, Panel, floor_to_grid, parse_time
+from daemon.models.registry import ModelRegistry
+
+
+def registry_of(folder: Path | None, config: Path) -> ModelRegistry:
+    """Return the models in ``folder``, or where that is None those of the configuration.
+
+    Raises:
+        ConfigError: the configuration cannot be used, or is named and not there.
+    """
+    from daemon.config.loading import default_text, load_config, parse_config
+
+    if folder is not None:
+        return ModelRegistry(folder)
+    given = config.exists() or config != DEFAULT_CONFIG
+    loaded = load_config(config) if given else parse_config(default_text(), "default.yaml", Path.cwd())
+    return ModelRegistry(loaded.models_dir)
 
 
 @dataclass(frozen=True)
@@ -36,7 +52,7 @@ def read_input(config: Path, data: Path | None, models: Path | None, hours: floa
         NotEnoughHistory: the store is empty.
     """
     from daemon.config.loading import default_text, load_config, parse_config
-    from daemon.pipeline.profiles import ProfileRules
+    from daemon.core.server import ProfileRules
 
     explicit = config.exists() or data is None
     loaded = load_config(config) if explicit else parse_config(default_text(), "default.yaml", Path.cwd())
@@ -62,7 +78,7 @@ def _parse_until(text: str) -> int:
 
 
 def _from_file(path: Path, hours: float, end: int | None) -> Panel:
-    from daemon.files.metrics_file import read_metrics_file
+    from daemon.ingest.metrics_file import read_metrics_file
 
     panel = read_metrics_file(path)
     last = panel.end if end is None else min(end, panel.end)
@@ -73,7 +89,7 @@ def _from_file(path: Path, hours: float, end: int | None) -> Panel:
 
 
 def _from_store(url: str, hours: float, end: int | None) -> Panel:
-    from daemon.store.sql_store import SqlStore
+    from daemon.store.history import SqlStore
 
     store = SqlStore(url)
     try:

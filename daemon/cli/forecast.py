@@ -1,9 +1,55 @@
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
-from daemon.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
+from daemon.cli.app import DEFAULT_CONFIG, ConfigOption, JsonOption, table_console
+from daemon.core.forecast import QUANTILE_COLUMNS, QUANTILES, Forecast, ForecastSource
+from daemon.core.series import STEP_SECONDS, as_text
+
+_HORIZONS = {"30m": 6, "1h": 12, "2h": 24, "4h": 48, "8h": 96}
+
+
+def print_table(forecast: Forecast) -> None:
+    """Print the median and the 80 % interval at five horizons, a row per series."""
+    made_by = sorted({source.value for source in forecast.sources})
+    table = Table(title=f"From {as_text(forecast.origin)}, by {', '.join(made_by)}: median (10 % to 90 %)")
+    table.add_column("server")
+    table.add_column("metric")
+    for horizon in _HORIZONS:
+        table.add_column(horizon, justify="right")
+    table.add_column("by")
+    low, middle, high = (QUANTILES.index(level) for level in (0.1, 0.5, 0.9))
+    for key, path, source in zip(forecast.keys, forecast.paths, forecast.sources, strict=True):
+        cells = [path[step - 1] for step in _HORIZONS.values()]
+        shown = [f"{cell[middle]:.4g} ({cell[low]:.4g} to {cell[high]:.4g})" for cell in cells]
+        table.add_row(key.server, key.metric, *shown, source.value)
+    table_console().print(table)
+
+
+def print_json(forecast: Forecast) -> None:
+    """Print one document with every quantile path in full."""
+    rows = zip(forecast.keys, forecast.paths, forecast.sources, strict=True)
+    steps = range(1, (forecast.paths.shape[1] if forecast.keys else 0) + 1)
+    document: dict[str, Any] = {
+        "origin": as_text(forecast.origin),
+        "model": forecast.model,
+        "times": [as_text(forecast.origin + step * STEP_SECONDS) for step in steps],
+        "forecasts": [
+            {
+                "server": key.server,
+                "metric": key.metric,
+                "source": source.value,
+                "model": forecast.model if source is ForecastSource.MODEL else "",
+                "quantiles": {name: path[:, column].tolist() for column, name in enumerate(QUANTILE_COLUMNS)},
+            }
+            for key, path, source in rows
+        ],
+    }
+    typer.echo(json.dumps(document))
+
 
 _HISTORY_HOURS = 28 * 24
 _MOST_LISTED = 10
@@ -21,11 +67,10 @@ def forecast(
     import numpy as np
 
     from daemon.cli.data import read_input
-    from daemon.cli.forecast_table import print_json, print_table
-    from daemon.domain.errors import ConfigError
-    from daemon.learning.climatology import Climatology
-    from daemon.pipeline.forecasting import forecast_panel
-    from daemon.registry.models import ModelRegistry
+    from daemon.core.errors import ConfigError
+    from daemon.forecasting.baselines import Climatology
+    from daemon.models.registry import ModelRegistry
+    from daemon.models.serving import forecast_panel
 
     given = read_input(config, data, models, _HISTORY_HOURS)
     panel, registry = given.panel, ModelRegistry(given.models)
@@ -37,7 +82,7 @@ def forecast(
             raise ConfigError([f"--server: no {server!r} in the history; there are: {listed}"])
     chosen = model or registry.current()
     folder = registry.path(chosen) if chosen else None
-    from daemon.learning.base import forecaster_of
+    from daemon.network.artifact import forecaster_of
 
     forecaster = forecaster_of(folder, given.metrics, given.zone)
     made = forecast_panel(panel, panel.end, forecaster, Climatology(given.metrics))

@@ -1,11 +1,199 @@
 """``forewarn models``: what was trained, what serves, and changing that by hand."""
 
-from typing import Annotated
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
+from rich.table import Table
 
-from daemon.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, ModelsOption
-from daemon.cli.registry import registry_of
+from daemon.cli.app import DEFAULT_CONFIG, ConfigOption, JsonOption, ModelOption, ModelsOption, table_console
+from daemon.cli.data import registry_of
+from daemon.core.errors import BadModel
+from daemon.models.claims import Claims, Standing, shown_figures
+from daemon.models.readiness import Readiness
+from daemon.models.registry import ModelRegistry
+
+
+def claims(
+    model: ModelOption = None,
+    folder: ModelsOption = None,
+    json: JsonOption = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Say what may and what must not be said of a model's accuracy, with the numbers and where they stand."""
+    from daemon.cli.data import registry_of
+    from daemon.models.claims import claims_of, standing_of
+
+    registry = registry_of(folder, config)
+    standing = standing_of(registry, model)
+    print_claims(standing, claims_of(registry, standing), json)
+
+
+def headline(standing: Standing, level: str | None) -> str:
+    """Return which model it is about, of which level, and whether it serves."""
+    if standing.model is None:
+        return "no model serves"
+    state = ", withdrawn" if standing.withdrawn else ", serves" if standing.serves else ""
+    return f"{standing.model}: level {level}{state}"
+
+
+def print_claims(standing: Standing, made: Claims, as_json: bool) -> None:
+    """Print each sentence with its number and its source, and what must not be said."""
+    if as_json:
+        typer.echo(json.dumps({**asdict(standing), **asdict(made)}))
+        return
+    typer.echo(headline(standing, made.level))
+    typer.echo("\nwhat may be said:")
+    for claim in made.may:
+        typer.echo(f"  - {claim.sentence}\n      {claim.number:g} ({claim.source})")
+    if not made.may:
+        typer.echo("  nothing")
+    typer.echo("\nwhat must not be said:")
+    for sentence in made.must_not:
+        typer.echo(f"  - {sentence}")
+
+
+_VERDICTS = {True: "promoted", False: "rejected", None: "before the gate"}
+
+
+def print_list(registry: ModelRegistry, as_json: bool) -> None:
+    """Print a row per model; a damaged one says what is wrong with it."""
+    current = registry.current()
+    rows = [_row(registry, model, current) for model in registry.ids()]
+    if as_json:
+        typer.echo(json.dumps({"current": current, "models": rows}))
+        return
+    table = Table(title="models")
+    for name in ("", "id", "trained", "level", "epochs", "quantile loss", "verdict"):
+        table.add_column(name, justify="right" if name in ("epochs", "quantile loss") else "left")
+    for row in rows:
+        if "problem" in row:
+            table.add_row(_mark(row), escape(row["id"]), "", "", "", "", escape(f"damaged: {row['problem']}"))
+            continue
+        loss = "" if row["quantile_loss"] is None else f"{row['quantile_loss']:.3f}"
+        table.add_row(
+            _mark(row),
+            escape(row["id"]),
+            row["trained_at"],
+            row["level"],
+            str(row["epochs"]),
+            loss,
+            _VERDICTS[row["promoted"]],
+        )
+    table_console().print(table)
+    if not rows:
+        typer.echo("no model yet; make one with forewarn train", err=True)
+    if current is not None and current not in registry.ids():
+        typer.echo(f"note: {current} is to serve and is not there; forewarn models rollback goes back", err=True)
+
+
+def print_model(registry: ModelRegistry, model: str, as_json: bool) -> None:
+    """Print what is on record of one model."""
+    record = registry.record(model)
+    if record is None:
+        raise BadModel(f"{registry.path(model)}: nothing is on record of its training")
+    damage = registry.damage(model)
+    served = [asdict(promotion) for promotion in registry.promotions() if promotion.model == model]
+    withdrawn = registry.withdrawal(model) is not None
+    serves = registry.current() == model and not withdrawn
+    shown = shown_figures(record)
+    if as_json:
+        told = {"serves": serves, "withdrawn": withdrawn, "damage": damage, "promotions": served}
+        typer.echo(json.dumps({**asdict(record), **asdict(shown), **told}))
+        return
+    typer.echo(
+        f"{model}: level {record.level.value}, trained {_time(record.trained_at)} in {record.duration_seconds:.0f} s"
+        f"{', withdrawn' if withdrawn else ', serves' if serves else ''}\n"
+        f"epochs {record.epochs}, train loss {record.train_loss:.4f}, "
+        f"validation loss {_loss(shown.validation_loss, record.validation_loss, 4)}, "
+        f"quantile loss {_loss(shown.quantile_loss, record.quantile_loss, 3)}\n"
+        f"verdict: {_VERDICTS[record.promoted]}"
+    )
+    for reason in shown.reasons:
+        typer.echo(f"  {reason}")
+    if damage is not None:
+        typer.echo(f"damaged: {damage}")
+    for promotion in served:
+        what = "withdrawn at" if promotion["withdrawn"] else "served from"
+        typer.echo(f"{what} {promotion['at']}: {promotion['why']}")
+    typer.echo(f"what may be said of it: forewarn claims --model {model}")
+    if not shown.skill:
+        return
+    table = Table(title="pinball loss relative to seasonal naive")
+    table.add_column("metric")
+    table.add_column("rel. loss", justify="right")
+    for metric, ratio in sorted(shown.skill.items()):
+        table.add_row(escape(metric), f"{ratio:.3f}")
+    table_console().print(table)
+
+
+def _row(registry: ModelRegistry, model: str, current: str | None) -> dict[str, Any]:
+    withdrawn = registry.withdrawal(model) is not None
+    row: dict[str, Any] = {"id": model, "serves": model == current and not withdrawn, "withdrawn": withdrawn}
+    damage = registry.damage(model)
+    if damage is not None:
+        return {**row, "problem": damage}
+    record = registry.record(model)
+    if record is None:
+        return {**row, "problem": "nothing is on record of its training"}
+    return {
+        **row,
+        "trained_at": _time(record.trained_at),
+        "level": record.level.value,
+        "epochs": record.epochs,
+        "quantile_loss": shown_figures(record).quantile_loss,
+        "promoted": record.promoted,
+    }
+
+
+def _loss(shown: float | None, recorded: float | None, digits: int) -> str:
+    if shown is not None:
+        return f"{shown:.{digits}f}"
+    return "not measured" if recorded is None else "not to be said"
+
+
+def _mark(row: dict[str, Any]) -> str:
+    return "withdrawn" if row["withdrawn"] else "serves" if row["serves"] else ""
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def readiness(
+    model: ModelOption = None,
+    folder: ModelsOption = None,
+    json: JsonOption = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Go through the checklist for production, each line with its evidence; exit 3 if one fails."""
+    from daemon.cli.data import registry_of
+    from daemon.models.claims import standing_of
+    from daemon.models.readiness import readiness_of
+
+    registry = registry_of(folder, config)
+    standing = standing_of(registry, model)
+    made = readiness_of(registry, standing)
+    print_readiness(standing, made, json)
+    if not made.ready:
+        typer.echo(f"forewarn: not ready for production: {', '.join(made.failing)}", err=True)
+        raise typer.Exit(3)
+
+
+def print_readiness(standing: Standing, made: Readiness, as_json: bool) -> None:
+    """Print a line for each check with its evidence, and what to do where it fails."""
+    if as_json:
+        typer.echo(json.dumps({**asdict(standing), "ready": made.ready, **asdict(made)}))
+        return
+    typer.echo(headline(standing, made.level))
+    for check in made.checks:
+        typer.echo(f"{'pass' if check.passed else 'FAIL'}  {check.name}: {check.evidence} ({check.source})")
+        if check.fix:
+            typer.echo(f"      {check.fix}")
+
 
 ModelArgument = Annotated[str, typer.Argument(help="Id of a model.", metavar="ID")]
 
@@ -19,8 +207,6 @@ models = typer.Typer(
 @models.command("list")
 def list_(folder: ModelsOption = None, json: JsonOption = False, config: ConfigOption = DEFAULT_CONFIG) -> None:
     """List the models, oldest first; the one that serves is marked."""
-    from daemon.cli.models_table import print_list
-
     print_list(registry_of(folder, config), json)
 
 
@@ -29,16 +215,14 @@ def show(
     model: ModelArgument, folder: ModelsOption = None, json: JsonOption = False, config: ConfigOption = DEFAULT_CONFIG
 ) -> None:
     """Show what is on record of a model, and why the gate let it serve or not."""
-    from daemon.cli.models_table import print_model
-
     print_model(registry_of(folder, config), model, json)
 
 
 @models.command()
 def promote(model: ModelArgument, folder: ModelsOption = None, config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Let a model serve, whatever the gate said of it."""
-    from daemon.domain.errors import BadModel
-    from daemon.domain.shown_figures import shown_figures
+    from daemon.core.errors import BadModel
+    from daemon.models.claims import shown_figures
 
     registry = registry_of(folder, config)
     path, damage = registry.path(model), registry.damage(model)
@@ -64,13 +248,13 @@ def rollback(folder: ModelsOption = None, config: ConfigOption = DEFAULT_CONFIG)
 @models.command()
 def verify(model: ModelArgument, folder: ModelsOption = None, config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Check that a model's directory is whole, can be loaded, and holds nothing else."""
-    from daemon.domain.errors import BadModel
-    from daemon.registry.verification import problems
+    from daemon.core.errors import BadModel
+    from daemon.models.record import problems
 
     registry = registry_of(folder, config)
     found = problems(registry.path(model))
     if registry.damage(model) is None:
-        from daemon.learning.artifact import load_forecaster
+        from daemon.network.artifact import load_forecaster
 
         try:
             load_forecaster(registry.path(model), {})

@@ -6,10 +6,9 @@ from typing import Self
 
 from pydantic import Field, HttpUrl, SecretStr, field_validator, model_validator
 
-from daemon.config.section import Section
-from daemon.config.sources import BasicAuthConfig, TlsConfig
-from daemon.domain.alerts import Policy
-from daemon.domain.grid import STEPS_PER_HOUR
+from daemon.alerting.state import Policy
+from daemon.config.section import BasicAuthConfig, Section, TlsConfig
+from daemon.core.series import STEPS_PER_HOUR
 
 
 class AlertmanagerConfig(Section):

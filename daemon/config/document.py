@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from daemon.domain.errors import ConfigError
+from daemon.core.errors import ConfigError
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _SECRET = re.compile("password|token|header|basic_auth_users", re.IGNORECASE)

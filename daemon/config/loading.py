@@ -6,7 +6,7 @@ from pathlib import Path
 from daemon.config.document import read_text, validated, with_absolute_paths
 from daemon.config.schema import Config
 from daemon.config.web import load_web_config
-from daemon.domain.errors import ConfigError
+from daemon.core.errors import ConfigError
 
 
 def default_text() -> str:

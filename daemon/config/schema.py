@@ -18,7 +18,7 @@ from daemon.config.alerting import AlertingConfig
 from daemon.config.section import Section
 from daemon.config.sources import SourceConfig
 from daemon.config.training import TrainingConfig, VerificationConfig
-from daemon.domain.metric import Direction, Metric, Thresholds
+from daemon.core.metric import Direction, Metric, Thresholds
 
 
 class ThresholdsConfig(Section):

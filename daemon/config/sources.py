@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, HttpUrl, SecretStr, field_validator, model_validator
 
 from daemon.config.section import Section
-from daemon.domain.calendar_day import is_calendar_day
+from daemon.core.metric import is_calendar_day
 
 
 class _Named(Section):

@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from daemon.config.section import Section
-from daemon.domain.levels import LevelName
+from daemon.core.levels import LevelName
 
 
 class TrainingConfig(Section):

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from daemon.config.document import read_text, validated, with_absolute_paths
 from daemon.config.section import Section
-from daemon.domain.errors import ConfigError
+from daemon.core.errors import ConfigError
 
 _BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
 _VERSIONS = {

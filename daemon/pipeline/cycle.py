@@ -8,21 +8,19 @@ from dataclasses import dataclass, field
 import numpy as np
 import structlog
 
-from daemon.domain.alerts import Phase
-from daemon.domain.forecast import Forecast, ForecastSource
-from daemon.domain.grid import STEP_SECONDS, STEPS_PER_DAY, as_text
-from daemon.domain.model_record import ModelRecord
-from daemon.domain.ports import Forecaster, Store
-from daemon.domain.series import GENERIC_PROFILE, Panel
-from daemon.pipeline.alerting import Alerting, Tick, Warned
-from daemon.pipeline.delivery import Delivery
-from daemon.pipeline.forecasting import ServingModel, forecast_panel
-from daemon.pipeline.ingest import Ingest, SourceState
-from daemon.pipeline.profiles import ProfileRules
-from daemon.pipeline.server_state import ServerState
-from daemon.pipeline.telemetry import Telemetry, timed
-from daemon.pipeline.verification import Verification, Verified
-from daemon.pipeline.window import RecentHistory
+from daemon.alerting.delivery import Delivery
+from daemon.alerting.engine import Alerting, Tick, Warned
+from daemon.alerting.state import Phase
+from daemon.core.forecast import Forecast, Forecaster, ForecastSource
+from daemon.core.series import GENERIC_PROFILE, STEP_SECONDS, STEPS_PER_DAY, Panel, as_text
+from daemon.core.server import ProfileRules, ServerState
+from daemon.core.telemetry import Telemetry, timed
+from daemon.forecasting.verification import Verification, Verified
+from daemon.ingest.ingest import Ingest, SourceState
+from daemon.ingest.ports import Store
+from daemon.ingest.window import RecentHistory
+from daemon.models.record import ModelRecord
+from daemon.models.serving import ServingModel, forecast_panel
 
 _STALE_STEPS = 3
 _PRUNE_EVERY_SECONDS = 3_600

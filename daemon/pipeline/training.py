@@ -6,24 +6,85 @@ from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
+import numpy as np
+import numpy.typing as npt
 import structlog
 
-from daemon.domain.gate import Verdict
-from daemon.domain.levels import Level
-from daemon.domain.metric import Metric
-from daemon.domain.series import Panel
-from daemon.learning.artifact import load_network
-from daemon.learning.breach.base import BASE_FOLDER
-from daemon.learning.breach.learning import TARGET_PRECISION
-from daemon.learning.fitting import EpochRecord
-from daemon.learning.network import TemporalFusionTransformer
-from daemon.learning.training import TrainedModel, train
-from daemon.learning.training_info import fingerprint
-from daemon.pipeline.promotion import verdict_of
-from daemon.registry.models import ModelRegistry
-from daemon.registry.records import read_info
+from daemon.breach.model import BASE_FOLDER
+from daemon.breach.training import TARGET_PRECISION
+from daemon.core.errors import BadModel
+from daemon.core.forecast import Forecaster, ForecastSource
+from daemon.core.levels import Level
+from daemon.core.metric import Metric
+from daemon.core.scoring import coverage, scaled_pinball
+from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, Panel
+from daemon.forecasting.baselines import Climatology, SeasonalNaive
+from daemon.forecasting.evaluation import Scores, held_out_origins, score
+from daemon.models.gate import Verdict, judge
+from daemon.models.record import read_info
+from daemon.models.registry import ModelRegistry
+from daemon.network.artifact import load_forecaster, load_network
+from daemon.network.fitting import EpochRecord
+from daemon.network.model import TemporalFusionTransformer
+from daemon.network.training import TrainedModel, train
+from daemon.network.training_info import fingerprint
 
 _log = structlog.get_logger()
+
+
+def verdict_of(model: TrainedModel, registry: ModelRegistry) -> Verdict:
+    """Return whether ``model`` may serve: it is scored beside what serves on the windows that both can forecast.
+
+    The base network is nothing to beat: training starts from it and keeps it where no epoch is better.
+    """
+    name, serving = _serving(registry, model)
+    origins = held_out_origins(*model.held_out)
+    varying = _varying(model.panel, origins)
+    forecasters: dict[str, Forecaster] = {"candidate": model.forecaster("candidate"), "naive": SeasonalNaive({})}
+    if serving is not None:
+        both = score({**forecasters, "serving": serving}, model.panel, origins)
+        loss = _loss(both, "serving")
+        if np.isfinite(loss):
+            return judge(_loss(both, "candidate"), name, loss, _coverage(both, varying))
+    alone = score(forecasters, model.panel, origins)
+    return judge(_loss(alone, "candidate"), name, None, _coverage(alone, varying))
+
+
+def _loss(scores: Scores, name: str) -> float:
+    """Return scaled pinball loss relative to seasonal naive's.
+
+    Means over series, and no mean of their ratios: naive is all but perfect where a series only grows steadily.
+    """
+    naive = scaled_pinball(scores.sums["naive"], scores.scale)
+    return scaled_pinball(scores.sums[name], scores.scale) / naive if naive > 0 else float("nan")
+
+
+def _coverage(scores: Scores, rows: npt.NDArray[np.bool_]) -> float:
+    return coverage(scores.sums["candidate"].select(rows))["80"]
+
+
+def _serving(registry: ModelRegistry, model: TrainedModel) -> tuple[str | None, Forecaster | None]:
+    """Return the id and the forecaster of the model that serves; one that cannot be loaded is no forecaster.
+
+    Where it, or the base network, was withdrawn, the baseline serves.
+    """
+    name = None
+    try:
+        name = registry.current()
+        if registry.withdrawal(name or ForecastSource.BASE.value) is not None:
+            return ForecastSource.BASELINE.value, Climatology(model.metrics)
+        return name, None if name is None else load_forecaster(registry.path(name), model.metrics)
+    except BadModel as problem:
+        _log.warning("serving_model_unusable", model=name, reason=str(problem))
+        return name, None
+
+
+def _varying(panel: Panel, origins: range) -> npt.NDArray[np.bool_]:
+    """Return which series are not constant over the steps that forecasts from ``origins`` are scored on."""
+    last = max(origins, default=origins.start) + HORIZON_STEPS * STEP_SECONDS
+    values = panel.between(origins.start + STEP_SECONDS, last).values
+    varying: npt.NDArray[np.bool_] = np.fmax.reduce(values, axis=1) > np.fmin.reduce(values, axis=1)
+    return varying
 
 
 class TrainingProgress(Protocol):

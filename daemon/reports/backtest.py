@@ -5,13 +5,16 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from daemon.domain.scores import BUCKETS, INTERVALS
+from daemon.core.scoring import BUCKETS, INTERVALS
 from daemon.reports.charts import (
     BLUE,
     COLOURS,
     GREY,
+    Fan,
     axis,
     coverage_chart,
+    fan_chart,
+    fan_legend,
     layout,
     line,
     numbers,
@@ -19,9 +22,8 @@ from daemon.reports.charts import (
     ratio_map,
     reliability_chart,
 )
-from daemon.reports.fans import Fan, fan_chart, fan_legend
 from daemon.reports.page import Chart, Charts, Part, Section, Table, render_page
-from daemon.reports.quality import RATIO_NOTE, RELIABILITY_NOTE, percent
+from daemon.reports.training import RATIO_NOTE, RELIABILITY_NOTE, percent
 
 _HOW_TO_READ = (
     "Relative loss is pinball loss over that of {reference}, as the geometric mean over series: below 1 is better. "

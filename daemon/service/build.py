@@ -6,57 +6,111 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from daemon.alerting.alertmanager import AlertmanagerNotifier
+from daemon.alerting.delivery import Delivery
+from daemon.alerting.engine import Alerting, AlertRules, FleetRule
+from daemon.alerting.state import Notifier
 from daemon.api.app import create_app
-from daemon.api.authentication import Authentication
-from daemon.api.board import Board
-from daemon.api.claims_routes import add_claims
-from daemon.api.client_limits import ClientLimits
-from daemon.api.model_routes import add_models
+from daemon.api.models import add_claims, add_models, add_training
 from daemon.api.push import PushEndpoint
-from daemon.api.scenario_routes import add_scenarios
+from daemon.api.scenarios import add_scenarios
+from daemon.api.security import Authentication, ClientLimits, WebAccess
 from daemon.api.server import HttpServer
+from daemon.api.snapshot_cache import Board
 from daemon.api.telemetry import PrometheusTelemetry
-from daemon.api.training_routes import add_training
-from daemon.api.web_access import WebAccess
+from daemon.breach.model import base_breach_model, read_breach_model
 from daemon.config.schema import Config
 from daemon.config.sources import PrometheusConfig, PushConfig, ReplayConfig, SimulatorConfig
-from daemon.domain.clock import AcceleratedClock, SystemClock
-from daemon.domain.grid import STEP_SECONDS, parse_time
-from daemon.domain.ports import Clock, Forecaster, Notifier, Source, Store
-from daemon.domain.series import Panel
-from daemon.learning.breach.base import base_breach_model
-from daemon.learning.calibration_file import read_breach_model
-from daemon.learning.climatology import Climatology
-from daemon.learning.gpu_memory import torch_memory
-from daemon.learning.seasonal_naive import SeasonalNaive
-from daemon.notify.alertmanager import AlertmanagerNotifier
-from daemon.pipeline.alerting import Alerting
+from daemon.core.clock import AcceleratedClock, Clock, SystemClock
+from daemon.core.forecast import Forecaster
+from daemon.core.series import STEP_SECONDS, Panel, parse_time
+from daemon.core.server import ProfileRules
+from daemon.forecasting.baselines import Climatology, SeasonalNaive
+from daemon.forecasting.verification import Verification, VerificationRules
+from daemon.ingest.ingest import Ingest
+from daemon.ingest.ports import Source, Store
+from daemon.ingest.prometheus import PrometheusSource
+from daemon.ingest.push import PushSource
+from daemon.ingest.replay import ReplaySource, SimulatorSource
+from daemon.ingest.window import RecentHistory
+from daemon.models.registry import ModelRegistry
+from daemon.models.runs import Retraining, TrainingJournal, TrainingRules, Trigger
+from daemon.models.serving import Loaders, ServingModel
 from daemon.pipeline.cycle import Cycle, Snapshot
-from daemon.pipeline.delivery import Delivery
-from daemon.pipeline.forecasting import Loaders, ServingModel
-from daemon.pipeline.ingest import Ingest
-from daemon.pipeline.profiles import ProfileRules
-from daemon.pipeline.retraining import Retraining
-from daemon.pipeline.triggers import Triggers
-from daemon.pipeline.verification import Verification
-from daemon.pipeline.window import RecentHistory
-from daemon.registry.models import ModelRegistry
-from daemon.registry.training_journal import TrainingJournal
-from daemon.schedule.grid_scheduler import GridScheduler
-from daemon.sdnotify.service_manager import ServiceManager
-from daemon.service.lifecycle import Service, Stopping, Work
-from daemon.service.logs import configure_logs
-from daemon.service.reload import ConfigReload
-from daemon.service.rules import alert_rules, training_rules, trigger_rules, verification_rules
-from daemon.service.simulated import fleet_spec
+from daemon.pipeline.triggers import TriggerRules, Triggers
+from daemon.service.lifecycle import ConfigReload, Service, Stopping, Work
 from daemon.service.training_process import TrainingProcess
 from daemon.simulation.fleet import Fleet
-from daemon.simulation.scenarios import Scenarios
-from daemon.sources.prometheus import PrometheusSource
-from daemon.sources.push import PushSource
-from daemon.sources.replay import ReplaySource
-from daemon.sources.simulator import SimulatorSource
-from daemon.store.sql_store import SqlStore
+from daemon.simulation.incident import IncidentTuning
+from daemon.simulation.scenario import Scenarios
+from daemon.simulation.spec import FleetSpec
+from daemon.store.history import SqlStore
+from daemon.system.logs import configure_logs
+from daemon.system.process import torch_memory
+from daemon.system.scheduler import GridScheduler, next_times
+from daemon.system.systemd import ServiceManager
+
+
+def training_rules(config: Config) -> TrainingRules:
+    """Return what the configuration says of retraining.
+
+    Raises:
+        ConfigError: the schedule is no cron expression.
+    """
+    training = config.training
+    return TrainingRules(
+        training.level,
+        training.seed,
+        None if training.schedule is None else next_times(training.schedule, config.zone),
+        training.max_runs_per_day,
+        training.keep_models,
+        training.trigger_pause_hours * 3600,
+        training.threads,
+        training.deadline_minutes * 60,
+        training.memory_limit_mb,
+    )
+
+
+def trigger_rules(config: Config) -> TriggerRules:
+    """Return what the configuration says of triggers."""
+    training = config.training
+    wanted = frozenset(Trigger(name) for name in training.triggers)
+    return TriggerRules(wanted, training.new_servers_share, training.drift_share)
+
+
+def verification_rules(config: Config) -> VerificationRules:
+    """Return what the configuration says of verification."""
+    rules = config.verification
+    return VerificationRules(rules.window_hours * 3600, rules.judged_hours * 3600, rules.fallback)
+
+
+def alert_rules(config: Config) -> AlertRules:
+    """Return what the configuration says of alerts."""
+    alerting = config.alerting
+    return AlertRules(
+        alerting.policy(),
+        FleetRule(alerting.fleet_servers, alerting.fleet_share),
+        alerting.keep_severity,
+        alerting.ledger_days * 86_400,
+        str(alerting.external_url or ""),
+    )
+
+
+def fleet_spec(config: SimulatorConfig) -> FleetSpec:
+    """Return what the configuration says of a simulated fleet."""
+    return FleetSpec(
+        counts=config.servers.model_dump(),
+        seed=config.seed,
+        incidents_per_server_week=config.incidents_per_server_week,
+        month_turn_ratio=config.month_turn_ratio,
+        holidays=tuple(config.holidays),
+        growth_pct_month=config.growth_pct_month,
+        reboots_per_server_week=config.reboots_per_server_week,
+        missing_rate=config.missing_rate,
+        outages_per_server_week=config.outages_per_server_week,
+        incidents={name: IncidentTuning(**one.model_dump()) for name, one in config.incidents.items()},
+    )
+
 
 _HISTORY_STEPS = 28 * 288
 
@@ -225,13 +279,13 @@ def _wall_time(clock: Clock, at: int) -> float:
 
 
 def _load(registry: ModelRegistry, config: Config, model: str) -> Forecaster:
-    from daemon.learning.artifact import load_forecaster  # noqa: PLC0415 - torch, only where it forecasts
+    from daemon.network.artifact import load_forecaster
 
     return load_forecaster(registry.path(model), config.domain_metrics())
 
 
 def _load_base(config: Config) -> Forecaster:
-    from daemon.learning.base import base_forecaster  # noqa: PLC0415 - likewise
+    from daemon.network.artifact import base_forecaster
 
     return base_forecaster(config.domain_metrics(), config.zone)
 

@@ -12,11 +12,11 @@ import typer
 import yaml
 
 from daemon.config.loading import default_text, load_config
-from daemon.domain.forecast import ForecastSource
-from daemon.domain.grid import as_text
-from daemon.files.atomic import atomic_path
+from daemon.core.forecast import ForecastSource
+from daemon.core.series import as_text
 from daemon.service.build import build_service
 from daemon.service.lifecycle import Service
+from daemon.system.files import atomic_path
 
 _REFUSED = 3
 _POLL_SECONDS = 0.1

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from daemon.domain.retraining import Outcome, RunState, TrainingRun
+from daemon.models.runs import Outcome, RunState, TrainingRun
 
 _LOOK_SECONDS = 0.5
 _GRACE_SECONDS = 2.0

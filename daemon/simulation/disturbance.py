@@ -6,10 +6,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-from daemon.domain.grid import STEP_SECONDS
-from daemon.domain.series import Float32
+from daemon.core.series import STEP_SECONDS, Float32
 from daemon.simulation.outbreak import Outbreak
-from daemon.simulation.traits import Traits
+from daemon.simulation.profile import Traits
 
 LARGEST_SURGE = 16.0
 MOST_STOLEN_BY_INCIDENT_PCT = 60.0

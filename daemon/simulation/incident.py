@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import pandas as pd
 
-from daemon.simulation.traits import Range
+from daemon.simulation.profile import Range
 
 SUDDEN_HOURS: Range = (0.05, 0.3)
 AT_ONCE: Range = (0.01, 0.15)

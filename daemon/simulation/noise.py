@@ -4,12 +4,87 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
+from zlib import crc32
 
 import numpy as np
 
-from daemon.domain.grid import STEPS_PER_DAY
-from daemon.domain.series import Float32
-from daemon.simulation.randomness import Key, Purpose
+from daemon.core.series import STEPS_PER_DAY, Float32
+
+WORD = 2**64
+
+
+class Purpose(IntEnum):
+    """What a stream of random numbers is for; a new purpose leaves the numbers of the others as they were."""
+
+    TRAITS = 1
+    NOISE = 2
+    WORK = 3
+    FILL = 4
+    RELEASE = 5
+    INCIDENTS = 6
+    GAPS = 7
+    CASCADE = 8
+    GROWTH = 9
+    REBOOT = 10
+    WANDER = 11
+
+
+@dataclass(frozen=True)
+class Key:
+    """The root of one subject's random numbers; a subject is a server or a profile, by name.
+
+    Named, not numbered, so that a server keeps its history when the fleet around it grows.
+    """
+
+    words: tuple[int, int]
+
+    @classmethod
+    def of(cls, seed: int, name: str) -> "Key":
+        """Return the key of the subject ``name`` in a fleet of that seed."""
+        first, second = np.random.SeedSequence([seed, crc32(name.encode())]).generate_state(2, np.uint64)
+        return cls((int(first), int(second)))
+
+    def generator(self, purpose: Purpose, period: int) -> np.random.Generator:
+        """Return a fresh generator for ``purpose`` in the day, week or cycle number ``period``.
+
+        Philox is counter-based (Salmon et al., 2011): any period is reached without the ones before it.
+        """
+        counter = np.array([0, 0, period % WORD, int(purpose)], dtype=np.uint64)
+        return np.random.Generator(np.random.Philox(key=np.array(self.words, dtype=np.uint64), counter=counter))
+
+
+MEMORY_DAYS = 6.0
+LOOK_BACK_DAYS = 60
+AGES = np.arange(LOOK_BACK_DAYS)
+FADED = (AGES + 1) * np.exp(-AGES / MEMORY_DAYS)
+WEIGHTS: Float32 = (FADED / np.linalg.norm(FADED)).astype(np.float32)
+
+
+class Wander:
+    """A second-order autoregression of daily numbers for each subject, with straight lines between the midnights.
+
+    Both roots are exp(-1 / MEMORY_DAYS), so that its direction lasts too: a level drifts for days rather than jumps.
+    What is older than LOOK_BACK_DAYS has faded to less than a hundredth, so a day needs no more to be made alone.
+    """
+
+    def __init__(self, keys: Sequence[Key]) -> None:
+        self._keys = tuple(keys)
+        self._drawn = lru_cache(maxsize=LOOK_BACK_DAYS + 2)(self._draw)
+
+    def level(self, day: int) -> Float32:
+        """Return the level at every step of ``day``, ``(subjects, steps)``, of unit variance at midnight."""
+        share = np.linspace(0, 1, STEPS_PER_DAY, endpoint=False, dtype=np.float32)
+        level: Float32 = self._midnight(day) * (1 - share) + self._midnight(day + 1) * share
+        return level
+
+    def _midnight(self, day: int) -> Float32:
+        before = np.stack([self._drawn(day - age) for age in range(LOOK_BACK_DAYS)])
+        level: Float32 = (WEIGHTS @ before)[:, None]
+        return level
+
+    def _draw(self, day: int) -> Float32:
+        drawn = [key.generator(Purpose.WANDER, day).standard_normal(dtype=np.float32) for key in self._keys]
+        return np.array(drawn, dtype=np.float32)
 
 
 class Component(IntEnum):

@@ -7,15 +7,39 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from daemon.domain.grid import STEP_SECONDS, STEPS_PER_HOUR, STEPS_PER_WEEK, floor_to_grid
-from daemon.domain.series import Float32
-from daemon.simulation.dependency import callers
+from daemon.core.series import STEP_SECONDS, STEPS_PER_HOUR, STEPS_PER_WEEK, Float32, floor_to_grid
+from daemon.simulation.events import Reboots
 from daemon.simulation.incident import CASCADE, KINDS, SUDDEN_HOURS, IncidentKind
-from daemon.simulation.profile import PROFILES
-from daemon.simulation.randomness import Purpose
-from daemon.simulation.reboot import Reboots
-from daemon.simulation.server import Server
-from daemon.simulation.traits import Range
+from daemon.simulation.noise import Purpose
+from daemon.simulation.profile import PROFILES, Range
+from daemon.simulation.spec import Server
+
+UPSTREAM: Mapping[str, str] = {
+    "web_api": "database",
+    "data_ingest": "database",
+    "risk_analytics": "data_ingest",
+    "conductor_mgmt": "web_api",
+}
+CALLERS = 2
+
+
+def callers(servers: Sequence[Server]) -> dict[int, tuple[int, ...]]:
+    """Return the rows of the servers that depend on each row.
+
+    Of each profile two servers share one upstream, by number: the third and the fourth web server call the second
+    database. One whose upstream is not in the fleet calls nobody; a fleet that grows keeps the dependencies it had.
+    """
+    rows: dict[str, list[int]] = {}
+    for row, server in enumerate(servers):
+        rows.setdefault(server.profile, []).append(row)
+    found: dict[int, list[int]] = {}
+    for profile, upstream in UPSTREAM.items():
+        for number, row in enumerate(rows.get(profile, ())):
+            called = rows.get(upstream, [])[number // CALLERS :][:1]
+            for each in called:
+                found.setdefault(each, []).append(row)
+    return {row: tuple(calling) for row, calling in found.items()}
+
 
 DAY_SECONDS = 86_400
 WEEK_SECONDS = STEPS_PER_WEEK * STEP_SECONDS

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from daemon.domain.series import Float32
+from daemon.core.series import Float32
 from daemon.simulation.disturbance import Disturbance
+from daemon.simulation.events import ReleaseLevels
 from daemon.simulation.noise import Component
-from daemon.simulation.release import ReleaseLevels
-from daemon.simulation.traits import Traits
+from daemon.simulation.profile import Traits
 from daemon.simulation.work import Effect
 
 METRICS = (

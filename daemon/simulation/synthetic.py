@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from daemon.domain.grid import STEPS_PER_DAY, STEPS_PER_HOUR, STEPS_PER_WEEK
-from daemon.domain.series import Panel, SeriesKey
+from daemon.core.series import STEPS_PER_DAY, STEPS_PER_HOUR, STEPS_PER_WEEK, Panel, SeriesKey
 
 Path = npt.NDArray[np.float64]
 Component = Callable[[np.random.Generator, int], Path]

@@ -1,16 +1,78 @@
 """Batch runs and jobs: load that comes about its hour, lasts as long as it lasts and sometimes fails to come."""
 
-from collections.abc import Sequence
+from calendar import monthrange
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from enum import IntEnum
 
 import numpy as np
 
-from daemon.domain.grid import STEP_SECONDS, STEPS_PER_DAY
-from daemon.domain.series import Float32
-from daemon.simulation.randomness import Key, Purpose
-from daemon.simulation.traits import Work, stack
-from daemon.simulation.workdays import Workdays
+from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, Float32
+from daemon.simulation.noise import Key, Purpose
+from daemon.simulation.profile import Rhythm, Work, stack
+
+EPOCH = date(1970, 1, 1)
+SATURDAY = 5
+
+
+@dataclass(frozen=True)
+class Workdays:
+    """A calendar of free days; days are numbered from 1970-01-01.
+
+    Attributes:
+        holidays: the days of a year, as MM-DD, on which people rest whatever day of the week it is.
+    """
+
+    holidays: frozenset[str]
+
+    @classmethod
+    def of(cls, holidays: Iterable[str]) -> "Workdays":
+        """Return the calendar with these holidays."""
+        return cls(frozenset(holidays))
+
+    def is_holiday(self, day: int) -> bool:
+        """Return whether that day is a public holiday."""
+        return f"{_date(day):%m-%d}" in self.holidays
+
+    def is_free(self, day: int) -> bool:
+        """Return whether that day is a Saturday, a Sunday or a public holiday."""
+        return _date(day).weekday() >= SATURDAY or self.is_holiday(day)
+
+    def turns_month(self, day: int) -> bool:
+        """Return whether that day is the first of a month or the last working day of one."""
+        when = _date(day)
+        left = monthrange(when.year, when.month)[1] - when.day
+        return when.day == 1 or (not self.is_free(day) and all(map(self.is_free, range(day + 1, day + left + 1))))
+
+
+def _date(day: int) -> date:
+    return EPOCH + timedelta(days=day)
+
+
+QUIETEST = 0.06
+# Day of the week in days since Monday 00:00 and how much of a weekend it is: people stop early on Friday evening.
+WEEK_DAYS = (0.0, 0.25, 4.7, 5.1, 6.8, 7.0)
+WEEKEND = (0.3, 0.0, 0.0, 1.0, 1.0, 0.3)
+# The same for a holiday, in days since it began: a weekend of one day.
+HOLIDAY_DAYS = (-0.3, 0.1, 0.8, 1.0, 1.25)
+HOLIDAY = (0.0, 1.0, 1.0, 0.3, 0.0)
+
+
+def expected_traffic(rhythm: Rhythm[Float32], day: int, workdays: Workdays) -> Float32:
+    """Return the traffic to expect at every step of ``day``, ``(servers, steps)``, about 1 on a mean weekday."""
+    hours = (np.arange(STEPS_PER_DAY, dtype=np.float32) - np.float32(0.5)) * np.float32(STEP_SECONDS / 3600)
+    angle = (hours[None, :] - rhythm.peak_hour) * np.float32(2 * np.pi / 24)
+    # The second harmonic lags, so that a morning rises faster than an evening falls.
+    wave = np.cos(angle) + rhythm.second_harmonic * np.cos(2 * angle - np.float32(0.9))
+    level = np.maximum(1 + rhythm.amplitude * wave, np.float32(QUIETEST))
+    weekend = np.interp((day + 3) % 7 + hours / 24, WEEK_DAYS, WEEKEND).astype(np.float32)
+    for holiday in filter(workdays.is_holiday, (day - 1, day, day + 1)):
+        rest = np.interp(day - holiday + hours / 24, HOLIDAY_DAYS, HOLIDAY).astype(np.float32)
+        weekend = np.maximum(weekend, rest)
+    traffic: Float32 = level * (1 - weekend * (1 - rhythm.weekend_ratio))
+    return traffic
+
 
 DAY_SECONDS = 86_400
 LONGEST_HOURS = 44.0

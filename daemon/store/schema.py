@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from daemon.domain.scores import INTERVALS
+from daemon.core.scoring import INTERVALS
 
 SCHEMA_VERSION = 3
 

@@ -9,20 +9,18 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from daemon.domain.forecast import ForecastSource
-from daemon.domain.grid import STEP_SECONDS, parse_time
-from daemon.domain.levels import LEVELS, LevelName
-from daemon.domain.ports import Forecaster
-from daemon.domain.scores import coverage, relative_loss
-from daemon.domain.series import Panel
-from daemon.files.metrics_file import read_metrics_file
-from daemon.learning.evaluation import Scores, score
-from daemon.learning.forecaster import NetworkForecaster
-from daemon.learning.network import TemporalFusionTransformer
-from daemon.learning.pretraining import pretrain
-from daemon.learning.seasonal_naive import SeasonalNaive
-from daemon.learning.training import train
-from daemon.pipeline.backtest import REFERENCE, peers
+from daemon.backtest.forecasts import REFERENCE, peers
+from daemon.core.forecast import Forecaster, ForecastSource
+from daemon.core.levels import LEVELS, LevelName
+from daemon.core.scoring import coverage, relative_loss
+from daemon.core.series import STEP_SECONDS, Panel, parse_time
+from daemon.forecasting.baselines import SeasonalNaive
+from daemon.forecasting.evaluation import Scores, score
+from daemon.ingest.metrics_file import read_metrics_file
+from daemon.network.forecaster import NetworkForecaster
+from daemon.network.model import TemporalFusionTransformer
+from daemon.network.pretraining import pretrain
+from daemon.network.training import train
 from daemon.simulation.fleet import Fleet
 from daemon.simulation.spec import FleetSpec
 from tests.benchmarks.fleets import START

@@ -5,21 +5,19 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from daemon.cli.alert_table import print_alert_tables
+from daemon.backtest.alerts import alert_document, compare
+from daemon.backtest.forecasts import REFERENCE, peers
+from daemon.breach.definition import thresholded
+from daemon.breach.model import BASE_FOLDER
+from daemon.cli.backtest import print_alert_tables
 from daemon.config.loading import default_text, parse_config
-from daemon.domain.grid import STEP_SECONDS
-from daemon.domain.levels import LEVELS, LevelName
-from daemon.domain.metric import Metric, Thresholds
-from daemon.domain.ports import Forecaster
-from daemon.domain.risk import thresholded
-from daemon.domain.series import Panel
-from daemon.learning.artifact import load_network
-from daemon.learning.breach.base import BASE_FOLDER
-from daemon.learning.breach.comparison import compare
-from daemon.learning.seasonal_naive import SeasonalNaive
-from daemon.learning.training import train
-from daemon.pipeline.alert_backtest import alert_document
-from daemon.pipeline.backtest import REFERENCE, peers
+from daemon.core.forecast import Forecaster
+from daemon.core.levels import LEVELS, LevelName
+from daemon.core.metric import Metric, Thresholds
+from daemon.core.series import STEP_SECONDS, Panel
+from daemon.forecasting.baselines import SeasonalNaive
+from daemon.network.artifact import load_network
+from daemon.network.training import train
 from daemon.simulation.fleet import Fleet
 from daemon.simulation.spec import FleetSpec
 from tests.benchmarks.bench_accuracy import UTC, read_pack, say

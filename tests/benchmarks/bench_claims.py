@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from daemon.domain.levels import LEVELS, Level, LevelName
+from daemon.core.levels import LEVELS, Level, LevelName
 from daemon.simulation.spec import counts_for
 
 SERVERS = {LevelName.LARGE: 100}

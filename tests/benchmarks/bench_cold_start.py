@@ -11,17 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from daemon.domain.grid import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_DAY, STEPS_PER_HOUR
-from daemon.domain.levels import LEVELS, LevelName
-from daemon.domain.ports import Forecaster
-from daemon.domain.scores import Sums
-from daemon.domain.series import Float64, Panel
-from daemon.learning.artifact import load_network
-from daemon.learning.base import base_forecaster
-from daemon.learning.breach.base import BASE_FOLDER
-from daemon.learning.climatology import Climatology
-from daemon.learning.forecaster import HISTORY_STEPS
-from daemon.learning.training import train
+from daemon.breach.model import BASE_FOLDER
+from daemon.core.forecast import Forecaster
+from daemon.core.levels import LEVELS, LevelName
+from daemon.core.scoring import Sums
+from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_DAY, STEPS_PER_HOUR, Float64, Panel
+from daemon.forecasting.baselines import Climatology
+from daemon.network.artifact import base_forecaster, load_network
+from daemon.network.forecaster import HISTORY_STEPS
+from daemon.network.training import train
 from daemon.simulation.fleet import Fleet
 from daemon.simulation.spec import FleetSpec, counts_for
 from tests.benchmarks.bench_accuracy import UTC, read_pack, say

@@ -12,14 +12,13 @@ from zoneinfo import ZoneInfo
 
 import torch
 
-from daemon.domain.grid import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_HOUR
-from daemon.domain.levels import LEVELS, LevelName
-from daemon.domain.ports import Forecaster
-from daemon.domain.scores import coverage, relative_loss
-from daemon.domain.series import Panel
-from daemon.learning.evaluation import score
-from daemon.learning.seasonal_naive import SeasonalNaive
-from daemon.learning.training import TrainedModel, train
+from daemon.core.forecast import Forecaster
+from daemon.core.levels import LEVELS, LevelName
+from daemon.core.scoring import coverage, relative_loss
+from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_HOUR, Panel
+from daemon.forecasting.baselines import SeasonalNaive
+from daemon.forecasting.evaluation import score
+from daemon.network.training import TrainedModel, train
 from tests.benchmarks import stock
 from tests.benchmarks.fleets import full_fleet
 

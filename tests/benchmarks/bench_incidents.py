@@ -12,19 +12,17 @@ from pathlib import Path
 
 import numpy as np
 
+from daemon.alerting.state import Policy
+from daemon.breach.definition import thresholded
+from daemon.breach.model import BASE_FOLDER, BreachModel
+from daemon.breach.scoring import average_precision, decisions
+from daemon.breach.windows import Examples, configured, examples
 from daemon.config.loading import default_text, parse_config
-from daemon.domain.alerts import Policy
-from daemon.domain.breach_scores import average_precision, decisions
-from daemon.domain.grid import HORIZON_STEPS, STEP_SECONDS
-from daemon.domain.levels import LEVELS, LevelName
-from daemon.domain.metric import Metric
-from daemon.domain.risk import thresholded
-from daemon.domain.series import Float64, Panel
-from daemon.learning.artifact import load_network
-from daemon.learning.breach.base import BASE_FOLDER
-from daemon.learning.breach.examples import Examples, configured, examples
-from daemon.learning.breach.model import BreachModel
-from daemon.learning.training import train
+from daemon.core.levels import LEVELS, LevelName
+from daemon.core.metric import Metric
+from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, Float64, Panel
+from daemon.network.artifact import load_network
+from daemon.network.training import train
 from daemon.simulation.fleet import Fleet
 from daemon.simulation.incident import CASCADE, KINDS, Incident, IncidentTuning
 from daemon.simulation.spec import FleetSpec, counts_for

@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from daemon.domain.levels import LEVELS, Level, LevelName
-from daemon.files.metrics_writing import write_metrics_file
+from daemon.core.levels import LEVELS, Level, LevelName
+from daemon.ingest.metrics_file import write_metrics_file
 from tests.benchmarks.fleets import full_fleet
 
 SERVERS = 20

@@ -10,13 +10,11 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from daemon.domain.grid import STEP_SECONDS
-from daemon.domain.scores import relative_loss
-from daemon.domain.series import Panel
-from daemon.learning.base import base_forecaster
-from daemon.learning.climatology import Climatology
-from daemon.learning.evaluation import score
-from daemon.learning.seasonal_naive import SeasonalNaive
+from daemon.core.scoring import relative_loss
+from daemon.core.series import STEP_SECONDS, Panel
+from daemon.forecasting.baselines import Climatology, SeasonalNaive
+from daemon.forecasting.evaluation import score
+from daemon.network.artifact import base_forecaster
 from daemon.simulation.fleet import Fleet
 from daemon.simulation.spec import FleetSpec, counts_for
 from tests.benchmarks.bench_accuracy import read_pack

@@ -10,10 +10,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
-from daemon.domain.grid import STEP_SECONDS, STEPS_PER_DAY
-from daemon.domain.series import Float32, Panel, Samples, SeriesKey
-from daemon.learning.history import History
-from daemon.store.sql_store import SqlStore
+from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, Float32, Panel, Samples, SeriesKey
+from daemon.network.history import History
+from daemon.store.history import SqlStore
 
 DAYS, SERVERS, METRICS, RUNS = 30, 160, 14, 3
 START = 1_767_225_600

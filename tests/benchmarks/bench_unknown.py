@@ -8,12 +8,12 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
-from daemon.domain.levels import LEVELS, LevelName
-from daemon.domain.series import Panel
-from daemon.learning.artifact import load_network
-from daemon.learning.breach.base import BASE_FOLDER
-from daemon.learning.evaluation import evaluate
-from daemon.learning.training import TrainedModel, train
+from daemon.breach.model import BASE_FOLDER
+from daemon.core.levels import LEVELS, LevelName
+from daemon.core.series import Panel
+from daemon.forecasting.evaluation import evaluate
+from daemon.network.artifact import load_network
+from daemon.network.training import TrainedModel, train
 from tests.benchmarks.bench_accuracy import UTC, read_pack
 
 PACK = "bitbrains"

@@ -9,15 +9,19 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from daemon.domain.drift import drifted_share
-from daemon.domain.grid import STEP_SECONDS, parse_time
-from daemon.domain.live_scores import KeptForecast, LiveScore, scored
-from daemon.domain.live_verdict import DUE_SECONDS, KEEP_EVERY_SECONDS, live_verdict
-from daemon.domain.series import Panel
-from daemon.files.metrics_file import read_metrics_file
-from daemon.learning.base import base_forecaster
-from daemon.learning.climatology import Climatology
-from daemon.learning.seasonal_naive import SeasonalNaive
+from daemon.core.series import STEP_SECONDS, Panel, parse_time
+from daemon.forecasting.baselines import Climatology, SeasonalNaive
+from daemon.forecasting.verification import (
+    DUE_SECONDS,
+    KEEP_EVERY_SECONDS,
+    KeptForecast,
+    LiveScore,
+    live_verdict,
+    scored,
+)
+from daemon.ingest.metrics_file import read_metrics_file
+from daemon.network.artifact import base_forecaster
+from daemon.pipeline.triggers import drifted_share
 
 PACKS = ("bitbrains", "jumpstarter", "smd")
 DAY_SECONDS, WINDOW_SECONDS = 86_400, 28 * 86_400

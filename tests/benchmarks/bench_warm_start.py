@@ -1,13 +1,12 @@
 """What starting from a network that knows other fleets is worth: epochs to the loss of training afresh."""
 
-from daemon.domain.grid import STEP_SECONDS
-from daemon.domain.levels import LEVELS, LevelName
-from daemon.domain.series import Panel
-from daemon.learning.artifact import load_network
-from daemon.learning.breach.base import BASE_FOLDER
-from daemon.learning.fitting import EpochRecord
-from daemon.learning.network import TemporalFusionTransformer
-from daemon.learning.training import train
+from daemon.breach.model import BASE_FOLDER
+from daemon.core.levels import LEVELS, LevelName
+from daemon.core.series import STEP_SECONDS, Panel
+from daemon.network.artifact import load_network
+from daemon.network.fitting import EpochRecord
+from daemon.network.model import TemporalFusionTransformer
+from daemon.network.training import train
 from daemon.simulation.fleet import Fleet
 from daemon.simulation.spec import FleetSpec
 from tests.benchmarks.bench_accuracy import UTC, say

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from daemon.domain.grid import STEP_SECONDS, STEPS_PER_HOUR
-from daemon.domain.series import Panel, SeriesKey
+from daemon.core.series import STEP_SECONDS, STEPS_PER_HOUR, Panel, SeriesKey
 from daemon.simulation.fleet import Fleet
 from daemon.simulation.response import METRICS
 from daemon.simulation.spec import DEFAULT_SERVERS, FleetSpec, counts_for

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from daemon.config.loading import default_text
-from daemon.domain.grid import STEP_SECONDS
+from daemon.core.series import STEP_SECONDS
 from tests.servers.forewarn import RunningForewarn, change_config
 from tests.servers.processes import free_port, wait_until
 

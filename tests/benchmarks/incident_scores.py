@@ -6,12 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from daemon.domain.alerts import Policy
-from daemon.domain.breach import ONSET_STEPS, onsets, past
-from daemon.domain.grid import STEP_SECONDS
-from daemon.domain.risk import Watch
-from daemon.domain.series import Panel, SeriesKey
-from daemon.learning.breach.examples import Examples
+from daemon.alerting.state import Policy
+from daemon.breach.definition import ONSET_STEPS, Watch, onsets, past
+from daemon.breach.windows import Examples
+from daemon.core.series import STEP_SECONDS, Panel, SeriesKey
 from daemon.simulation.incident import Incident
 
 Bools = npt.NDArray[np.bool_]

@@ -6,8 +6,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from daemon.domain.grid import STEPS_PER_DAY, STEPS_PER_HOUR, STEPS_PER_WEEK
-from daemon.domain.series import Float32, Panel
+from daemon.core.series import STEPS_PER_DAY, STEPS_PER_HOUR, STEPS_PER_WEEK, Float32, Panel
 
 Figures = npt.NDArray[np.float64]
 

@@ -24,11 +24,17 @@ from pytorch_forecasting import (
     TimeSeriesDataSet,
 )
 
-from daemon.domain.forecast import Forecast, ForecastSource
-from daemon.domain.grid import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_DAY, STEPS_PER_WEEK
-from daemon.domain.quantiles import QUANTILES, within_range
-from daemon.domain.ranges import bounds
-from daemon.domain.series import GENERIC_PROFILE, Float32, Panel
+from daemon.core.forecast import QUANTILES, Forecast, ForecastSource, within_range
+from daemon.core.metric import bounds
+from daemon.core.series import (
+    GENERIC_PROFILE,
+    HORIZON_STEPS,
+    STEP_SECONDS,
+    STEPS_PER_DAY,
+    STEPS_PER_WEEK,
+    Float32,
+    Panel,
+)
 
 ENCODER_STEPS = 288
 BATCH_SIZE = 64

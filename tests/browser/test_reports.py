@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from daemon.domain.metric import Metric
-from daemon.learning.climatology import Climatology
-from daemon.learning.peers.points import point_peers
-from daemon.pipeline.backtest import ServedForecaster, backtest
-from daemon.pipeline.backtest_figures import example_fans, figures
+from daemon.backtest.forecasts import ServedForecaster, backtest, example_fans, figures
+from daemon.core.metric import Metric
+from daemon.forecasting.baselines import Climatology
+from daemon.forecasting.point_rules import point_peers
 from daemon.reports.backtest import render_backtest_report
 from daemon.reports.charts import axis, label, layout, line
 from daemon.reports.page import Chart, Section, render_page

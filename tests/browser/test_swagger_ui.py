@@ -7,11 +7,10 @@ import pytest
 from fastapi import FastAPI
 
 from daemon.api.app import create_app
-from daemon.api.authentication import Authentication
-from daemon.api.board import Board
+from daemon.api.security import Authentication, WebAccess
 from daemon.api.server import HttpServer
+from daemon.api.snapshot_cache import Board
 from daemon.api.telemetry import PrometheusTelemetry
-from daemon.api.web_access import WebAccess
 from tests.browser.chromium import look_at
 from tests.fakes.source import FakeClock
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from daemon.domain.grid import as_text
+from daemon.core.series import as_text
 from tests.servers.alertmanager import RunningAlertmanager
 from tests.servers.forewarn import RunningForewarn
 from tests.servers.processes import free_port, wait_until

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from daemon.config.loading import default_text
-from daemon.domain.claims import claims
-from daemon.registry.models import ModelRegistry
+from daemon.models.claims import claims
+from daemon.models.registry import ModelRegistry
 from tests.model_directory import register
 from tests.servers.forewarn import RunningForewarn
 from tests.servers.processes import free_port
@@ -142,7 +142,7 @@ def test_neither_imports_torch(command: str, unneeded: set[str], registry: Model
     line = [sys.executable, "-X", "importtime", "-m", "daemon", command, "--models", "models"]
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
     imported = {row.rpartition("|")[2].strip() for row in done.stderr.splitlines() if row.startswith("import time:")}
-    assert "daemon.registry.standing" in imported
+    assert "daemon.models.claims" in imported
     assert not unneeded & imported
 
 

@@ -17,8 +17,8 @@ import pytest
 import yaml
 
 from daemon.config.loading import default_text
-from daemon.domain.quantiles import QUANTILE_COLUMNS
-from daemon.files.metrics_file import read_metrics_file
+from daemon.core.forecast import QUANTILE_COLUMNS
+from daemon.ingest.metrics_file import read_metrics_file
 from tests.servers.forewarn import change_config, forewarn
 from tests.servers.processes import free_port, wait_until
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daemon.domain.quantiles import QUANTILE_COLUMNS
+from daemon.core.forecast import QUANTILE_COLUMNS
 from daemon.simulation.fleet import Fleet
 from daemon.simulation.spec import FleetSpec
 from tests.servers.processes import free_port, wait_until

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 import yaml
 
+from daemon.breach.model import BASE_FOLDER
 from daemon.config.loading import default_text
-from daemon.learning.artifact import load_network
-from daemon.learning.breach.base import BASE_FOLDER
-from daemon.registry.models import ModelRegistry
+from daemon.models.registry import ModelRegistry
+from daemon.network.artifact import load_network
 from tests.model_directory import register
 from tests.servers.forewarn import RunningForewarn
 from tests.servers.processes import free_port, wait_until

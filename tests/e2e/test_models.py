@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from daemon.breach.model import BASE_FOLDER
 from daemon.config.loading import default_text
-from daemon.learning.artifact import load_network
-from daemon.learning.breach.base import BASE_FOLDER
-from daemon.registry.models import ModelRegistry
+from daemon.models.registry import ModelRegistry
+from daemon.network.artifact import load_network
 from tests.model_directory import register
 from tests.servers.forewarn import forewarn
 
@@ -167,7 +167,7 @@ def test_only_verify_imports_torch(registry: ModelRegistry, tmp_path: Path) -> N
         imported = {
             row.rpartition("|")[2].strip() for row in done.stderr.splitlines() if row.startswith("import time:")
         }
-        assert "daemon.registry.models" in imported
+        assert "daemon.models.registry" in imported
         assert not {"torch", "pyarrow", "pandas"} & imported
 
 

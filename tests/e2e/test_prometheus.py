@@ -18,10 +18,9 @@ import numpy as np
 import pytest
 
 from daemon.config.loading import default_text, load_config
-from daemon.domain.grid import STEP_SECONDS, as_text, parse_time
-from daemon.domain.series import SeriesKey
-from daemon.sources.exporters import known_exporters
-from daemon.store.sql_store import SqlStore
+from daemon.core.series import STEP_SECONDS, SeriesKey, as_text, parse_time
+from daemon.ingest.discovery import known_exporters
+from daemon.store.history import SqlStore
 from tests.servers.forewarn import RunningForewarn, change_config, forewarn
 from tests.servers.history import node_history, write_history
 from tests.servers.node_exporter import RunningNodeExporter

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from daemon.config.loading import default_text
-from daemon.domain.grid import STEP_SECONDS, as_text, parse_time
+from daemon.core.series import STEP_SECONDS, as_text, parse_time
 from tests.servers.forewarn import RunningForewarn, change_config
 from tests.servers.processes import free_port, wait_until
 from tests.servers.service_manager import NotifySocket

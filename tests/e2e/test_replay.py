@@ -15,10 +15,9 @@ import numpy as np
 import pytest
 import yaml
 
-from daemon.domain.grid import STEP_SECONDS, as_text, floor_to_grid, parse_time
-from daemon.domain.quantiles import QUANTILE_COLUMNS
-from daemon.domain.series import Panel, SeriesKey
-from daemon.files.metrics_file import read_metrics_file
+from daemon.core.forecast import QUANTILE_COLUMNS
+from daemon.core.series import STEP_SECONDS, Panel, SeriesKey, as_text, floor_to_grid, parse_time
+from daemon.ingest.metrics_file import read_metrics_file
 from tests.servers.forewarn import RunningForewarn, forewarn
 from tests.servers.processes import free_port, wait_until
 

@@ -15,9 +15,8 @@ import pytest
 import yaml
 
 from daemon.config.loading import default_text, load_config
-from daemon.domain.grid import as_text, parse_time
-from daemon.domain.series import SeriesKey
-from daemon.store.sql_store import SqlStore
+from daemon.core.series import SeriesKey, as_text, parse_time
+from daemon.store.history import SqlStore
 from tests.servers.forewarn import RunningForewarn
 from tests.servers.processes import free_port, require_programs, wait_until
 

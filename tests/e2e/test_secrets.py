@@ -19,7 +19,7 @@ import httpx
 import pytest
 import yaml
 
-from daemon.domain.grid import as_text, parse_time
+from daemon.core.series import as_text, parse_time
 from tests.servers.certificates import Certificates, make_certificates
 from tests.servers.forewarn import RunningForewarn, change_config
 from tests.servers.processes import free_port, wait_until

@@ -19,13 +19,12 @@ import pytest
 import yaml
 
 from daemon.config.loading import default_text, load_config
-from daemon.domain.grid import STEP_SECONDS, as_text, parse_time
-from daemon.domain.series import Panel, SeriesKey
-from daemon.files.metrics_file import read_metrics_file
-from daemon.registry.models import ModelRegistry
+from daemon.core.series import STEP_SECONDS, Panel, SeriesKey, as_text, parse_time
+from daemon.ingest.metrics_file import read_metrics_file
+from daemon.models.registry import ModelRegistry
 from daemon.simulation.fleet import Fleet
 from daemon.simulation.spec import FleetSpec
-from daemon.store.sql_store import SqlStore
+from daemon.store.history import SqlStore
 from tests.servers.awkward import says_nothing, tcp_server
 from tests.servers.forewarn import RunningForewarn, change_config, forewarn
 from tests.servers.processes import free_port, wait_until
@@ -293,10 +292,9 @@ def test_others_read_and_write_the_store_meanwhile(config: Path) -> None:
 @pytest.fixture(scope="module")
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A models folder with one model that was never trained: it loads and forecasts, and nobody asks how well."""
-    from daemon.learning.artifact import write_network
-    from daemon.learning.breach.base import base_breach_model
-    from daemon.learning.calibration_file import write_calibration
-    from daemon.learning.network import Architecture, TemporalFusionTransformer
+    from daemon.breach.model import base_breach_model, write_calibration
+    from daemon.network.artifact import write_network
+    from daemon.network.model import Architecture, TemporalFusionTransformer
 
     folder = tmp_path_factory.mktemp("untrained") / "models"
     vocabulary = tuple(sorted(yaml.safe_load(default_text())["metrics"]))

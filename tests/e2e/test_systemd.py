@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from daemon.config.loading import default_text
-from daemon.domain.grid import parse_time
+from daemon.core.series import parse_time
 from tests.servers.history import node_history, write_history
 from tests.servers.processes import free_port, require_programs, wait_until
 from tests.servers.prometheus import RunningPrometheus

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from daemon.domain.alerts import Identity
-from daemon.domain.errors import StoreUnavailable
-from daemon.domain.ledger import Prediction
-from daemon.domain.notification import Alert, Notification, Queued
+from daemon.alerting.outcomes import Prediction
+from daemon.alerting.state import Alert, Identity, Notification, Queued
+from daemon.core.errors import StoreUnavailable
 
 
 class FakeAlertBook:

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from daemon.domain.errors import NotificationRejected, NotifierUnavailable
-from daemon.domain.notification import Notification
+from daemon.alerting.state import Notification
+from daemon.core.errors import NotificationRejected, NotifierUnavailable
 
 
 class FakeNotifier:

@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-from daemon.domain.errors import QueryRejected, SourceUnavailable
-from daemon.domain.series import Panel, Samples
+from daemon.core.errors import QueryRejected, SourceUnavailable
+from daemon.core.series import Panel, Samples
 
 
 class FakeSource:

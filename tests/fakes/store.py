@@ -5,9 +5,8 @@ from threading import Lock
 
 import numpy as np
 
-from daemon.domain.errors import StoreUnavailable
-from daemon.domain.grid import STEP_SECONDS, ceil_to_grid, floor_to_grid
-from daemon.domain.series import Panel, Samples, SeriesKey
+from daemon.core.errors import StoreUnavailable
+from daemon.core.series import STEP_SECONDS, Panel, Samples, SeriesKey, ceil_to_grid, floor_to_grid
 
 
 class FakeStore:

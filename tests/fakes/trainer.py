@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from daemon.domain.retraining import Outcome, RunState, TrainingRun
+from daemon.models.runs import Outcome, RunState, TrainingRun
 
 
 class FakeTrainer:

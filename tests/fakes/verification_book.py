@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from daemon.domain.errors import StoreUnavailable
-from daemon.domain.live_scores import KeptForecast, LiveScore
+from daemon.core.errors import StoreUnavailable
+from daemon.forecasting.verification import KeptForecast, LiveScore
 
 
 class FakeVerificationBook:

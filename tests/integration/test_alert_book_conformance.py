@@ -16,14 +16,12 @@ import numpy as np
 import pytest
 from sqlalchemy import create_engine, text
 
-from daemon.domain.alerts import AlertName, AlertState, Identity, Phase
-from daemon.domain.errors import StoreUnavailable
-from daemon.domain.ledger import Outcome, Prediction
-from daemon.domain.notification import Alert, Notification
-from daemon.domain.ports import AlertBook
-from daemon.domain.risk import Severity
-from daemon.domain.series import Samples, SeriesKey
-from daemon.store.sql_store import SqlStore
+from daemon.alerting.outcomes import AlertBook, Outcome, Prediction
+from daemon.alerting.state import Alert, AlertName, AlertState, Identity, Notification, Phase
+from daemon.breach.definition import Severity
+from daemon.core.errors import StoreUnavailable
+from daemon.core.series import Samples, SeriesKey
+from daemon.store.history import SqlStore
 from tests.fakes.alert_book import FakeAlertBook
 from tests.integration.postgresql import postgresql_server  # noqa: F401
 

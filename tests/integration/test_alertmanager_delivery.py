@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
+from daemon.alerting.alertmanager import AlertmanagerNotifier
+from daemon.alerting.state import Notification
 from daemon.config.alerting import AlertmanagerConfig
-from daemon.domain.errors import NotificationRejected, NotifierUnavailable
-from daemon.domain.notification import Notification
-from daemon.notify.alertmanager import AlertmanagerNotifier
+from daemon.core.errors import NotificationRejected, NotifierUnavailable
 from tests.servers.alertmanager import RunningAlertmanager
 from tests.servers.certificates import make_certificates
 from tests.servers.processes import wait_until

@@ -8,9 +8,9 @@ import pytest
 from daemon.cli.init import init
 from daemon.config.loading import load_config
 from daemon.config.sources import PrometheusConfig
-from daemon.domain.grid import floor_to_grid
-from daemon.sources.discovery import KEEP_PORT, NothingToWatch
-from daemon.sources.prometheus import PrometheusSource
+from daemon.core.series import floor_to_grid
+from daemon.ingest.discovery import KEEP_PORT, NothingToWatch
+from daemon.ingest.prometheus import PrometheusSource
 from tests.servers.history import node_history, write_history
 from tests.servers.node_exporter import RunningNodeExporter
 from tests.servers.processes import wait_until

@@ -11,14 +11,13 @@ import pytest
 from fastapi.testclient import TestClient
 
 from daemon.api.app import create_app
-from daemon.api.authentication import Authentication
-from daemon.api.board import Board
 from daemon.api.push import PushEndpoint
+from daemon.api.security import Authentication, WebAccess
+from daemon.api.snapshot_cache import Board
 from daemon.api.telemetry import PrometheusTelemetry
-from daemon.api.web_access import WebAccess
-from daemon.domain.series import Panel
-from daemon.pipeline.ingest import Ingest
-from daemon.store.sql_store import SqlStore
+from daemon.core.series import Panel
+from daemon.ingest.ingest import Ingest
+from daemon.store.history import SqlStore
 from tests.fakes.source import FakeClock
 
 T0 = 1_767_571_200

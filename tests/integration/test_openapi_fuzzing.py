@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from daemon.config.loading import default_text
-from daemon.domain.grid import as_text, floor_to_grid
+from daemon.core.series import as_text, floor_to_grid
 from tests.servers.forewarn import RunningForewarn
 from tests.servers.processes import free_port
 

@@ -13,12 +13,11 @@ import numpy as np
 import pytest
 
 from daemon.config.sources import PrometheusConfig
-from daemon.domain.errors import ForewarnError, QueryRejected, SourceUnavailable
-from daemon.domain.grid import floor_to_grid
-from daemon.domain.series import Panel
-from daemon.sources.exporters import known_exporters
-from daemon.sources.prometheus import PrometheusSource
-from daemon.sources.prometheus_http import PrometheusHttp, QueryTooLarge
+from daemon.core.errors import ForewarnError, QueryRejected, SourceUnavailable
+from daemon.core.series import Panel, floor_to_grid
+from daemon.ingest.discovery import known_exporters
+from daemon.ingest.prometheus import PrometheusSource
+from daemon.ingest.prometheus_client import PrometheusHttp, QueryTooLarge
 from tests.servers.certificates import make_certificates
 from tests.servers.history import History, node_history, write_history
 from tests.servers.prometheus import RunningPrometheus

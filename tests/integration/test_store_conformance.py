@@ -9,10 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from daemon.domain.grid import STEP_SECONDS
-from daemon.domain.ports import Store
-from daemon.domain.series import Samples, SeriesKey
-from daemon.store.sql_store import SqlStore
+from daemon.core.series import STEP_SECONDS, Samples, SeriesKey
+from daemon.ingest.ports import Store
+from daemon.store.history import SqlStore
 from tests.fakes.store import FakeStore
 from tests.integration.postgresql import postgresql_server  # noqa: F401
 

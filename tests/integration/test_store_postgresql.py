@@ -7,9 +7,9 @@ import numpy as np
 import psycopg
 import pytest
 
-from daemon.domain.errors import StoreUnavailable
-from daemon.domain.series import Panel, Samples, SeriesKey
-from daemon.store.sql_store import SqlStore
+from daemon.core.errors import StoreUnavailable
+from daemon.core.series import Panel, Samples, SeriesKey
+from daemon.store.history import SqlStore
 from tests.integration.postgresql import PostgresqlServer, postgresql_server  # noqa: F401
 
 T0 = 1_767_225_600

@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daemon.domain.grid import STEP_SECONDS
-from daemon.domain.series import Samples, SeriesKey
-from daemon.store.sql_store import SqlStore
+from daemon.core.series import STEP_SECONDS, Samples, SeriesKey
+from daemon.store.history import SqlStore
 from tests.integration.postgresql import postgresql_server  # noqa: F401
 
 T0 = 1_767_225_600
@@ -25,7 +24,7 @@ STREAM = ("source", "stream")
 
 # Children start from a server that has imported the store once, and share nothing with this process.
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["daemon.store.sql_store", "tests.integration.test_store_processes"])
+processes.set_forkserver_preload(["daemon.store.history", "tests.integration.test_store_processes"])
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daemon.domain.live_scores import KeptForecast, LiveScore, Tally
-from daemon.domain.ports import VerificationBook
-from daemon.domain.series import SeriesKey
-from daemon.store.sql_store import SqlStore
+from daemon.core.series import SeriesKey
+from daemon.forecasting.verification import KeptForecast, LiveScore, Tally, VerificationBook
+from daemon.store.history import SqlStore
 from tests.fakes.verification_book import FakeVerificationBook
 from tests.integration.postgresql import postgresql_server  # noqa: F401
 

@@ -14,15 +14,13 @@ from fastapi.testclient import TestClient
 from structlog.testing import capture_logs
 
 from daemon.api.app import create_app
-from daemon.api.authentication import Authentication
-from daemon.api.board import Board
-from daemon.api.client_limits import ClientLimits
+from daemon.api.security import Authentication, ClientLimits, WebAccess
 from daemon.api.server import HttpServer
+from daemon.api.snapshot_cache import Board
 from daemon.api.telemetry import PrometheusTelemetry
-from daemon.api.web_access import WebAccess
 from daemon.config.loading import default_text, load_config
 from daemon.config.web import load_web_config
-from daemon.domain.errors import ConfigError
+from daemon.core.errors import ConfigError
 from tests.fakes.source import FakeClock
 from tests.servers.certificates import Certificates, make_certificates
 

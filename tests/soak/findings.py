@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from daemon.alerting.outcomes import Outcome, Prediction
 from daemon.config.loading import load_config
-from daemon.domain.grid import STEP_SECONDS
-from daemon.domain.ledger import Outcome, Prediction
-from daemon.domain.series import Panel
+from daemon.core.series import STEP_SECONDS, Panel
 from daemon.simulation.fleet import Fleet
 from daemon.simulation.spec import FleetSpec
-from daemon.store.sql_store import SqlStore
+from daemon.store.history import SqlStore
 from tests.servers.forewarn import RunningForewarn
 from tests.soak.options import SERVERS_SEED, START, Options
 from tests.soak.replay import Observed

@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from daemon.domain.grid import STEP_SECONDS, STEPS_PER_DAY, parse_time
+from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, parse_time
 
 START = parse_time("2026-01-12T00:00:00Z")
 SERVERS_SEED = 0

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from daemon.config.loading import default_text
-from daemon.domain.grid import STEP_SECONDS, as_text, parse_time
+from daemon.core.series import STEP_SECONDS, as_text, parse_time
 from tests.servers.alertmanager import RunningAlertmanager
 from tests.servers.forewarn import RunningForewarn
 from tests.servers.processes import free_port, wait_until

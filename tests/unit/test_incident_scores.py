@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from daemon.domain.alerts import Policy
-from daemon.domain.metric import Direction
-from daemon.domain.risk import Severity, Watch
-from daemon.domain.series import Panel, SeriesKey
-from daemon.learning.breach.examples import Examples
-from daemon.learning.breach.features import FEATURES
+from daemon.alerting.state import Policy
+from daemon.breach.definition import Severity, Watch
+from daemon.breach.features import FEATURES
+from daemon.breach.windows import Examples
+from daemon.core.metric import Direction
+from daemon.core.series import Panel, SeriesKey
 from daemon.simulation.incident import Incident
 from tests.benchmarks.incident_scores import causes, foreseeable, left_alone, outcomes, raised, under_way
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from daemon.domain.ledger import Prediction
-from daemon.domain.risk import Severity
-from daemon.domain.series import Panel, SeriesKey
+from daemon.alerting.outcomes import Prediction
+from daemon.breach.definition import Severity
+from daemon.core.series import Panel, SeriesKey
 from tests.soak.findings import fired_twice, ticks_without_samples, told_twice, wrong_samples
 
 KEYS = (SeriesKey("a", "cpu"), SeriesKey("b", "cpu"))

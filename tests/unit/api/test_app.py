@@ -10,20 +10,18 @@ import pytest
 from fastapi.testclient import TestClient
 
 from daemon.api.app import create_app
-from daemon.api.authentication import Authentication
-from daemon.api.board import Board
-from daemon.api.client_limits import ClientLimits
 from daemon.api.push import PushEndpoint
+from daemon.api.security import Authentication, ClientLimits, WebAccess
+from daemon.api.snapshot_cache import Board
 from daemon.api.telemetry import PrometheusTelemetry
-from daemon.api.web_access import WebAccess
-from daemon.domain.errors import ConfigError, StoreUnavailable
-from daemon.domain.forecast import Forecast, ForecastSource
-from daemon.domain.levels import LevelName
-from daemon.domain.model_record import ModelRecord
-from daemon.domain.series import SeriesKey
+from daemon.core.errors import ConfigError, StoreUnavailable
+from daemon.core.forecast import Forecast, ForecastSource
+from daemon.core.levels import LevelName
+from daemon.core.series import SeriesKey
+from daemon.core.server import ServerState
+from daemon.ingest.ingest import Ingest, SourceState
+from daemon.models.record import ModelRecord
 from daemon.pipeline.cycle import Snapshot
-from daemon.pipeline.ingest import Ingest, SourceState
-from daemon.pipeline.server_state import ServerState
 from tests.fakes.source import FakeClock
 from tests.fakes.store import FakeStore
 

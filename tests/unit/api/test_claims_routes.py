@@ -7,11 +7,10 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from daemon.api.claims_routes import add_claims
-from daemon.domain.claims import claims
-from daemon.registry.models import ModelRegistry
-from daemon.registry.readiness import readiness_of
-from daemon.registry.standing import standing_of
+from daemon.api.models import add_claims
+from daemon.models.claims import claims, standing_of
+from daemon.models.readiness import readiness_of
+from daemon.models.registry import ModelRegistry
 from tests.model_directory import register
 from tests.training_records import INFO
 

@@ -1,6 +1,6 @@
 import pytest
 
-from daemon.api.client_limits import ClientLimits, client_name
+from daemon.api.security import ClientLimits, client_name
 from tests.fakes.source import FakeClock
 
 
@@ -43,7 +43,7 @@ def test_zero_is_no_limit() -> None:
 
 def test_any_number_of_clients_takes_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """The ones counted longest are forgotten, the newest are not."""
-    monkeypatch.setattr("daemon.api.client_limits._MOST_CLIENTS", 10)
+    monkeypatch.setattr("daemon.api.security._MOST_CLIENTS", 10)
     counted, _ = limits(requests=1)
     for number in range(100):
         counted.request(str(number))

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from daemon.alerting.engine import Warned
 from daemon.api.exposition import expose
-from daemon.domain.forecast import Forecast, ForecastSource
-from daemon.domain.metric import Direction
-from daemon.domain.risk import Cut, Risk, Severity, Watch
-from daemon.domain.series import SeriesKey
-from daemon.pipeline.alerting import Warned
+from daemon.breach.definition import Cut, Risk, Severity, Watch
+from daemon.core.forecast import Forecast, ForecastSource
+from daemon.core.metric import Direction
+from daemon.core.series import SeriesKey
 
 KEYS = (SeriesKey("db-3", "disk"), SeriesKey('odd"na\\me', "free"))
 

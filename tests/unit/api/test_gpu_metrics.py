@@ -6,9 +6,8 @@ from collections.abc import Mapping
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from daemon.api.gpu_metrics import GpuMetrics
-from daemon.api.telemetry import PrometheusTelemetry
-from daemon.learning.gpu_memory import TorchMemory
+from daemon.api.telemetry import GpuMetrics, PrometheusTelemetry
+from daemon.system.process import TorchMemory
 from tests.fakes.nvml import MEBIBYTE, FakeGpu, FakeNvml
 from tests.fakes.source import FakeClock
 

@@ -9,9 +9,9 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from daemon.api.model_routes import add_models
-from daemon.domain.gate import judge
-from daemon.registry.models import ModelRegistry
+from daemon.api.models import add_models
+from daemon.models.gate import judge
+from daemon.models.registry import ModelRegistry
 from tests.model_directory import register
 
 

@@ -5,12 +5,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from daemon.api.app import create_app
-from daemon.api.authentication import Authentication
-from daemon.api.board import Board
-from daemon.api.scenario_routes import add_scenarios
+from daemon.api.scenarios import add_scenarios
+from daemon.api.security import Authentication, WebAccess
+from daemon.api.snapshot_cache import Board
 from daemon.api.telemetry import PrometheusTelemetry
-from daemon.api.web_access import WebAccess
-from daemon.simulation.scenarios import MOST_ACTIVE, Scenarios
+from daemon.simulation.scenario import MOST_ACTIVE, Scenarios
 from tests.fakes.source import FakeClock
 
 NOON = 1_767_614_400  # 2026-01-05T12:00:00Z

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from daemon.cli.init import init
-from daemon.domain.errors import ConfigError, SourceUnavailable
+from daemon.core.errors import ConfigError, SourceUnavailable
 from tests.servers.processes import free_port
 
 

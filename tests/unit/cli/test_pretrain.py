@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon.cli.pretrain import pretrain
-from daemon.domain.errors import ConfigError
-from daemon.files.metrics_writing import write_metrics_file
+from daemon.cli.train import pretrain
+from daemon.core.errors import ConfigError
+from daemon.ingest.metrics_file import write_metrics_file
 from tests.panels import daily_panel
 
 

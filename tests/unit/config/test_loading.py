@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from daemon.alerting.state import Policy
 from daemon.config.loading import default_text, load_config, parse_config
 from daemon.config.schema import Config
-from daemon.domain.alerts import Policy
-from daemon.domain.errors import ConfigError
-from daemon.domain.metric import Direction, Thresholds
+from daemon.core.errors import ConfigError
+from daemon.core.metric import Direction, Thresholds
 
 SMALL = """
 sources:

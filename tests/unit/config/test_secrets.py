@@ -6,7 +6,7 @@ import pytest
 
 from daemon.config.loading import parse_config
 from daemon.config.web import load_web_config
-from daemon.domain.errors import ConfigError
+from daemon.core.errors import ConfigError
 
 HIDDEN = "hush5ecret"
 AROUND = "sources:\n  - name: p\n    type: prometheus\n    queries: {cpu: up}\n    url: http://x\n    "

@@ -3,23 +3,20 @@ from pathlib import Path
 
 import numpy as np
 
-from daemon.domain.errors import BadModel
-from daemon.domain.forecast import Forecast, ForecastSource
-from daemon.domain.grid import STEP_SECONDS
-from daemon.domain.ports import Forecaster
-from daemon.domain.series import Panel
-from daemon.learning.breach.base import base_breach_model
-from daemon.learning.climatology import Climatology
-from daemon.learning.seasonal_naive import SeasonalNaive
-from daemon.pipeline.alerting import Alerting, AlertRules
+from daemon.alerting.delivery import Delivery
+from daemon.alerting.engine import Alerting, AlertRules
+from daemon.breach.model import base_breach_model
+from daemon.core.errors import BadModel
+from daemon.core.forecast import Forecast, Forecaster, ForecastSource
+from daemon.core.series import STEP_SECONDS, Panel
+from daemon.core.server import ProfileRules
+from daemon.forecasting.baselines import Climatology, SeasonalNaive
+from daemon.forecasting.verification import Verification, VerificationRules
+from daemon.ingest.ingest import Ingest
+from daemon.ingest.window import RecentHistory
+from daemon.models.registry import ModelRegistry
+from daemon.models.serving import Loaders, ServingModel
 from daemon.pipeline.cycle import Cycle, Snapshot
-from daemon.pipeline.delivery import Delivery
-from daemon.pipeline.forecasting import Loaders, ServingModel
-from daemon.pipeline.ingest import Ingest
-from daemon.pipeline.profiles import ProfileRules
-from daemon.pipeline.verification import Verification, VerificationRules
-from daemon.pipeline.window import RecentHistory
-from daemon.registry.models import ModelRegistry
 from tests.fakes.alert_book import FakeAlertBook
 from tests.fakes.source import FakeClock, FakeSource, FakeTelemetry
 from tests.fakes.store import FakeStore

@@ -11,18 +11,17 @@ import pytest
 import torch
 from structlog.testing import capture_logs
 
-from daemon.domain.levels import LEVELS, LevelName
-from daemon.domain.metric import Metric
-from daemon.domain.series import Panel, SeriesKey
-from daemon.learning.artifact import load_network
-from daemon.learning.breach.base import BASE_FOLDER, base_breach_model
-from daemon.learning.calibration import NONE, Calibration
-from daemon.learning.fitting import EpochRecord, Fit
-from daemon.learning.network import Architecture, TemporalFusionTransformer
-from daemon.learning.training import TrainedModel, split
-from daemon.pipeline.promotion import verdict_of
-from daemon.pipeline.training import Trained, train_and_register
-from daemon.registry.models import ModelRegistry
+from daemon.breach.model import BASE_FOLDER, base_breach_model
+from daemon.core.levels import LEVELS, LevelName
+from daemon.core.metric import Metric
+from daemon.core.series import Panel, SeriesKey
+from daemon.models.registry import ModelRegistry
+from daemon.network.artifact import load_network
+from daemon.network.calibration import NONE, Calibration
+from daemon.network.fitting import EpochRecord, Fit
+from daemon.network.model import Architecture, TemporalFusionTransformer
+from daemon.network.training import TrainedModel, split
+from daemon.pipeline.training import Trained, train_and_register, verdict_of
 from tests.model_directory import register
 from tests.panels import START, daily_panel
 

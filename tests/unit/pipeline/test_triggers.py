@@ -3,17 +3,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from daemon.domain.forecast import Forecast
-from daemon.domain.levels import LevelName
-from daemon.domain.live_scores import Tally
-from daemon.domain.live_verdict import LiveVerdict
-from daemon.domain.model_record import ModelRecord
-from daemon.domain.retraining import Trigger, Wish
-from daemon.domain.series import Panel
+from daemon.core.forecast import Forecast
+from daemon.core.levels import LevelName
+from daemon.core.series import Panel
+from daemon.core.server import ServerState
+from daemon.forecasting.verification import LiveVerdict, Tally, Verified
+from daemon.models.record import ModelRecord
+from daemon.models.runs import Trigger, Wish
 from daemon.pipeline.cycle import Snapshot
-from daemon.pipeline.server_state import ServerState
 from daemon.pipeline.triggers import TriggerRules, Triggers
-from daemon.pipeline.verification import Verified
 from tests.panels import daily_panel
 
 DAY = 86_400

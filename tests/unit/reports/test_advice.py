@@ -1,6 +1,6 @@
 from typing import Any
 
-from daemon.reports.advice import NOTHING, next_steps
+from daemon.reports.training import NOTHING, next_steps
 from tests.training_records import EPOCHS, INFO
 
 

@@ -2,10 +2,10 @@ from typing import Any
 
 import numpy as np
 
-from daemon.domain.quantiles import QUANTILES
-from daemon.domain.scores import BUCKETS
+from daemon.core.forecast import QUANTILES
+from daemon.core.scoring import BUCKETS
 from daemon.reports.backtest import render_backtest_report
-from daemon.reports.fans import Fan
+from daemon.reports.charts import Fan
 from tests.pages import Page
 
 

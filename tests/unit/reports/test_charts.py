@@ -2,8 +2,16 @@ import math
 
 import pytest
 
-from daemon.reports.charts import coverage_chart, label, numbers, ratio_map, reliability_chart
-from daemon.reports.fans import fan_chart, fans_of, varied_choice
+from daemon.reports.charts import (
+    coverage_chart,
+    fan_chart,
+    fans_of,
+    label,
+    numbers,
+    ratio_map,
+    reliability_chart,
+    varied_choice,
+)
 from tests.training_records import METRICS, samples
 
 

@@ -2,10 +2,9 @@ from typing import Any
 
 import pytest
 
-from daemon.domain.claims import claims
-from daemon.domain.errors import BadModel
-from daemon.reports.quality import WITHHELD
-from daemon.reports.training import render_training_report
+from daemon.core.errors import BadModel
+from daemon.models.claims import claims
+from daemon.reports.training import WITHHELD, render_training_report
 from tests.pages import Page
 from tests.training_records import EPOCHS, INFO, METRICS, samples
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from daemon.domain.series import SeriesKey
+from daemon.core.series import SeriesKey
 from daemon.simulation.fleet import Fleet
 from daemon.simulation.spec import FleetSpec
 

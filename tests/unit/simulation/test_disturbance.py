@@ -6,17 +6,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from daemon.domain.grid import STEP_SECONDS, STEPS_PER_DAY
-from daemon.domain.series import Float32
-from daemon.simulation.day import Day, DayMaker
+from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, Float32
 from daemon.simulation.disturbance import disturb
+from daemon.simulation.events import Reboots
+from daemon.simulation.fleet import Day, DayMaker
 from daemon.simulation.incident import KINDS
 from daemon.simulation.outbreak import Outbreak, Outbreaks
-from daemon.simulation.reboot import Reboots
+from daemon.simulation.profile import stack
 from daemon.simulation.response import METRICS
-from daemon.simulation.server import servers_of
-from daemon.simulation.spec import FleetSpec
-from daemon.simulation.traits import stack
+from daemon.simulation.spec import FleetSpec, servers_of
 
 DAY_NUMBER = 20_458  # 2026-01-05, a Monday
 START = DAY_NUMBER * 86_400 + 6 * 3600

@@ -4,8 +4,7 @@ import time
 import numpy as np
 import pytest
 
-from daemon.domain.grid import STEP_SECONDS, STEPS_PER_DAY
-from daemon.domain.series import Panel, SeriesKey
+from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, Panel, SeriesKey
 from daemon.simulation.fleet import Fleet
 from daemon.simulation.incident import IncidentTuning
 from daemon.simulation.response import METRICS

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.domain.grid import STEP_SECONDS, STEPS_PER_DAY, STEPS_PER_WEEK
-from daemon.domain.series import Float32
+from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, STEPS_PER_WEEK, Float32
 from daemon.simulation.fleet import Fleet
 from daemon.simulation.response import METRICS
 from daemon.simulation.spec import FleetSpec, counts_for

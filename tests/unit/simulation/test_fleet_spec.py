@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.domain.errors import ConfigError
+from daemon.core.errors import ConfigError
 from daemon.simulation.incident import KINDS, IncidentTuning
 from daemon.simulation.profile import PROFILES
 from daemon.simulation.spec import FleetSpec, counts_for

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from daemon.domain.grid import STEP_SECONDS, STEPS_PER_DAY
+from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY
+from daemon.simulation.events import DAYS_PER_MONTH, LARGEST, REFERENCE_DAY, Growth
 from daemon.simulation.fleet import Fleet
-from daemon.simulation.growth import DAYS_PER_MONTH, LARGEST, REFERENCE_DAY, Growth
-from daemon.simulation.randomness import Key
+from daemon.simulation.noise import Key
 from daemon.simulation.spec import FleetSpec
 
 KEYS = [Key.of(1, f"web-{number:02d}") for number in range(400)]

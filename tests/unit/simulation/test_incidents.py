@@ -2,11 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from daemon.domain.grid import STEP_SECONDS, STEPS_PER_DAY
-from daemon.domain.series import Panel, SeriesKey
-from daemon.simulation.dependency import UPSTREAM
+from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, Panel, SeriesKey
 from daemon.simulation.fleet import Fleet
 from daemon.simulation.incident import CASCADE, KINDS, Incident, to_frame
+from daemon.simulation.outbreak import UPSTREAM
 from daemon.simulation.profile import PROFILES
 from daemon.simulation.spec import FleetSpec
 

@@ -4,13 +4,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from daemon.domain.grid import STEP_SECONDS, STEPS_PER_DAY, STEPS_PER_WEEK
-from daemon.simulation.dependency import UPSTREAM, callers
+from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, STEPS_PER_WEEK
 from daemon.simulation.incident import CASCADE, KINDS, SUDDEN_HOURS, IncidentTuning
-from daemon.simulation.outbreak import Outbreak, Outbreaks
+from daemon.simulation.outbreak import UPSTREAM, Outbreak, Outbreaks, callers
 from daemon.simulation.profile import PROFILES
-from daemon.simulation.server import Server, servers_of
-from daemon.simulation.spec import FleetSpec, counts_for
+from daemon.simulation.spec import FleetSpec, Server, counts_for, servers_of
 
 MONDAY = 1_767_571_200  # 2026-01-05T00:00:00Z
 DAY = STEPS_PER_DAY * STEP_SECONDS

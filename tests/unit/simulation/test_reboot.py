@@ -1,15 +1,13 @@
 import numpy as np
 import pytest
 
-from daemon.domain.grid import STEP_SECONDS, STEPS_PER_DAY, STEPS_PER_WEEK
-from daemon.domain.series import Panel
+from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, STEPS_PER_WEEK, Panel
+from daemon.simulation.events import DOWN_STEPS, Reboots
 from daemon.simulation.fleet import Fleet
 from daemon.simulation.incident import KINDS
+from daemon.simulation.noise import Key
 from daemon.simulation.outbreak import Outbreaks
-from daemon.simulation.randomness import Key
-from daemon.simulation.reboot import DOWN_STEPS, Reboots
-from daemon.simulation.server import servers_of
-from daemon.simulation.spec import FleetSpec, counts_for
+from daemon.simulation.spec import FleetSpec, counts_for, servers_of
 
 MONDAY_NUMBER = 20_458  # 2026-01-05
 DAY = STEPS_PER_DAY * STEP_SECONDS

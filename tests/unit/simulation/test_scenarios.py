@@ -4,19 +4,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daemon.domain.grid import STEP_SECONDS, STEPS_PER_DAY
-from daemon.domain.series import Panel, SeriesKey
+from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, Panel, SeriesKey
 from daemon.simulation.fleet import Fleet
-from daemon.simulation.scenario import LONGEST_MINUTES, RECOVERY_SECONDS, ScenarioKind, ScenarioState
-from daemon.simulation.scenarios import (
+from daemon.simulation.scenario import (
+    LONGEST_MINUTES,
     MOST_ACTIVE,
     MOST_KEPT,
+    RECOVERY_SECONDS,
     BadScenario,
     NoSimulator,
     NoSuchScenario,
+    ScenarioKind,
     ScenarioRefused,
     Scenarios,
     ScenariosNotWritten,
+    ScenarioState,
     Wanted,
 )
 from daemon.simulation.spec import FleetSpec

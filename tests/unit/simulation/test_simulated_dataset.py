@@ -6,11 +6,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from daemon.domain.grid import STEP_SECONDS, STEPS_PER_DAY
+from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY
 from daemon.simulation import fleet as fleet_module
 from daemon.simulation.dataset import write_simulation
-from daemon.simulation.day import Day, DayMaker
-from daemon.simulation.fleet import Fleet
+from daemon.simulation.fleet import Day, DayMaker, Fleet
 from daemon.simulation.incident import IncidentTuning, to_frame
 from daemon.simulation.response import METRICS
 from daemon.simulation.scenario import Scenario

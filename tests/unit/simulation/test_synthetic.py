@@ -1,6 +1,6 @@
 import numpy as np
 
-from daemon.domain.grid import STEPS_PER_DAY
+from daemon.core.series import STEPS_PER_DAY
 from daemon.simulation.synthetic import synthetic
 
 

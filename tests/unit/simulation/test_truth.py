@@ -1,10 +1,9 @@
 import numpy as np
 
-from daemon.domain.grid import STEP_SECONDS
-from daemon.domain.series import Float32
+from daemon.core.series import STEP_SECONDS, Float32
+from daemon.simulation.fleet import judged
 from daemon.simulation.incident import KINDS
 from daemon.simulation.outbreak import Outbreak
-from daemon.simulation.truth import judged
 
 START = 1_767_571_200
 KIND = KINDS["memory_leak"]

@@ -3,13 +3,11 @@ from datetime import date
 import numpy as np
 import pytest
 
-from daemon.domain.grid import STEP_SECONDS, STEPS_PER_DAY
-from daemon.domain.series import Float32, Panel
+from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, Float32, Panel
 from daemon.simulation.fleet import Fleet
-from daemon.simulation.rhythm import expected_traffic
+from daemon.simulation.profile import Rhythm
 from daemon.simulation.spec import FleetSpec
-from daemon.simulation.traits import Rhythm
-from daemon.simulation.workdays import Workdays
+from daemon.simulation.work import Workdays, expected_traffic
 
 DAY = STEPS_PER_DAY * STEP_SECONDS
 COUNTS = {"database": 3, "web_api": 2, "risk_analytics": 3, "generic": 1}

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.domain.grid import STEP_SECONDS
-from daemon.store.codec import EMPTY, Tick, decode_ids, decode_values, encode, merge, split
+from daemon.core.series import STEP_SECONDS
+from daemon.store.history import EMPTY, Tick, decode_ids, decode_values, encode, merge, split
 
 values = st.floats(width=32, allow_nan=False, allow_infinity=False)
 contents = st.dictionaries(st.integers(0, 12), values)

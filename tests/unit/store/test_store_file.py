@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, event
 
-from daemon.domain.errors import StoreUnavailable
-from daemon.domain.grid import STEP_SECONDS
-from daemon.domain.series import Panel, Samples, SeriesKey
-from daemon.store.sql_store import SqlStore
+from daemon.core.errors import StoreUnavailable
+from daemon.core.series import STEP_SECONDS, Panel, Samples, SeriesKey
+from daemon.store.history import SqlStore
 
 T0 = 1_767_225_600
 KEYS = tuple(SeriesKey(f"server-{number:03}", "cpu") for number in range(300))

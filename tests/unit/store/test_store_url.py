@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon.domain.errors import StoreUnavailable
+from daemon.core.errors import StoreUnavailable
 from daemon.store.engine import parse
-from daemon.store.sql_store import SqlStore
+from daemon.store.history import SqlStore
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,261 @@
+"""Metrics of alerts and of what became of them."""
+
+import collections
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping
+from itertools import product
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from daemon.alerting.engine import Warned
+from daemon.alerting.state import Phase
+from daemon.core.clock import Clock
+from daemon.core.levels import LevelName
+from daemon.forecasting.verification import Tally, Verified, grouped
+from daemon.models.claims import ShownFigures, shown_figures
+from daemon.models.record import ModelRecord
+from daemon.models.runs import RunState, TrainingState
+from daemon.pipeline.cycle import Snapshot
+
+
+class LiveMetrics(Collector):
+    """Collects what was known at the last tick; a ratio that nothing was counted for is no series."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._verified = Verified()
+        self._withdrawn = False
+        self._tallies: dict[tuple[str, str], Tally] = {}
+        self._by_metric: dict[str, Tally] = {}
+        registry.register(self)
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Show what earlier forecasts came to as of a tick."""
+        if snapshot.verified.scores is not self._verified.scores:
+            scores = snapshot.verified.scores
+            self._tallies = grouped(scores, lambda score: (score.metric, score.horizon))
+            self._by_metric = grouped(scores, lambda score: score.metric)
+        self._verified, self._withdrawn = snapshot.verified, bool(snapshot.withdrawn)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the metrics."""
+        text = "1 while the baseline serves in place of a model, or of the base network, that was worse."
+        yield GaugeMetricFamily("forewarn_model_withdrawn", text, self._withdrawn)
+        text = "Forecasts that are kept until their time has come."
+        yield GaugeMetricFamily("forewarn_live_forecasts_waiting", text, self._verified.waiting)
+        yield self._coverage()
+        skill = GaugeMetricFamily(
+            "forewarn_live_skill_ratio",
+            "Pinball loss of what was served relative to seasonal naive's; below 1 is better.",
+            labels=["metric", "horizon"],
+        )
+        baseline = GaugeMetricFamily(
+            "forewarn_live_baseline_skill_ratio",
+            "Pinball loss of the climatology relative to seasonal naive's, on the same values.",
+            labels=["metric", "horizon"],
+        )
+        for labels, tally in self._tallies.items():
+            if tally.naive > 0:
+                skill.add_metric(labels, tally.pinball / tally.naive)
+                baseline.add_metric(labels, tally.baseline / tally.naive)
+        yield skill
+        yield baseline
+
+    def _coverage(self) -> GaugeMetricFamily:
+        family = GaugeMetricFamily(
+            "forewarn_live_coverage_ratio",
+            "Share of the values inside the interval that was forecast for them.",
+            labels=["metric", "interval"],
+        )
+        for metric, tally in self._by_metric.items():
+            for interval, share in tally.coverage.items():
+                family.add_metric([metric, interval], share)
+        return family
+
+
+class ModelMetrics(Collector):
+    """Collects at each scrape; without a model there is no series."""
+
+    def __init__(self, clock: Clock, registry: CollectorRegistry) -> None:
+        self._clock = clock
+        self._shown: tuple[str, ModelRecord | None] = ("", None)
+        self._training_state: Callable[[], TrainingState] | None = None
+        registry.register(self)
+
+    def publish(self, model: str, record: ModelRecord | None) -> None:
+        """Show ``model``, an id or empty for none, and its record if there is one."""
+        self._shown = (model, record)
+
+    def show_training(self, state: Callable[[], TrainingState]) -> None:
+        """Show the newest epoch of a training that is under way in place of the serving model's last one."""
+        self._training_state = state
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the metrics."""
+        model, record = self._shown
+        if model:
+            level = record.level.value if record else ""
+            info = GaugeMetricFamily("forewarn_model_info", "The model that serves.", labels=["model", "level"])
+            info.add_metric([model, level], 1)
+            yield info
+        epoch = self._epoch_under_way() or (record and _last_epoch(record))
+        if epoch:
+            yield from _fitting(epoch)
+        if record is not None:
+            age = max(0.0, self._clock.now() - record.trained_at)
+            yield GaugeMetricFamily("forewarn_model_age_seconds", "Time since the model was trained.", age)
+            text = "Duration of the serving model's training."
+            yield GaugeMetricFamily("forewarn_training_duration_seconds", text, record.duration_seconds)
+            text = "When the serving model's training ended."
+            yield GaugeMetricFamily("forewarn_training_last_success_timestamp_seconds", text, record.trained_at)
+            yield from _quality(shown_figures(record))
+
+    def _epoch_under_way(self) -> Mapping[str, float] | None:
+        told = self._training_state().told if self._training_state is not None else ()
+        return next((said["record"] for said in reversed(told) if "record" in said), None)
+
+
+def _last_epoch(record: ModelRecord) -> Mapping[str, float]:
+    return {
+        "epoch": record.epochs - 1,
+        "train_loss": record.train_loss,
+        "val_loss": record.validation_loss,
+        "learning_rate": record.learning_rate,
+        "samples_per_second": record.samples_per_second,
+    }
+
+
+def _fitting(epoch: Mapping[str, float]) -> Iterator[GaugeMetricFamily]:
+    text = "Weighted pinball loss of the newest epoch of a training under way, else of the serving model's."
+    loss = GaugeMetricFamily("forewarn_training_loss", text, labels=["stage"])
+    loss.add_metric(["train"], epoch["train_loss"])
+    loss.add_metric(["validation"], epoch["val_loss"])
+    yield loss
+    for name, text, value in (
+        ("epoch", "Epochs made.", epoch["epoch"] + 1),
+        ("learning_rate", "Learning rate at the end of the last epoch.", epoch["learning_rate"]),
+        ("samples_per_second", "Training windows per second in the last epoch.", epoch["samples_per_second"]),
+    ):
+        yield GaugeMetricFamily(f"forewarn_training_{name}", text, value)
+
+
+def _quality(shown: ShownFigures) -> Iterator[GaugeMetricFamily]:
+    if shown.quantile_loss is not None:
+        text = "Pinball loss on held-out time over the seasonal naive error."
+        yield GaugeMetricFamily("forewarn_model_quantile_loss", text, shown.quantile_loss)
+    if not shown.skill:
+        return
+    skill = GaugeMetricFamily(
+        "forewarn_model_skill_ratio",
+        "Pinball loss on held-out time relative to seasonal naive's; below 1 is better.",
+        labels=["metric"],
+    )
+    for metric, ratio in shown.skill.items():
+        skill.add_metric([metric], ratio)
+    yield skill
+
+
+_MADE_A_MODEL = (RunState.SUCCEEDED, RunState.REJECTED)
+
+
+class TrainingMetrics(Collector):
+    """Collects what is true at the moment of a scrape."""
+
+    def __init__(self, state: Callable[[], TrainingState]) -> None:
+        self._state = state
+
+    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+        """Yield the metrics."""
+        state = self._state()
+        running = state.current is not None
+        yield GaugeMetricFamily("forewarn_training_in_progress", "1 while a model is trained.", running)
+        counts = collections.Counter((run.level, run.state) for run in state.runs)
+        runs = CounterMetricFamily(
+            "forewarn_training_runs", "Trainings that ended, by what became of them.", labels=["level", "result"]
+        )
+        # those that never came about as well: an increase is seen only of a series that was there before
+        for level, result in product(LevelName, RunState):
+            if result is not RunState.RUNNING:
+                runs.add_metric([level.value, result.value], counts[level, result])
+        yield runs
+        promotions = CounterMetricFamily(
+            "forewarn_model_promotions", "Models that the gate let serve, or not.", labels=["result"]
+        )
+        for name, result in (("promoted", RunState.SUCCEEDED), ("rejected", RunState.REJECTED)):
+            promotions.add_metric([name], sum(run.state is result for run in state.runs))
+        yield promotions
+        if state.next_time is not None:
+            text = "When the next training is scheduled."
+            yield GaugeMetricFamily("forewarn_training_next_run_timestamp_seconds", text, state.next_time)
+        if state.looked.drift is not None:
+            text = "Share of the series that behave otherwise than when the model was trained."
+            yield GaugeMetricFamily("forewarn_drift_ratio", text, state.looked.drift)
+        text = "When a training last ended by itself with a model, by the service's clock."
+        ended = [run.ended for run in state.runs if run.state in _MADE_A_MODEL and run.ended is not None]
+        if ended:
+            yield GaugeMetricFamily("forewarn_training_last_run_timestamp_seconds", text, max(ended))
+
+
+_LEAD_BUCKETS = (300, 900, 1_800, 3_600, 7_200, 14_400, 21_600, 28_800)
+
+
+class AlertMetrics(Collector):
+    """Collects the ledger's figures at each scrape; a ratio that nothing was counted for is no series."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._warned = Warned()
+        registry.register(self)
+        self._notifications = Counter(
+            "forewarn_notifications", "Alerts that were handed over, or not.", ["target", "result"], registry=registry
+        )
+        self._queued = Gauge(
+            "forewarn_notifications_queued", "Notifications that wait for a target.", ["target"], registry=registry
+        )
+
+    def publish(self, warned: Warned) -> None:
+        """Show the alerts and the ledger as of a tick."""
+        self._warned = warned
+
+    def notifications(self, target: str, result: str, count: int) -> None:
+        """Note notifications that were sent, failed, rejected or dropped."""
+        self._notifications.labels(target, result).inc(count)
+
+    def forget(self, target: str) -> None:
+        """Show no queue of a target that is configured no more."""
+        self._queued.remove(target)
+
+    def queued(self, target: str, count: int) -> None:
+        """Note how many notifications wait."""
+        self._queued.labels(target).set(count)
+
+    def collect(self) -> Iterator[GaugeMetricFamily | HistogramMetricFamily]:
+        """Yield the metrics."""
+        warned, figures = self._warned, self._warned.figures
+        states = GaugeMetricFamily("forewarn_alerts", "Alerts by state.", labels=["state"])
+        for phase in (Phase.PENDING, Phase.FIRING):
+            states.add_metric([phase.value], sum(alert.state.phase is phase for alert in warned.alerts.values()))
+        yield states
+        judged = GaugeMetricFamily(
+            "forewarn_alert_predictions", "Predictions in the ledger, by what became of them.", labels=["outcome"]
+        )
+        for outcome in ("hits", "late", "false", "missed", "unknown", "open"):
+            judged.add_metric([outcome], getattr(figures, outcome))
+        yield judged
+        for name, text, value in (
+            ("precision", "Share of the judged alerts that a breach followed in time.", figures.precision),
+            ("recall", "Share of the breaches that were foretold in time.", figures.recall),
+        ):
+            if value is not None:
+                yield GaugeMetricFamily(f"forewarn_alert_{name}_ratio", text, value)
+        yield _lead_times(figures.lead_seconds)
+
+
+def _lead_times(seconds: tuple[int, ...]) -> HistogramMetricFamily:
+    ordered = sorted(seconds)
+    buckets = [(str(float(edge)), bisect_left(ordered, edge + 1)) for edge in _LEAD_BUCKETS]
+    family = HistogramMetricFamily(
+        "forewarn_alert_lead_time_seconds", "Time from an alert to the breach that it foretold."
+    )
+    family.add_metric([], [*buckets, ("+Inf", len(ordered))], sum(ordered))
+    return family

@@ -1,0 +1,68 @@
+"""The newest tick's result, where every request finds it."""
+
+from collections.abc import Mapping
+
+from daemon.api.exposition import EMPTY, Exposition, expose
+from daemon.core.clock import Clock
+from daemon.core.errors import ForewarnError
+from daemon.core.metric import Metric
+from daemon.core.series import STEP_SECONDS
+from daemon.pipeline.cycle import Snapshot
+
+_READY_SECONDS = 2 * STEP_SECONDS
+
+
+class NoTickYet(ForewarnError):
+    """What is asked for is known after the first tick."""
+
+
+class Board:
+    """Holds one snapshot and its exposition; both are replaced as one."""
+
+    def __init__(self, clock: Clock, metrics: Mapping[str, Metric], series_budget: int) -> None:
+        self._clock = clock
+        self.configure(metrics, series_budget)
+        self._shown: tuple[Snapshot | None, Exposition] = (None, EMPTY)
+
+    def configure(self, metrics: Mapping[str, Metric], series_budget: int) -> None:
+        """Show the next snapshots by these."""
+        self._directions = {name: metric.direction for name, metric in metrics.items()}
+        self._series_budget = series_budget
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Replace what is shown."""
+        text = expose(snapshot.forecast, snapshot.warned, self._directions, self._series_budget)
+        self._shown = (snapshot, text)
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The newest snapshot; None before the first tick."""
+        return self._shown[0]
+
+    def newest(self) -> Snapshot:
+        """Return the newest snapshot.
+
+        Raises:
+            NoTickYet: there is none.
+        """
+        if self.snapshot is None:
+            raise NoTickYet("no tick has ended yet")
+        return self.snapshot
+
+    @property
+    def exposition(self) -> Exposition:
+        """The forecasts of the newest snapshot."""
+        return self._shown[1]
+
+    def problems(self) -> tuple[str, ...]:
+        """Return why the service is not ready; nothing if it is: it has a forecast younger than two intervals."""
+        snapshot = self.snapshot
+        if snapshot is None:
+            return ("no tick has ended yet",)
+        if not snapshot.forecast.keys:
+            return ("the last tick had no series to forecast: no source has delivered a sample of the last day",)
+        age = self._clock.now() - snapshot.at
+        # a tick comes after its grid time and takes a while, so the forecast before it may be two intervals old
+        if age > _READY_SECONDS + STEP_SECONDS:
+            return (f"the newest forecast is {age:.0f} s old",)
+        return ()

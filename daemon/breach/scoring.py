@@ -1,0 +1,201 @@
+"""Scores of breach probabilities, as the field defines them; pure functions of arrays."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, Bool, Float64, Int64
+
+BIN_EDGES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
+
+
+def brier(probability: Float64, happened: Bool) -> float:
+    """Return the mean squared error of ``probability`` (Brier, 1950), ``(windows,)``; NaN of nothing."""
+    return float(((probability - happened) ** 2).mean()) if len(happened) else float("nan")
+
+
+def reliability_bins(probability: Float64, happened: Bool) -> list[dict[str, Any]]:
+    """Return, for each bin of probabilities that has a window, what was claimed there and what happened."""
+    index = np.clip(np.searchsorted(BIN_EDGES, probability, side="right") - 1, 0, len(BIN_EDGES) - 2)
+    found = []
+    for number in range(len(BIN_EDGES) - 1):
+        inside = index == number
+        if inside.any():
+            found.append(
+                {
+                    "from": BIN_EDGES[number],
+                    "to": BIN_EDGES[number + 1],
+                    "windows": int(inside.sum()),
+                    "claimed": float(probability[inside].mean()),
+                    "happened": float(happened[inside].mean()),
+                }
+            )
+    return found
+
+
+def average_precision(score: Float64, happened: Bool) -> float:
+    """Return the area under precision over recall, by its steps; NaN where nothing happened."""
+    if not happened.any():
+        return float("nan")
+    order = np.argsort(-score, kind="stable")
+    ordered, hits = score[order], happened[order].cumsum()
+    ends = np.append(ordered[1:] < ordered[:-1], True)
+    precision, recall = (hits / np.arange(1, len(hits) + 1))[ends], (hits / hits[-1])[ends]
+    return float((np.diff(recall, prepend=0) * precision).sum())
+
+
+def decisions(alarmed: Bool, happened: Bool) -> dict[str, Any]:
+    """Return the figures of a yes or no per window; a ratio that nothing was counted for is NaN."""
+    hits, false = int((alarmed & happened).sum()), int((alarmed & ~happened).sum())
+    missed, quiet = int((~alarmed & happened).sum()), int((~alarmed & ~happened).sum())
+    recall, specificity = _ratio(hits, hits + missed), _ratio(quiet, quiet + false)
+    return {
+        "windows": len(happened),
+        "breaches": hits + missed,
+        "balanced_accuracy": (recall + specificity) / 2,
+        "precision": _ratio(hits, hits + false),
+        "recall": recall,
+    }
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else float("nan")
+
+
+HORIZON_SECONDS = HORIZON_STEPS * STEP_SECONDS
+_WEEK_SECONDS = 7 * 86_400
+_EPISODE_GAP_SECONDS = 2 * 3600
+_CUTS_TRIED = 60
+_RESAMPLES = 200
+
+
+@dataclass(frozen=True)
+class AlarmWindows:
+    """Quiet windows of thresholds, in any order.
+
+    Attributes:
+        series: ``(windows,)`` number of the threshold that each is of.
+        server: ``(windows,)`` number of the server.
+        origin: ``(windows,)`` epoch seconds.
+        onset: ``(windows,)`` epoch seconds at which the breach within 8 h begins; 0 where there is none.
+    """
+
+    series: Int64
+    server: Int64
+    origin: Int64
+    onset: Int64
+
+    @property
+    def happened(self) -> Bool:
+        """Whether a breach began."""
+        return np.asarray(self.onset > 0)
+
+    @property
+    def server_weeks(self) -> float:
+        """Weeks of all servers together."""
+        if not len(self.origin):
+            return 0.0
+        return len(np.unique(self.server)) * float(np.ptp(self.origin) + HORIZON_SECONDS) / _WEEK_SECONDS
+
+    def select(self, rows: npt.NDArray[np.intp]) -> "AlarmWindows":
+        """Return some of the windows."""
+        return AlarmWindows(self.series[rows], self.server[rows], self.origin[rows], self.onset[rows])
+
+
+@dataclass(frozen=True)
+class AlarmFigures:
+    """What alarming on some of the windows would have meant.
+
+    Attributes:
+        precision: share of the alarmed windows that a breach followed; NaN of none.
+        recall: share of the windows followed by a breach that were alarmed; NaN of none.
+        incidents: breaches that some window came before.
+        caught: of them, those with an alarm in the 8 h before.
+        false_alarms: runs of alarmed windows, no more than 2 h apart, none of which a breach followed.
+        false_per_server_week: the same for each server and week.
+        median_lead_seconds: from the first alarm in the 8 h before to the breach; NaN if none was caught.
+    """
+
+    precision: float
+    recall: float
+    incidents: int
+    caught: int
+    false_alarms: int
+    false_per_server_week: float
+    median_lead_seconds: float
+
+    @property
+    def incident_recall(self) -> float:
+        """Share of the incidents that were caught; NaN of none."""
+        return self.caught / self.incidents if self.incidents else float("nan")
+
+
+def alarm_figures(windows: AlarmWindows, alarmed: Bool) -> AlarmFigures:
+    """Return the figures of alarming on the windows ``alarmed``."""
+    happened = windows.happened
+    incidents = {(one, onset) for one, onset in zip(windows.series[happened], windows.onset[happened], strict=True)}
+    leads: dict[tuple[int, int], int] = {}
+    hits = np.flatnonzero(alarmed & happened)
+    for series, onset, origin in zip(windows.series[hits], windows.onset[hits], windows.origin[hits], strict=True):
+        lead = int(onset - origin)
+        leads[series, onset] = max(lead, leads.get((series, onset), 0))
+    false = _false_episodes(windows, alarmed)
+    weeks = windows.server_weeks
+    return AlarmFigures(
+        float(happened[alarmed].mean()) if alarmed.any() else float("nan"),
+        float(alarmed[happened].mean()) if happened.any() else float("nan"),
+        len(incidents),
+        len(leads),
+        false,
+        false / weeks if weeks else float("nan"),
+        float(np.median(list(leads.values()))) if leads else float("nan"),
+    )
+
+
+def recall_at(windows: AlarmWindows, score: Float64, false_per_server_week: float) -> float:
+    """Return the best share of incidents caught by a cut with at most so many false alarms; 0 if there is none."""
+    if not len(score):
+        return float("nan")
+    shares = np.geomspace(1 / len(score), 1, _CUTS_TRIED)
+    cuts = np.unique(np.quantile(score, 1 - shares))
+    tried = (alarm_figures(windows, score >= cut) for cut in cuts)
+    return max(
+        (each.incident_recall for each in tried if each.false_per_server_week <= false_per_server_week), default=0.0
+    )
+
+
+def over_servers(windows: AlarmWindows, score: Float64, seed: int = 0) -> tuple[float, float]:
+    """Return the 90 % interval of the average precision if other such servers had been watched (bootstrap)."""
+    generator = np.random.default_rng(seed)
+    servers = np.unique(windows.server)
+    rows_of = {server: np.flatnonzero(windows.server == server) for server in servers}
+    drawn = []
+    for _ in range(_RESAMPLES):
+        rows = np.concatenate([rows_of[one] for one in generator.choice(servers, len(servers))])
+        drawn.append(average_precision(score[rows], windows.happened[rows]))
+    known = [each for each in drawn if np.isfinite(each)]
+    if not known:
+        return float("nan"), float("nan")
+    low, high = np.quantile(known, [0.05, 0.95])
+    return float(low), float(high)
+
+
+def _false_episodes(windows: AlarmWindows, alarmed: Bool) -> int:
+    rows = np.flatnonzero(alarmed)
+    rows = rows[np.lexsort((windows.origin[rows], windows.series[rows]))]
+    if not len(rows):
+        return 0
+    series, origin = windows.series[rows], windows.origin[rows]
+    new = np.append(True, (np.diff(series) != 0) | (np.diff(origin) > _EPISODE_GAP_SECONDS))
+    came_true = np.zeros(int(new.sum()), dtype=bool)
+    np.logical_or.at(came_true, new.cumsum() - 1, windows.happened[rows])
+    return int((~came_true).sum())
+
+
+def numbered(names: Iterable[object]) -> Int64:
+    """Return a number for each of ``names``, the same for the same name."""
+    known: dict[object, int] = {}
+    return np.array([known.setdefault(name, len(known)) for name in names], dtype=np.int64)

@@ -1,0 +1,98 @@
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from daemon.cli.app import DEFAULT_CONFIG, ConfigOption
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(help="Metrics file to read, .parquet or .csv.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Take a metrics file into the history."""
+    from daemon.config.loading import load_config
+    from daemon.core.series import Samples
+    from daemon.ingest.metrics_file import read_metrics_file
+    from daemon.store.history import SqlStore
+
+    loaded = load_config(config)
+    panel = read_metrics_file(file)
+    known = panel.select([row for row, key in enumerate(panel.keys) if key.metric in loaded.metrics])
+    strange = sorted({key.metric for key in panel.keys} - set(loaded.metrics))
+    store = SqlStore(loaded.store_url)
+    try:
+        written = store.append(Samples.from_panel(known))
+    finally:
+        store.close()
+    typer.echo(f"{file}: {written} samples new or changed")
+    if strange:
+        typer.echo(f"left out, as they are not under metrics: in {config}: {', '.join(strange)}", err=True)
+
+
+_TEN_YEARS_HOURS = 87_600
+_Count = typer.Option(min=0, help="Servers of this profile.")
+
+
+def simulate(
+    out: Annotated[Path, typer.Option(help="Folder for server_metrics.parquet, incidents.parquet and fleet.json.")],
+    hours: Annotated[float, typer.Option(min=1, max=_TEN_YEARS_HOURS, help="Span to simulate.")] = 168,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same fleet and history.")] = 0,
+    start: Annotated[str, typer.Option(help="First time (ISO 8601, with zone).")] = "2026-01-05T00:00:00Z",
+    incidents_per_server_week: Annotated[
+        float, typer.Option(min=0, max=5, help="Mean number of incidents; those that spread come on top.")
+    ] = 0.35,
+    num_ml_compute: Annotated[int, _Count] = 4,
+    num_database: Annotated[int, _Count] = 3,
+    num_web_api: Annotated[int, _Count] = 4,
+    num_conductor_mgmt: Annotated[int, _Count] = 1,
+    num_data_ingest: Annotated[int, _Count] = 3,
+    num_risk_analytics: Annotated[int, _Count] = 3,
+    num_generic: Annotated[int, _Count] = 2,
+) -> None:
+    """Simulate a fleet into a metrics file, with its incidents as ground truth."""
+    from daemon.cli.app import progress_bar
+    from daemon.core.errors import ConfigError
+    from daemon.core.series import STEP_SECONDS, ceil_to_grid, parse_time
+    from daemon.simulation.dataset import write_simulation
+    from daemon.simulation.fleet import Fleet
+    from daemon.simulation.spec import FleetSpec
+
+    counts = {
+        "ml_compute": num_ml_compute,
+        "database": num_database,
+        "web_api": num_web_api,
+        "conductor_mgmt": num_conductor_mgmt,
+        "data_ingest": num_data_ingest,
+        "risk_analytics": num_risk_analytics,
+        "generic": num_generic,
+    }
+    try:
+        first = ceil_to_grid(parse_time(start))
+    except ValueError as error:
+        raise ConfigError([f"--start: {error}"]) from error
+    fleet = Fleet(FleetSpec(counts=counts, seed=seed, incidents_per_server_week=incidents_per_server_week))
+    last = first + int(hours * 3600) - STEP_SECONDS
+    with progress_bar("simulating") as report:
+        write_simulation(fleet, first, last, out, report)
+    typer.echo(f"{out}: {sum(counts.values())} servers, {hours:g} h from {start}, seed {seed}")
+
+
+_EVERYTHING_HOURS = 24 * 9600
+
+
+def export(
+    file: Annotated[Path, typer.Argument(help="Metrics file to write, .parquet or .csv.")],
+    hours: Annotated[
+        float, typer.Option(min=0.1, max=_EVERYTHING_HOURS, help="How much, ending at the newest.")
+    ] = _EVERYTHING_HOURS,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Write the history to a metrics file."""
+    from daemon.cli.data import read_input
+    from daemon.core.series import as_text
+    from daemon.ingest.metrics_file import write_metrics_file
+
+    panel = read_input(config, None, None, hours).panel
+    write_metrics_file(file, panel)
+    typer.echo(f"{file}: {len(panel.keys)} series, {as_text(panel.start)} to {as_text(panel.end)}")

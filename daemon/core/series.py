@@ -1,0 +1,197 @@
+"""Samples as they arrive (long) and as they are computed on (panel)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+STEP_SECONDS = 300
+STEPS_PER_HOUR = 3600 // STEP_SECONDS
+STEPS_PER_DAY = 24 * STEPS_PER_HOUR
+STEPS_PER_WEEK = 7 * STEPS_PER_DAY
+HORIZON_STEPS = 96
+
+
+def floor_to_grid(epoch_seconds: float) -> int:
+    """Return the newest grid time (epoch seconds, UTC) that is not after ``epoch_seconds``."""
+    return int(epoch_seconds // STEP_SECONDS) * STEP_SECONDS
+
+
+def ceil_to_grid(epoch_seconds: float) -> int:
+    """Return the oldest grid time (epoch seconds, UTC) that is not before ``epoch_seconds``."""
+    return -int(-epoch_seconds // STEP_SECONDS) * STEP_SECONDS
+
+
+def as_datetime(epoch_seconds: int) -> datetime:
+    """Return ``epoch_seconds`` as an aware UTC datetime."""
+    return datetime.fromtimestamp(epoch_seconds, UTC)
+
+
+def as_text(epoch_seconds: int) -> str:
+    """Return ``epoch_seconds`` in ISO 8601 with a trailing Z, as the API and the logs show it."""
+    return as_datetime(epoch_seconds).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_time(text: str) -> int:
+    """Return the epoch seconds of an ISO 8601 time that names its zone.
+
+    Raises:
+        ValueError: ``text`` is no ISO 8601 time, or it has no time zone.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a time; write ISO 8601 in UTC, as in 2026-03-01T12:00:00Z") from None
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone; write it in UTC, as in 2026-03-01T12:00:00Z")
+    return int(moment.timestamp())
+
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+Bool = npt.NDArray[np.bool_]
+
+GENERIC_PROFILE = "generic"
+
+
+class SeriesKey(NamedTuple):
+    """The identity of one time series."""
+
+    server: str
+    metric: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Series side by side on the grid.
+
+    Attributes:
+        keys: identity of each row, no two alike.
+        start: epoch seconds (UTC) of column 0, on the grid.
+        values: ``(series, steps)`` float32; NaN is a missing sample.
+        profiles: profile of each server that has one.
+    """
+
+    keys: tuple[SeriesKey, ...]
+    start: int
+    values: Float32
+    profiles: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> int:
+        """Number of columns."""
+        return int(self.values.shape[1])
+
+    @property
+    def end(self) -> int:
+        """Epoch seconds of the last column; ``start - 300`` where there is none."""
+        return self.start + (self.steps - 1) * STEP_SECONDS
+
+    @property
+    def timestamps(self) -> Int64:
+        """Epoch seconds of every column, ``(steps,)``."""
+        return self.start + np.arange(self.steps, dtype=np.int64) * STEP_SECONDS
+
+    def between(self, start: int, end: int) -> "Panel":
+        """Return the columns ``start .. end`` (epoch seconds, both included); NaN where there was no column.
+
+        Where the panel has them all, the values are not copied.
+        """
+        steps = max(0, (end - start) // STEP_SECONDS + 1)
+        if start >= self.start and end <= self.end:
+            offset = (start - self.start) // STEP_SECONDS
+            return Panel(self.keys, start, self.values[:, offset : offset + steps], self.profiles)
+        values = np.full((len(self.keys), steps), np.nan, dtype=np.float32)
+        offset = (start - self.start) // STEP_SECONDS
+        source = slice(max(0, offset), max(0, min(self.steps, offset + steps)))
+        if source.stop > source.start:
+            values[:, source.start - offset : source.stop - offset] = self.values[:, source]
+        return Panel(self.keys, start, values, self.profiles)
+
+    def select(self, rows: Sequence[int] | npt.NDArray[np.intp]) -> "Panel":
+        """Return the panel of ``rows`` only, in that order; all of them in their order are not copied."""
+        chosen = np.asarray(rows, dtype=np.intp)
+        if np.array_equal(chosen, np.arange(len(self.keys))):
+            return self
+        return Panel(tuple(self.keys[i] for i in chosen), self.start, self.values[chosen], self.profiles)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A batch of finite samples on the grid, in arrival order: of two for the same series and time the later counts.
+
+    Attributes:
+        keys: the series that ``series`` points into.
+        series: ``(samples,)`` row into ``keys``.
+        timestamps: ``(samples,)`` epoch seconds (UTC), on the grid.
+        values: ``(samples,)`` float32, finite.
+        profiles: profile of each server that the source named one for.
+    """
+
+    keys: tuple[SeriesKey, ...]
+    series: npt.NDArray[np.int32]
+    timestamps: Int64
+    values: Float32
+    profiles: Mapping[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @classmethod
+    def empty(cls) -> "Samples":
+        """Return a batch without samples."""
+        return cls((), np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float32))
+
+    @classmethod
+    def from_panel(cls, panel: Panel) -> "Samples":
+        """Return the finite values of ``panel``, ordered by time."""
+        steps, series = np.nonzero(np.isfinite(panel.values.T))
+        return cls(
+            panel.keys,
+            series.astype(np.int32),
+            panel.start + steps.astype(np.int64) * STEP_SECONDS,
+            panel.values[series, steps],
+            panel.profiles,
+        )
+
+    @classmethod
+    def concatenate(cls, batches: Iterable["Samples"]) -> "Samples":
+        """Return the batches as one, later ones last."""
+        index: dict[SeriesKey, int] = {}
+        profiles: dict[str, str] = {}
+        series, parts = [], [part for part in batches if len(part)]
+        for part in parts:
+            rows = np.array([index.setdefault(key, len(index)) for key in part.keys], dtype=np.int32)
+            series.append(rows[part.series])
+            profiles.update(part.profiles)
+        if not parts:
+            return cls.empty()
+        return cls(
+            tuple(index),
+            np.concatenate(series),
+            np.concatenate([part.timestamps for part in parts]),
+            np.concatenate([part.values for part in parts]),
+            profiles,
+        )
+
+    def where(self, chosen: npt.NDArray[np.bool_]) -> "Samples":
+        """Return the samples for which ``chosen`` is true; the keys stay."""
+        return Samples(self.keys, self.series[chosen], self.timestamps[chosen], self.values[chosen], self.profiles)
+
+    def to_panel(self) -> Panel:
+        """Return the samples as a panel that spans exactly their times.
+
+        Raises:
+            ValueError: there are no samples.
+        """
+        if not len(self):
+            raise ValueError("no samples, so no panel")
+        start = int(self.timestamps.min())
+        columns = (self.timestamps - start) // STEP_SECONDS
+        values = np.full((len(self.keys), int(columns.max()) + 1), np.nan, dtype=np.float32)
+        values[self.series, columns] = self.values
+        return Panel(self.keys, start, values, self.profiles)

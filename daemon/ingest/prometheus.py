@@ -1,0 +1,236 @@
+"""Prometheus as a source of metrics."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from itertools import combinations
+from threading import Event
+from time import monotonic
+from typing import Any, NamedTuple
+
+import httpx
+import numpy as np
+
+from daemon.config.sources import PrometheusConfig
+from daemon.core.errors import QueryRejected, SourceUnavailable
+from daemon.core.series import (
+    STEP_SECONDS,
+    STEPS_PER_HOUR,
+    Float32,
+    Int64,
+    Samples,
+    SeriesKey,
+    as_text,
+    ceil_to_grid,
+    floor_to_grid,
+)
+from daemon.ingest.prometheus_client import PrometheusHttp, QueryTooLarge
+from daemon.system.http_client import run_interruptibly
+
+_HANDOVER_STEPS = 2
+
+
+class LabelledSeries(NamedTuple):
+    """One series as Prometheus names it, finite values only."""
+
+    labels: Mapping[str, str]
+    timestamps: Int64
+    values: Float32
+
+
+def joined(matrices: Iterable[list[Any]]) -> list[LabelledSeries]:
+    """Return the series of matrices that follow each other in time, each series in one piece.
+
+    Raises:
+        QueryRejected: a series has no plain numbers.
+        ValueError: a series has times that are not on the grid.
+    """
+    pieces: dict[tuple[tuple[str, str], ...], list[tuple[Int64, Float32]]] = defaultdict(list)
+    for matrix in matrices:
+        for item in matrix:
+            labels: dict[str, str] = item["metric"]
+            if not item.get("values"):
+                raise QueryRejected(f"{_shown(labels)} has no plain numbers; use a query that gives them")
+            pieces[tuple(sorted(labels.items()))].append(_finite(item["values"]))
+    return [
+        LabelledSeries(
+            dict(labels),
+            np.concatenate([times for times, _ in parts]),
+            np.concatenate([values for _, values in parts]),
+        )
+        for labels, parts in pieces.items()
+    ]
+
+
+def to_samples(series: Iterable[LabelledSeries], metric: str, end: int, config: PrometheusConfig) -> Samples:
+    """Return the samples of ``metric`` in ``series``, fetched up to ``end``, under their servers' names.
+
+    Raises:
+        QueryRejected: a series names no server, or two series give one server a value at the same time.
+    """
+    pattern = re.compile(config.server_pattern)
+    by_server: dict[str, list[LabelledSeries]] = defaultdict(list)
+    profiles: dict[str, str] = {}
+    for one in series:
+        server = _server(one.labels, pattern, config)
+        profile = one.labels.get(config.profile_label) if config.profile_label else None
+        if profile:
+            profiles[server] = profile
+        if len(one.timestamps):
+            by_server[server].append(one)
+    for server, rivals in by_server.items():
+        rivals.sort(key=lambda one: int(one.timestamps[-1]))
+        for earlier, later in combinations(rivals, 2):
+            _refuse_collision(server, earlier, later, end, config)
+    rows = [(row, one) for row, group in enumerate(by_server.values()) for one in group]
+    if not rows:
+        return Samples.empty()
+    return Samples(
+        tuple(SeriesKey(server, metric) for server in by_server),
+        np.repeat(np.array([row for row, _ in rows], dtype=np.int32), [len(one.timestamps) for _, one in rows]),
+        np.concatenate([one.timestamps for _, one in rows]),
+        np.concatenate([one.values for _, one in rows]),
+        profiles,
+    )
+
+
+def server_name(value: str, pattern: re.Pattern[str]) -> str | None:
+    """Return the server in the label value ``value``: the one group of ``pattern``; None where it finds none."""
+    match = pattern.search(value)
+    return (match.group(1) or None) if match else None
+
+
+def _finite(pairs: list[tuple[float, str]]) -> tuple[Int64, Float32]:
+    times, texts = zip(*pairs, strict=True)
+    with np.errstate(over="ignore"):
+        values = np.fromiter(map(float, texts), np.float64, len(texts)).astype(np.float32)
+    stamps = np.array(times, np.float64)
+    if (stamps % STEP_SECONDS).any():
+        raise ValueError("samples at times that were not asked for")
+    finite = np.isfinite(values)
+    return stamps.astype(np.int64)[finite], values[finite]
+
+
+def _server(labels: Mapping[str, str], pattern: re.Pattern[str], config: PrometheusConfig) -> str:
+    label = config.server_label
+    if label not in labels:
+        raise QueryRejected(
+            f"a series has no label {label!r}, only {_shown(labels)}; aggregate by ({label}) or change server_label"
+        )
+    server = server_name(labels[label], pattern)
+    if server is None:
+        raise QueryRejected(
+            f"server_pattern {config.server_pattern!r} finds no server in {label}={labels[label]!r}; "
+            "change server_pattern"
+        )
+    return server
+
+
+def _refuse_collision(
+    server: str, earlier: LabelledSeries, later: LabelledSeries, end: int, config: PrometheusConfig
+) -> None:
+    both = np.intersect1d(earlier.timestamps, later.timestamps)
+    # A target that was renamed lives on in five-minute averages for a moment; the series that goes on counts.
+    handed_over = earlier.timestamps[-1] < end and len(both) <= _HANDOVER_STEPS
+    if len(both) and not handed_over:
+        raise QueryRejected(
+            f"two series are server {server!r} at {as_text(int(both[0]))}: {_shown(earlier.labels)} and "
+            f"{_shown(later.labels)}; aggregate by ({config.server_label}), or change server_pattern so that it "
+            "tells them apart"
+        )
+
+
+def _shown(labels: Mapping[str, str]) -> str:
+    return "{" + ", ".join(f'{name}="{value}"' for name, value in sorted(labels.items())) + "}"
+
+
+MAXIMUM_POINTS = 11_000
+_GRACE_SECONDS = 1.0
+
+
+class PrometheusSource:
+    """The queries of one Prometheus server behind the `Source` port; a stream is a query."""
+
+    def __init__(self, config: PrometheusConfig, transport: httpx.BaseTransport | None = None) -> None:
+        self._config = config
+        self._stopping = Event()
+        self._http = PrometheusHttp(config, self._stopping, transport)
+
+    @property
+    def name(self) -> str:
+        """The name from the configuration."""
+        return self._config.name
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """The metrics that have a query."""
+        return tuple(self._config.queries)
+
+    @property
+    def backfill_seconds(self) -> int:
+        """How far before now a gap is still worth asking for."""
+        return self._config.backfill_seconds
+
+    @property
+    def overlap_seconds(self) -> int:
+        """How much before the watermark is asked for again, for samples that came late."""
+        return self._config.overlap_steps * STEP_SECONDS
+
+    def fetch(self, stream: str, start: int, end: int) -> Samples:
+        """Return the samples of the metric ``stream`` at the grid times ``start .. end`` (both included).
+
+        Values that are not finite, and servers that have none, are left out.
+
+        Raises:
+            SourceUnavailable: the server cannot be asked now, or not within ``deadline_seconds``.
+            QueryRejected: this query cannot be served; its text says what to change.
+        """
+        if stream not in self._config.queries:
+            raise QueryRejected(f"source {self.name}: no query for {stream!r}, only for {', '.join(self.streams)}")
+        start, end = ceil_to_grid(start), floor_to_grid(end)
+        seconds = self._config.deadline_seconds
+        until = monotonic() + seconds
+        try:
+            return run_interruptibly(
+                lambda: self._fetch(stream, start, end, until), self._stopping, seconds + _GRACE_SECONDS
+            )
+        except InterruptedError as error:
+            raise SourceUnavailable(f"source {self.name}: closed while {stream} was being fetched") from error
+        except TimeoutError as error:
+            raise SourceUnavailable(
+                f"source {self.name}: {self._http.url}: {stream} did not arrive within {seconds:g} s; "
+                "see that the server is up, or raise deadline_seconds"
+            ) from error
+        except QueryRejected as error:
+            raise QueryRejected(f"source {self.name}: query {stream}: {error}") from error
+
+    def close(self) -> None:
+        """Give up fetches under way and release the connections."""
+        self._stopping.set()
+        self._http.close()
+
+    def _fetch(self, stream: str, start: int, end: int, until: float) -> Samples:
+        try:
+            return to_samples(joined(self._matrices(stream, start, end, until)), stream, end, self._config)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise SourceUnavailable(
+                f"source {self.name}: {self._http.url}: it answers, but not as Prometheus' API does ({error!r}); "
+                "set url to Prometheus itself"
+            ) from error
+
+    def _matrices(self, stream: str, start: int, end: int, until: float) -> list[list[Any]]:
+        promql = self._config.queries[stream]
+        steps = min(MAXIMUM_POINTS, int(self._config.chunk_hours * STEPS_PER_HOUR))
+        matrices, at = [], start
+        while at <= end:
+            to = min(end, at + (steps - 1) * STEP_SECONDS)
+            try:
+                matrices.append(self._http.query_range(promql, at, to, STEP_SECONDS, until))
+            except QueryTooLarge:
+                asked = (to - at) // STEP_SECONDS + 1
+                if asked <= STEPS_PER_HOUR:
+                    raise
+                steps = max(STEPS_PER_HOUR, asked // 2)
+                continue
+            at = to + STEP_SECONDS
+        return matrices

@@ -1,0 +1,263 @@
+"""Model directories, and which of them serves."""
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from daemon.core.errors import BadModel, ModelNotFound
+from daemon.models.record import ModelRecord, cannot_serve, read_record
+from daemon.system.files import atomic_directory, atomic_path
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """A model began to serve, or was withdrawn.
+
+    Attributes:
+        at: ISO 8601, UTC.
+        model: its id.
+        previous: id of the model that served until then; None if none did.
+        why: in words.
+        back: whether it had served before and was gone back to.
+        withdrawn: whether it ceased to serve, and the baseline does in its place; ``model`` may then be ``base``.
+    """
+
+    at: str
+    model: str
+    previous: str | None
+    why: str
+    back: bool = False
+    withdrawn: bool = False
+
+
+class PromotionJournal:
+    """A file to which a line of JSON is added for each change; it is on disk before the change is made."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def append(
+        self, model: str, previous: str | None, why: str, *, back: bool = False, withdrawn: bool = False
+    ) -> None:
+        """Note that ``model`` serves from now on, instead of ``previous``, or is withdrawn."""
+        promotion = Promotion(datetime.now(UTC).isoformat(timespec="seconds"), model, previous, why, back, withdrawn)
+        with self._path.open("a", encoding="utf-8") as file:
+            # what a full disk cut off stays a line of its own
+            torn = file.tell() > 0 and not self._path.read_bytes().endswith(b"\n")
+            file.write("\n" * torn + json.dumps(asdict(promotion)) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def read(self) -> list[Promotion]:
+        """Return all promotions, oldest first; none where nothing was ever promoted.
+
+        Raises:
+            BadModel: a line is damaged.
+        """
+        try:
+            lines = self._path.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadModel(f"{self._path}: cannot be read: {error}; move it away") from error
+        return [self._parse(number, line) for number, line in enumerate(lines, 1)]
+
+    def withdrawal(self, model: str) -> Promotion | None:
+        """Return the line by which ``model`` is withdrawn; None where it is not, or was promoted since.
+
+        Raises:
+            BadModel: a line is damaged.
+        """
+        last = next((line for line in reversed(self.read()) if line.model == model), None)
+        return last if last is not None and last.withdrawn else None
+
+    def _parse(self, number: int, line: str) -> Promotion:
+        try:
+            return Promotion(**json.loads(line))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise BadModel(f"{self._path}: line {number} is damaged: {error}; take that line out") from error
+
+
+def served_before(current: str | None, journal: list[Promotion]) -> list[str]:
+    """Return the models that served before ``current``, the last one first; those gone back from are not among them."""
+    served: list[str] = []
+    for promotion in journal:
+        if promotion.withdrawn:
+            continue
+        if promotion.back:
+            while served and served[-1] != promotion.model:
+                served.pop()
+        # the previous one has no line of its own if a hand wrote it into `current`
+        for model in (promotion.model,) if promotion.back else (promotion.previous, promotion.model):
+            if model is not None and served[-1:] != [model]:
+                served.append(model)
+    served.reverse()
+    after = served.index(current) + 1 if current in served else 0
+    return [model for model in served[after:] if model != current]
+
+
+_CURRENT = "current"
+_KEPT_FOR_ROLLBACK = 3
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """What a rollback did.
+
+    Attributes:
+        model: id of the model that serves again.
+        instead_of: id of the model that served until then; None if none did.
+        skipped: why models that served in between cannot any more, by id, the latest first.
+    """
+
+    model: str
+    instead_of: str | None
+    skipped: Mapping[str, str]
+
+
+class ModelRegistry:
+    """The folder ``models/``: a directory per model, and ``current``, a file that names the one that serves."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._journal = PromotionJournal(folder / "promotions.jsonl")
+
+    @contextmanager
+    def new(self) -> Iterator[tuple[str, Path]]:
+        """Yield an id and a folder for a model's files; the folder takes its place when all is written."""
+        name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+        with atomic_directory(self._folder / name) as temporary:
+            yield name, temporary
+
+    def ids(self) -> list[str]:
+        """Return the models' ids, oldest first."""
+        if not self._folder.is_dir():
+            return []
+        return sorted(path.name for path in self._folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+    def path(self, model: str) -> Path:
+        """Return the directory of ``model``.
+
+        Raises:
+            ModelNotFound: there is no such model.
+        """
+        if model not in self.ids():
+            known = ", ".join(self.ids()[-5:]) or "none yet; make one with forewarn train"
+            raise ModelNotFound(f"no model {model!r} in {self._folder}; there are: {known}")
+        return self._folder / model
+
+    def current(self) -> str | None:
+        """Return the id of the model that serves; None if there is none.
+
+        Raises:
+            BadModel: the file that names it cannot be read.
+        """
+        path = self._folder / _CURRENT
+        try:
+            return path.read_text(encoding="utf-8").strip() or None
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise BadModel(f"{path}: cannot be read: {reason}; write the id of a model into it") from error
+
+    def record(self, model: str) -> ModelRecord | None:
+        """Return what is on record of the training of ``model``; None if nothing is.
+
+        Raises:
+            BadModel: there is no such model, or its record is damaged.
+        """
+        return read_record(self.path(model))
+
+    def promote(self, model: str, why: str, *, back: bool = False) -> None:
+        """Let ``model`` serve, and put on record since when, why, and whether it is a step ``back``.
+
+        Raises:
+            ModelNotFound: there is no such model.
+        """
+        self.path(model)
+        self._journal.append(model, self._current_or_none(), why, back=back)
+        with atomic_path(self._folder / _CURRENT) as temporary:
+            temporary.write_text(f"{model}\n", encoding="utf-8")
+
+    def rollback(self) -> Rollback:
+        """Let the model serve that served before the present one; models that are gone or damaged are skipped.
+
+        Raises:
+            ModelNotFound: there is none to go back to.
+            BadModel: the journal of promotions or ``current`` is damaged.
+        """
+        current = self.current()
+        skipped: dict[str, str] = {}
+        for model in served_before(current, self._journal.read()):
+            damage = self.damage(model)
+            if damage is None:
+                self.promote(model, f"rolled back from {current}", back=True)
+                return Rollback(model, current, skipped)
+            skipped[model] = damage
+        over = "".join(f"; {model}: {damage}" for model, damage in skipped.items())
+        raise ModelNotFound(
+            f"{self._folder}: no model served before {current or 'now'} that still can{over}; "
+            "promote one with forewarn models promote ID, or train one with forewarn train"
+        )
+
+    def withdraw(self, model: str, why: str) -> None:
+        """Put on record that ``model``, an id or ``base``, does not serve until it is promoted."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._journal.append(model, model, why, withdrawn=True)
+
+    def withdrawal(self, model: str) -> Promotion | None:
+        """Return since when and why ``model``, an id or ``base``, is withdrawn; None where it is not.
+
+        Raises:
+            BadModel: the journal of promotions is damaged.
+        """
+        return self._journal.withdrawal(model)
+
+    def damage(self, model: str) -> str | None:
+        """Return in a sentence why ``model`` cannot serve; None where nothing of it is seen to be damaged."""
+        try:
+            self.record(model)
+        except ModelNotFound:
+            return "it is gone"
+        except BadModel as problem:
+            return str(problem)
+        return cannot_serve(self.path(model))
+
+    def promotions(self) -> list[Promotion]:
+        """Return what served since when and why, or was withdrawn, oldest first.
+
+        Raises:
+            BadModel: the journal is damaged.
+        """
+        return self._journal.read()
+
+    def prune(self, keep: int) -> list[str]:
+        """Delete the oldest models but ``keep``, and return their ids; what serves and what did before it stay.
+
+        Raises:
+            BadModel: the journal of promotions or ``current`` is damaged; nothing was deleted.
+        """
+        current = self.current()
+        needed = {current, *served_before(current, self._journal.read())[:_KEPT_FOR_ROLLBACK]}
+        ids = self.ids()
+        old = [model for model in ids[: max(0, len(ids) - keep)] if model not in needed]
+        for model in old:
+            shutil.rmtree(self._folder / model)
+        return old
+
+    def checkpoint(self, run: str) -> Path:
+        """Return where the training ``run`` keeps what it can go on from."""
+        return self._folder / ".checkpoints" / f"{run}.ckpt"
+
+    def _current_or_none(self) -> str | None:
+        try:
+            return self.current()
+        except BadModel:
+            return None  # what is promoted now puts that right

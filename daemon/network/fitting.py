@@ -1,0 +1,348 @@
+"""Fitting the network with Lightning: the optimiser, its schedule, weight averaging, early stopping, the records."""
+
+import logging
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, WeightAveraging
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from daemon.network.loss import weighted_loss
+from daemon.network.model import TemporalFusionTransformer
+from daemon.network.sampling import Batch, Rounds, prefetched
+
+_WARM_UP_SHARE = 0.15
+_AVERAGE_DECAY = 0.995
+_START = -1
+# less is no improvement: at the lowest rate there would be some in every epoch
+_WORTH = 0.999
+_FIRST_SHARE, _LAST_SHARE = 0.04, 0.01
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to fit.
+
+    Attributes:
+        epochs: passes at most.
+        learning_rate: the highest of the schedule.
+        schedule_epochs: epochs after which the learning rate is at its lowest, where it stays; None is the last one.
+        patience_epochs: epochs without a better validation loss after which fitting stops; None is never.
+        accumulate: batches per step of the optimiser.
+        mixed_precision: compute in bf16 where the device is a GPU.
+        keep_start: keep the weights that fitting starts from if no epoch betters their validation loss.
+        checkpoint: file that fitting goes on from if it is there, and writes; None is neither.
+        checkpoint_every_epochs: how often it is written.
+    """
+
+    epochs: int
+    learning_rate: float
+    schedule_epochs: int | None = None
+    patience_epochs: int | None = 3
+    accumulate: int = 1
+    mixed_precision: bool = False
+    keep_start: bool = False
+    checkpoint: Path | None = None
+    checkpoint_every_epochs: int = 1
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One line of ``epochs.jsonl``; losses are weighted pinball losses, memory is 0 without a GPU."""
+
+    epoch: int
+    train_loss: float
+    val_loss: float
+    learning_rate: float
+    time_seconds: float
+    gpu_memory_mb: float
+    samples_per_second: float
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What fitting gives: one record per epoch, and how it ended.
+
+    Attributes:
+        records: one per epoch.
+        best_epoch: the epoch whose weights were kept; None if those that it started from were better than any.
+        best_loss: validation loss of the weights that were kept.
+        early_stopping: whether it ended because validation no longer improved.
+        device: where it was computed.
+    """
+
+    records: tuple[EpochRecord, ...]
+    best_epoch: int | None
+    best_loss: float
+    early_stopping: bool
+    device: str
+
+
+Progress = Callable[[int, int, int], None]
+"""Called after a step with the epoch, the steps done in it, and the steps of an epoch."""
+
+
+def fit(
+    network: TemporalFusionTransformer,
+    training: Rounds,
+    validation: Iterable[Batch],
+    plan: Plan,
+    on_epoch: Callable[[EpochRecord], None],
+    on_step: Progress,
+) -> Fit:
+    """Train ``network`` in place and leave it with the averaged weights of its best epoch."""
+    recorder = _Recorder(network, len(training), plan.patience_epochs, on_epoch, on_step)
+    if plan.keep_start:
+        recorder.keep(_START, _loss_of(network, validation))
+    average = WeightAveraging(use_buffers=False, multi_avg_fn=_average)
+    resumed = plan.checkpoint if plan.checkpoint is not None and plan.checkpoint.exists() else None
+    with _quiet():
+        trainer = _trainer(plan, [average, recorder])
+        scheduled = min(plan.epochs, plan.schedule_epochs or plan.epochs)
+        steps = math.ceil(scheduled * len(training) / plan.accumulate)
+        module = _Module(network, steps, plan.learning_rate)
+        passes = _Passes(training, _epochs_done(resumed) if resumed else 0)
+        loaders = DataLoader(passes, batch_size=None), DataLoader(_Passes(validation, 0), batch_size=None)
+        trainer.fit(module, *loaders, ckpt_path=resumed, weights_only=True)
+    network.load_state_dict(recorder.best_weights)
+    network.eval()
+    if plan.checkpoint is not None:
+        plan.checkpoint.unlink(missing_ok=True)
+    best = None if recorder.best_epoch == _START else recorder.best_epoch
+    device = str(trainer.strategy.root_device)
+    return Fit(tuple(recorder.records), best, recorder.best_loss, recorder.stopped, device)
+
+
+def _loss_of(network: TemporalFusionTransformer, batches: Iterable[Batch]) -> float:
+    mean = _Mean()
+    with torch.inference_mode():
+        for batch in batches:
+            paths = network.to(batch.target.device)(batch.windows)
+            loss = weighted_loss(batch.target, batch.observed, paths, batch.weight)
+            mean.add(loss, len(batch.weight))
+    return mean.value
+
+
+def _trainer(plan: Plan, callbacks: list[Callback]) -> Trainer:
+    if plan.checkpoint is not None:
+        callbacks = [*callbacks, _Checkpoint(plan.checkpoint, plan.checkpoint_every_epochs)]
+    return Trainer(
+        max_epochs=plan.epochs,
+        accelerator="auto",
+        devices=1,
+        precision="bf16-mixed" if plan.mixed_precision and torch.cuda.is_available() else "32-true",
+        gradient_clip_val=1.0,
+        accumulate_grad_batches=plan.accumulate,
+        callbacks=callbacks,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        inference_mode=False,
+    )
+
+
+def _epochs_done(checkpoint: Path) -> int:
+    return int(torch.load(checkpoint, weights_only=True)["epoch"]) + 1
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    # Lightning greets, advertises and warns of loader workers that this sampler has no use for
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+class _Passes(IterableDataset[Batch]):
+    """Batches that do not say how many they are, each pass that of the next epoch.
+
+    A pass may have fewer than the longest one, where samples are missing; Lightning would wait for the rest of them
+    before it validates.
+    """
+
+    def __init__(self, batches: Iterable[Batch], first_epoch: int) -> None:
+        self._batches, self._epoch = batches, first_epoch
+
+    def __iter__(self) -> Iterator[Batch]:
+        if isinstance(self._batches, Rounds):
+            self._batches.begin(self._epoch)
+        self._epoch += 1
+        return prefetched(self._batches)
+
+
+class _Module(LightningModule):
+    def __init__(self, network: TemporalFusionTransformer, steps: int, learning_rate: float) -> None:
+        super().__init__()
+        self.network = network
+        self._steps = max(steps, 2)
+        self._learning_rate = learning_rate
+
+    def training_step(self, batch: Batch) -> Tensor:
+        return self._loss(batch)
+
+    def validation_step(self, batch: Batch) -> Tensor:
+        return self._loss(batch)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.AdamW(
+            self.parameters(), lr=self._learning_rate, betas=(0.9, 0.99), weight_decay=0.01, foreach=True
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._share)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _share(self, step: int) -> float:
+        """Return the share of the highest learning rate at ``step``: one cycle (Smith, 2018), then its lowest value."""
+        rising = _WARM_UP_SHARE * self._steps
+        if step < rising:
+            return _FIRST_SHARE + (1 - _FIRST_SHARE) * (1 - math.cos(math.pi * step / rising)) / 2
+        done = min(1.0, (step - rising) / (self._steps - rising))
+        return _LAST_SHARE + (1 - _LAST_SHARE) * (1 + math.cos(math.pi * done)) / 2
+
+    def _loss(self, batch: Batch) -> Tensor:
+        paths = self.network(batch.windows)
+        return weighted_loss(batch.target, batch.observed, paths, batch.weight)
+
+
+def _average(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+    # the decay rises from 0.1, so that a short run does not keep its first steps
+    done = int(count)
+    decay = min(_AVERAGE_DECAY, (1 + done) / (10 + done))
+    torch._foreach_lerp_(averaged, current, 1 - decay)
+
+
+class _Checkpoint(Callback):
+    """Write, every some epochs, what fitting can go on from, whole or not at all."""
+
+    def __init__(self, path: Path, every_epochs: int) -> None:
+        self._path, self._every_epochs = path, every_epochs
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        if (trainer.current_epoch + 1) % self._every_epochs == 0:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = self._path.with_suffix(".new")
+            trainer.save_checkpoint(temporary)
+            temporary.replace(self._path)
+
+
+class _Recorder(Callback):
+    """Measure each epoch, keep the best weights, and stop when validation no longer improves."""
+
+    def __init__(
+        self,
+        network: TemporalFusionTransformer,
+        steps: int,
+        patience: int | None,
+        on_epoch: Callable[[EpochRecord], None],
+        on_step: Progress,
+    ) -> None:
+        self._network, self._steps, self._patience = network, steps, patience
+        self.records: list[EpochRecord] = []
+        self.best_weights: dict[str, Tensor] = {}
+        self.best_epoch = 0
+        self.best_loss = float("inf")
+        self.stopped = False
+        self._on_epoch, self._on_step = on_epoch, on_step
+        self._train_loss = _Mean()
+        self._val_loss = _Mean()
+        self._windows = 0
+        self._started = 0.0
+        self._seconds = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self._train_loss, self._windows = _Mean(), 0
+        self._started = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        self._train_loss.add(outputs["loss"], len(batch.weight))
+        self._windows += len(batch.weight)
+        self._seconds = time.perf_counter() - self._started
+        self._on_step(trainer.current_epoch, batch_idx + 1, self._steps)
+
+    def on_validation_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self._val_loss = _Mean()
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        module: LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._val_loss.add(outputs, len(batch.weight))
+
+    def on_validation_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        # the averaged weights are in the module here, and only here
+        loss = self._val_loss.value
+        if loss < _WORTH * self.best_loss or not self.best_weights:
+            self.keep(trainer.current_epoch, loss)
+        record = EpochRecord(
+            trainer.current_epoch,
+            self._train_loss.value,
+            loss,
+            float(trainer.optimizers[0].param_groups[0]["lr"]),
+            time.perf_counter() - self._started,
+            torch.cuda.max_memory_allocated() / 1e6 if torch.cuda.is_available() else 0.0,
+            self._windows / max(self._seconds, 1e-9),
+        )
+        self.records.append(record)
+        self._on_epoch(record)
+        if self._patience is not None and trainer.current_epoch - self.best_epoch >= self._patience:
+            self.stopped = True
+            trainer.should_stop = True
+
+    def keep(self, epoch: int, loss: float) -> None:
+        """Take the present weights as the best so far."""
+        self.best_epoch, self.best_loss = epoch, loss
+        self.best_weights = {name: tensor.detach().clone() for name, tensor in self._network.state_dict().items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "records": [asdict(record) for record in self.records],
+            "best_weights": self.best_weights,
+            "best_epoch": self.best_epoch,
+            "best_loss": self.best_loss,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.records = [EpochRecord(**record) for record in state_dict["records"]]
+        self.best_weights, self.best_epoch = state_dict["best_weights"], state_dict["best_epoch"]
+        self.best_loss = state_dict["best_loss"]
+
+
+class _Mean:
+    """A running mean, weighted by batch size."""
+
+    def __init__(self) -> None:
+        self._total = 0.0
+        self._count = 0
+
+    def add(self, value: Any, count: int) -> None:
+        """Count ``value`` as the mean of ``count`` windows."""
+        self._total += float(value.detach()) * count
+        self._count += count
+
+    @property
+    def value(self) -> float:
+        """The mean; NaN of nothing."""
+        return self._total / self._count if self._count else float("nan")

@@ -1,0 +1,90 @@
+"""A trained network as a forecaster of panels."""
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import torch
+
+from daemon.core.forecast import QUANTILES, Forecast, ForecastSource, within_range
+from daemon.core.metric import Metric, bounds
+from daemon.core.series import (
+    HORIZON_STEPS,
+    STEP_SECONDS,
+    STEPS_PER_DAY,
+    STEPS_PER_HOUR,
+    STEPS_PER_WEEK,
+    Float32,
+    Panel,
+)
+from daemon.network.calibration import stretch_paths
+from daemon.network.history import RECENT_STEPS, History
+from daemon.network.inputs import cut_windows
+from daemon.network.model import TemporalFusionTransformer
+
+HISTORY_STEPS = 4 * STEPS_PER_WEEK
+MINIMUM_HISTORY_STEPS = STEPS_PER_HOUR
+_SERIES_AT_ONCE = 128
+
+
+@dataclass(frozen=True)
+class NetworkForecaster:
+    """Forecast with a network every series of a metric that it was trained on and that has an hour of history.
+
+    Attributes:
+        network: what computes the paths, in window units.
+        vocabulary: the metrics that it was trained on; None is any metric.
+        metrics: ranges by metric name.
+        zone: civil time zone of the calendar.
+        model: id that its forecasts carry.
+        source: who its forecasts say made them.
+        stretch: calibration's factor for each quantile; None is no calibration.
+    """
+
+    network: TemporalFusionTransformer
+    vocabulary: tuple[str, ...] | None
+    metrics: Mapping[str, Metric]
+    zone: ZoneInfo
+    model: str
+    source: ForecastSource = ForecastSource.MODEL
+    stretch: tuple[float, ...] | None = None
+
+    def forecast(self, panel: Panel, origin: int) -> Forecast:
+        """Return paths from ``origin``, using the 28 days up to it; series that it cannot serve are left out."""
+        known = panel.between(origin - (HISTORY_STEPS - 1) * STEP_SECONDS, origin)
+        rows = np.flatnonzero(self._can_serve(known))
+        parts = [rows[first : first + _SERIES_AT_ONCE] for first in range(0, len(rows), _SERIES_AT_ONCE)]
+        none = np.empty((0, HORIZON_STEPS, len(QUANTILES)), dtype=np.float32)
+        # a thread per core, each with the series of its own, wait for nobody; those inside torch wait for each other
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+            paths = np.concatenate([none, *threads.map(lambda part: self._paths(known.select(part)), parts)])
+        keys = tuple(known.keys[row] for row in rows)
+        return Forecast(origin, keys, paths, (self.source,) * len(keys), self.model)
+
+    def _can_serve(self, panel: Panel) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+        seen = np.isfinite(panel.values)
+        old_enough = seen[:, : -MINIMUM_HISTORY_STEPS + 1].any(axis=1)
+        known = None if self.vocabulary is None else set(self.vocabulary)
+        in_vocabulary = np.array([known is None or key.metric in known for key in panel.keys], dtype=bool)
+        return old_enough & seen[:, -STEPS_PER_DAY:].any(axis=1) & in_vocabulary
+
+    def _paths(self, panel: Panel) -> Float32:
+        device = next(self.network.parameters()).device
+        names = self.network.identity.vocabulary
+        history = History.from_panel(panel, self.zone, first_origin=panel.end, vocabulary=names).to(device)
+        rows = torch.arange(len(panel.keys), device=device)
+        with torch.inference_mode():
+            windows = cut_windows(history, rows, torch.full_like(rows, history.columns - 1))
+            paths = self.network(windows)
+            if self.stretch is not None:
+                paths = stretch_paths(paths, torch.tensor(self.stretch, device=device))
+            z = windows.centre[:, None, None] + windows.scale[:, None, None] * paths
+            values = history.in_units(z, rows).cpu().numpy()
+        recent = panel.values[:, -RECENT_STEPS:]
+        lowest, highest = np.fmin.reduce(recent, axis=1), np.fmax.reduce(recent, axis=1)
+        # the network's residual is never quite 0, and all that it sees of such a series is this one value
+        values = np.where((lowest == highest)[:, None, None], highest[:, None, None], values)
+        return within_range(values, *bounds(panel, self.metrics))

@@ -1,0 +1,347 @@
+"""From series and origins to what the network sees; nothing after an origin is ever read for it."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from daemon.core.forecast import MEDIAN, QUANTILES
+from daemon.core.series import HORIZON_STEPS, STEPS_PER_DAY, STEPS_PER_HOUR, STEPS_PER_WEEK
+from daemon.network.history import RECENT_STEPS, History, asinh
+
+SLOT_STEPS = 6
+SLOTS = HORIZON_STEPS // SLOT_STEPS
+_SLOT_MARGIN = SLOT_STEPS // 2
+_SMALLEST_SCALE = 0.002
+_ERROR_STRIDE = 3
+_CHANGE_STRIDE = 12
+
+
+@dataclass(frozen=True)
+class Recent:
+    """The last 8 days before the origins of a batch of windows; in z, NaN is what is not known.
+
+    Attributes:
+        z: ``(windows, 2304)``, the last observed value carried forward.
+        known: the same, NaN where nothing was observed.
+        week_mean: ``(windows, 2304)``; mean of z at the same time on the 7 days before.
+        from_mean: ``(windows, 2016)``; the last week's distance from its week mean.
+        from_day: ``(windows, 2016)``; the last week's distance from the day before.
+        centre: ``(windows,)``; mean of the last day, or of all 8 if it has no sample.
+        scale: ``(windows,)``; above 0, half the last day's deviation and half the week's mean distance from the day
+            before.
+    """
+
+    z: Tensor
+    known: Tensor
+    week_mean: Tensor
+    from_mean: Tensor
+    from_day: Tensor
+    centre: Tensor
+    scale: Tensor
+
+    @classmethod
+    def before(cls, history: History, rows: Tensor, origins: Tensor) -> "Recent":
+        """Return what precedes the columns ``origins`` of the series ``rows``, both ``(windows,)``."""
+        first = origins + 1 - RECENT_STEPS
+        z = cut(history.z, rows, first, RECENT_STEPS)
+        known = torch.where(cut(history.observed, rows, first, RECENT_STEPS), z, torch.nan)
+        week_mean = cut(history.week_mean, rows, first, RECENT_STEPS)
+        from_day = known[:, STEPS_PER_DAY:] - known[:, :-STEPS_PER_DAY]
+        day = known[:, -STEPS_PER_DAY:]
+        centre = torch.where(count(day) > 0, mean(day), mean(known))
+        deviation = mean((day - centre[:, None]) ** 2).sqrt()
+        seasonal = torch.where(count(from_day) > 0, mean(from_day.abs()), deviation)
+        scale = (0.5 * deviation + 0.5 * seasonal).clamp(min=_SMALLEST_SCALE)
+        from_mean = known[:, STEPS_PER_DAY:] - week_mean[:, STEPS_PER_DAY:]
+        return cls(z, known, week_mean, from_mean, from_day, centre, scale)
+
+    def in_window(self, z: Tensor) -> Tensor:
+        """Return z of shape ``(windows, ...)`` in window units; 0 where it is not known."""
+        return self._scaled(z).nan_to_num_(0.0)
+
+    def in_window_or(self, z: Tensor, otherwise: Tensor) -> Tensor:
+        """Return z of shape ``(windows, ...)`` in window units; ``otherwise`` where it is not known."""
+        scaled = self._scaled(z)
+        return torch.where(scaled.isnan(), otherwise, scaled)
+
+    def quantiles(self, steps: int) -> Tensor:
+        """Return the quantiles of the last ``steps``, ``(windows, quantiles)`` in z."""
+        return known_quantiles(self.known[:, -steps:])
+
+    def errors_of_mean(self) -> Tensor:
+        """Return quantiles of the distance from the week mean, ``(windows, quantiles)`` in window units."""
+        return self._spread_of(self.from_mean[:, ::_ERROR_STRIDE])
+
+    def errors_of_day(self) -> Tensor:
+        """Return quantiles of the distance from the day before, ``(windows, quantiles)`` in window units."""
+        return self._spread_of(self.from_day[:, ::_ERROR_STRIDE])
+
+    def changes(self, steps: int) -> Tensor:
+        """Return quantiles of the week's change over ``steps`` from a half hour's mean, in window units."""
+        week = self.known[:, STEPS_PER_DAY:]
+        half_hours = self.z[:, STEPS_PER_DAY:-steps].unfold(1, SLOT_STEPS, _CHANGE_STRIDE).mean(-1)
+        start, end = (week[:, SLOT_STEPS - 1 + later :: _CHANGE_STRIDE] for later in (0, steps))
+        fewest = end.shape[1]
+        # z of the first sample only says whether the half hour ended with one
+        return self._spread_of(end - half_hours[:, :fewest] + 0 * start[:, :fewest])
+
+    def shift(self, steps: int) -> Tensor:
+        """Return how far the last ``steps`` lie above the week mean, ``(windows,)`` in window units."""
+        return mean(self.from_mean[:, -steps:]) / self.scale
+
+    def measures(self) -> list[Tensor]:
+        """Return deviations, mean changes and levels over several spans, ``(windows,)`` each, in window units."""
+        known, scale = self.known, self.scale
+        from_hour = known[:, STEPS_PER_HOUR:] - known[:, :-STEPS_PER_HOUR]
+        measured = []
+        for steps in (STEPS_PER_HOUR, 6 * STEPS_PER_HOUR, STEPS_PER_DAY, STEPS_PER_WEEK):
+            last = known[:, -steps:]
+            measured.append(mean((last - mean(last)[:, None]) ** 2).sqrt() / scale)
+        for steps in (STEPS_PER_DAY, STEPS_PER_WEEK):
+            for distance in (self.from_day, self.from_mean, from_hour):
+                measured.append(mean(distance[:, -steps:].abs()) / scale)
+        for steps in (6 * STEPS_PER_HOUR, STEPS_PER_WEEK):
+            last = known[:, -steps:]
+            measured.append(torch.where(count(last) > 0, (mean(last) - self.centre) / scale, 0.0))
+        return measured
+
+    def _scaled(self, z: Tensor) -> Tensor:
+        shape = (-1,) + (1,) * (z.dim() - 1)
+        return (z - self.centre.view(shape)) / self.scale.view(shape)
+
+    def _spread_of(self, differences: Tensor) -> Tensor:
+        return known_quantiles(differences).nan_to_num(0.0) / self.scale[:, None]
+
+
+def cut(table: Tensor, rows: Tensor, first: Tensor, steps: int) -> Tensor:
+    """Return ``steps`` columns from ``first`` of each of ``rows``, ``(windows, steps)``."""
+    return table.unfold(1, steps, 1)[rows, first]
+
+
+def slot_quantiles(history: History, rows: Tensor, origins: Tensor, period: int, periods: int) -> Tensor:
+    """Return the quantiles of each half hour to come in the ``periods`` before, ``(windows, 16, quantiles)`` in z."""
+    width = HORIZON_STEPS + 2 * _SLOT_MARGIN
+    slots = []
+    for k in range(1, periods + 1):
+        first = origins + 1 - _SLOT_MARGIN - k * period
+        observed = cut(history.observed, rows, first, width)
+        known = torch.where(observed, cut(history.z, rows, first, width), torch.nan)
+        slots.append(known.unfold(1, SLOT_STEPS + 2 * _SLOT_MARGIN, SLOT_STEPS))
+    return known_quantiles(torch.cat(slots, dim=-1))
+
+
+def known_quantiles(values: Tensor) -> Tensor:
+    """Return the QUANTILES of what is not NaN along the last axis, ``(..., quantiles)``; NaN where there is nothing.
+
+    Linear between order statistics (Hyndman and Fan, 1996, definition 7).
+    """
+    ordered = _sorted(values)
+    last = (count(values)[..., None] - 1).clamp(min=0)
+    position = torch.tensor(QUANTILES, device=values.device) * last
+    below = position.long()
+    above = torch.minimum(below + 1, last.long())
+    low, high = ordered.gather(-1, below), ordered.gather(-1, above)
+    return low + (high - low) * (position - below)
+
+
+def mean(values: Tensor) -> Tensor:
+    """Return the mean along the last axis of what is not NaN; 0 of nothing."""
+    return values.nansum(-1) / count(values).clamp(min=1)
+
+
+def count(values: Tensor) -> Tensor:
+    """Return how many along the last axis are not NaN."""
+    # sums of floats are vectorised on a CPU, those of truth values are not
+    return (values * 0 + 1).nansum(-1)
+
+
+def _sorted(values: Tensor) -> Tensor:
+    if values.is_cuda:
+        return values.sort(dim=-1).values
+    # numpy's vectorised sort takes a tenth of the time of torch's; either puts NaN last
+    return torch.from_numpy(np.sort(values.numpy(), axis=-1))
+
+
+PATCH_STEPS = 12
+PATCHES = HORIZON_STEPS // PATCH_STEPS
+_SLOT_QUANTILES = PATCH_STEPS // SLOT_STEPS * len(QUANTILES)
+ENCODER_SIZES = (PATCH_STEPS, PATCH_STEPS, 8, 1)
+DECODER_SIZES = (PATCH_STEPS, PATCH_STEPS, PATCH_STEPS, _SLOT_QUANTILES, _SLOT_QUANTILES, 8, 4)
+STATIC_SIZE = 31 + 3 * len(QUANTILES)
+BASELINES = 14
+STEPWISE_BASELINES = 6
+
+_DECAY_STEPS = 3.0
+_CHANGE_STEPS = (3, 24, 93)
+
+
+class Windows(NamedTuple):
+    """Inputs of the network for a batch of windows.
+
+    Values are in window units, ``(z − centre) / scale``; what the layers read is their asinh.
+
+    Attributes:
+        encoder: ``(windows, 8, 33)``: z, its week mean, calendar, observed share of each past hour.
+        decoder: ``(windows, 8, 76)``: z a day and a week before, week mean, slot quantiles of the last 7 days and of
+            the last 4 weeks, calendar, position of each hour to come.
+        static: ``(windows, 52)``.
+        slots: ``(windows, 16, 14, quantiles)``; of the quantile forecasts that the head mixes, in window units, what is
+            the same in a whole half hour.
+        points: ``(windows, 16, 6, 6)``; what the last six of them add at each step of it.
+        centre: ``(windows,)`` in z.
+        scale: ``(windows,)`` in z, above 0.
+        identity: ``(windows, 3)``; numbers of the metric, the profile and the server, 0 where they are not told.
+    """
+
+    encoder: Tensor
+    decoder: Tensor
+    static: Tensor
+    slots: Tensor
+    points: Tensor
+    centre: Tensor
+    scale: Tensor
+    identity: Tensor
+
+
+class _Measured(NamedTuple):
+    """What baselines are made of, in window units; slots are ``(windows, 16, quantiles)``, points ``(windows, 96)``."""
+
+    last: Tensor
+    half_hour: Tensor
+    day: Tensor
+    three_hours: Tensor
+    slots_days: Tensor
+    slots_weeks: Tensor
+    points: tuple[Tensor, Tensor, Tensor]
+    shift_hour: Tensor
+    shift_day: Tensor
+    errors_of_mean: Tensor
+    errors_of_day: Tensor
+    changes: Tensor
+
+
+def cut_windows(history: History, rows: Tensor, origins: Tensor) -> Windows:
+    """Return the inputs of the windows of series ``rows`` that end at column ``origins``, both ``(windows,)``."""
+    recent = Recent.before(history, rows, origins)
+    made = _measured(history, recent, rows, origins)
+    return Windows(
+        _encoder(history, recent, origins),
+        _decoder(history, origins, made),
+        _static(recent, made),
+        _slots(made),
+        _points(made),
+        recent.centre,
+        recent.scale,
+        history.identity[rows],
+    )
+
+
+def cut_targets(history: History, rows: Tensor, origins: Tensor) -> tuple[Tensor, Tensor]:
+    """Return z after the origins and which of it was observed, both ``(windows, HORIZON_STEPS)``."""
+    return _after(history.z, rows, origins), _after(history.observed, rows, origins)
+
+
+def _after(table: Tensor, rows: Tensor, last: Tensor) -> Tensor:
+    return cut(table, rows, last + 1, HORIZON_STEPS)
+
+
+def _measured(history: History, recent: Recent, rows: Tensor, origins: Tensor) -> _Measured:
+    day = recent.in_window(recent.quantiles(STEPS_PER_DAY))
+    slots_days = recent.in_window_or(slot_quantiles(history, rows, origins, STEPS_PER_DAY, 7), day[:, None])
+    lag_day = _after(history.z, rows, origins - STEPS_PER_DAY)
+    lag_week = _after(history.z, rows, origins - STEPS_PER_WEEK)
+    week_mean = _after(history.week_mean, rows, origins)
+    return _Measured(
+        recent.in_window(recent.z[:, -1:])[:, 0],
+        recent.in_window(recent.z[:, -SLOT_STEPS:]).mean(1),
+        day,
+        recent.in_window_or(recent.quantiles(3 * STEPS_PER_HOUR), day),
+        slots_days,
+        recent.in_window_or(slot_quantiles(history, rows, origins, STEPS_PER_WEEK, 4), slots_days),
+        (recent.in_window(lag_day), recent.in_window(lag_week), recent.in_window(week_mean)),
+        recent.shift(STEPS_PER_HOUR),
+        recent.shift(STEPS_PER_DAY),
+        recent.errors_of_mean(),
+        recent.errors_of_day(),
+        torch.stack([recent.changes(steps) for steps in _CHANGE_STEPS], dim=1),
+    )
+
+
+def _patches(values: Tensor) -> Tensor:
+    return values.reshape(len(values), PATCHES, -1)
+
+
+def _encoder(history: History, recent: Recent, origins: Tensor) -> Tensor:
+    z, week_mean = (
+        _patches(asinh(recent.in_window(values[:, -HORIZON_STEPS:]))) for values in (recent.z, recent.week_mean)
+    )
+    observed = count(_patches(recent.known[:, -HORIZON_STEPS:]))[..., None]
+    middle = torch.arange(PATCH_STEPS // 2 - HORIZON_STEPS, 1, PATCH_STEPS, device=origins.device)
+    calendar = history.calendar[origins[:, None] + middle]
+    return torch.cat([z, week_mean, calendar, observed / PATCH_STEPS], dim=-1)
+
+
+def _decoder(history: History, origins: Tensor, made: _Measured) -> Tensor:
+    steps = torch.arange(PATCH_STEPS // 2, HORIZON_STEPS + 1, PATCH_STEPS, device=origins.device)
+    calendar = history.calendar[origins[:, None] + steps]
+    share = steps / HORIZON_STEPS
+    position = torch.stack([share, share**2, torch.exp(-steps / 6.0), torch.exp(-steps / 24.0)], dim=-1)
+    parts = [_patches(values) for values in (*made.points, made.slots_days, made.slots_weeks)]
+    return torch.cat(
+        [asinh(torch.cat(parts, dim=-1)), calendar, position.expand(len(origins), -1, -1)],
+        dim=-1,
+    )
+
+
+def _static(recent: Recent, made: _Measured) -> Tensor:
+    reals = torch.stack([*recent.measures(), made.shift_hour, made.shift_day], dim=1)
+    spreads = (made.day, made.three_hours, made.errors_of_mean, made.errors_of_day, made.changes[:, 1])
+    scaled = asinh(torch.cat([reals, *spreads], dim=1))
+    share = count(recent.known[:, -STEPS_PER_WEEK:]) / STEPS_PER_WEEK
+    return torch.cat([scaled, torch.stack([recent.scale.log(), recent.centre, share], dim=1)], dim=1)
+
+
+def _slots(made: _Measured) -> Tensor:
+    level = made.half_hour.view(-1, 1, 1)
+    zero = torch.zeros_like(level)
+    baselines = (
+        made.last.view(-1, 1, 1),
+        level,
+        made.day[:, None],
+        made.three_hours[:, None],
+        made.slots_days,
+        made.slots_weeks,
+        made.slots_days + made.shift_hour.view(-1, 1, 1),
+        level + _by_slot(made.changes),
+        zero,
+        zero,
+        zero,
+        made.shift_day.view(-1, 1, 1) + made.errors_of_mean[:, None],
+        made.errors_of_day[:, None],
+        made.three_hours[:, None],
+    )
+    full = (len(made.day), SLOTS, len(QUANTILES))
+    return torch.stack([baseline.expand(full) for baseline in baselines], dim=2)
+
+
+def _points(made: _Measured) -> Tensor:
+    lag_day, lag_week, week_mean = made.points
+    step = torch.arange(1, HORIZON_STEPS + 1, device=made.day.device)
+    decaying = (made.last - made.three_hours[:, MEDIAN])[:, None] * torch.exp(-step / _DECAY_STEPS)
+    paths = (lag_day, lag_week, week_mean, week_mean, lag_day, decaying)
+    return torch.stack(paths, dim=-1).view(-1, SLOTS, SLOT_STEPS, STEPWISE_BASELINES)
+
+
+def _by_slot(changes: Tensor) -> Tensor:
+    """Return changes over _CHANGE_STEPS as changes to the middle of each half hour, ``(windows, 16, quantiles)``.
+
+    Linear in the square root of time, as the spread of a random walk grows.
+    """
+    at = (torch.arange(SLOTS, device=changes.device) * SLOT_STEPS + SLOT_STEPS / 2).sqrt()
+    knots = torch.tensor(_CHANGE_STEPS, device=changes.device).sqrt()
+    upper = torch.searchsorted(knots, at).clamp(1, len(_CHANGE_STEPS) - 1)
+    share = ((at - knots[upper - 1]) / (knots[upper] - knots[upper - 1]))[:, None]
+    return changes[:, upper - 1].lerp(changes[:, upper], share)

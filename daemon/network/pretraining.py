@@ -1,0 +1,244 @@
+"""One network for all fleets, trained on many."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import torch
+
+from daemon.breach.model import BreachModel, write_calibration
+from daemon.breach.training import PER_SERVER_WEEK, SERVERS, drawn_examples, learn_base, rehearse
+from daemon.core.errors import NotEnoughHistory
+from daemon.core.forecast import ForecastSource
+from daemon.core.metric import Metric
+from daemon.core.series import STEPS_PER_DAY, Panel, as_text
+from daemon.network.artifact import versions, write_network
+from daemon.network.calibration import NONE
+from daemon.network.fitting import EpochRecord, Fit, Plan, Progress, fit
+from daemon.network.forecaster import NetworkForecaster
+from daemon.network.history import LOOKBACK_STEPS, History
+from daemon.network.identity import NO_NAMES
+from daemon.network.model import Architecture, TemporalFusionTransformer
+from daemon.network.sampling import FirstDaysSampler, Rounds, Sampler, WindowSampler, mixed
+from daemon.network.training import BATCH_SIZE, LEARNING_RATE, TUNING_RATE
+from daemon.network.training_info import fingerprint
+from daemon.simulation.synthetic import synthetic
+from daemon.system.process import keep_freed_memory
+
+PRETRAINING_FILE = "pretraining.json"
+SYNTHETIC_FLEETS = 16
+SYNTHETIC_SERIES = 160
+SYNTHETIC_DAYS = 35
+# none of them is a fleet that anything else is trained or measured on
+_FIRST_INCIDENT_SEED, _FIRST_DRAWN_SEED = 20_000, 30_000
+_SYNTHETIC_SHARE = 1
+# of going through a fleet with incidents, where a fleet's drawn thresholds are 1
+_REHEARSAL_WORK = 3
+_FIRST_DAYS_EPOCHS = 2
+_STRIDE_STEPS = 96
+_VALIDATION_STEPS = 3 * STEPS_PER_DAY
+_VALIDATION_STRIDE = 48
+_FEWEST_DAYS = 8
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A network for all fleets, with the record of what it was made from."""
+
+    network: TemporalFusionTransformer
+    fit: Fit
+    breach: BreachModel
+    record: Mapping[str, Any]
+
+    def write(self, folder: Path) -> None:
+        """Write the network, its epochs if it had any, and what it was made from into ``folder``."""
+        write_network(folder, self.network, None, ZoneInfo("UTC"))
+        write_calibration(folder, {"stretch": NONE}, self.breach)
+        lines = [json.dumps(asdict(record)) + "\n" for record in self.fit.records]
+        if lines:
+            (folder / "epochs.jsonl").write_text("".join(lines), encoding="utf-8")
+        (folder / PRETRAINING_FILE).write_text(json.dumps(self.record, indent=2) + "\n", encoding="utf-8")
+
+
+def pretrain(
+    fleets: Mapping[str, Panel],
+    zone: ZoneInfo,
+    *,
+    epochs: int,
+    synthetic_fleets: int = SYNTHETIC_FLEETS,
+    incident_fleets: int = 0,
+    metrics: Mapping[str, Metric] | None = None,
+    start: TemporalFusionTransformer | None = None,
+    started_from: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    on_epoch: Callable[[EpochRecord], None] = lambda record: None,
+    on_step: Progress = lambda epoch, step, steps: None,
+    on_breaches: Callable[[float], None] = lambda done: None,
+) -> Pretrained:
+    """Train a network on all ``fleets`` alike, however large each is; the last three days of each choose the epoch.
+
+    The last two epochs, or all of them where training starts from a network, are at a low rate and see windows of new
+    servers too. How likely breaches are is learned afterwards.
+
+    Args:
+        fleets: by name; a file's name is enough.
+        zone: civil time zone of all of them.
+        epochs: passes over the largest fleet; 0 leaves the network as it starts, and only breaches are learned.
+        synthetic_fleets: how many fleets of random series to train on too.
+        incident_fleets: how many simulated fleets to learn from how incidents come to breaches.
+        metrics: whose thresholds these are.
+        start: network whose weights training starts from; None is afresh.
+        started_from: what that one was made from, for the record.
+        seed: seed of the weights, the mixed series, the origins and the order.
+        on_epoch: called as each epoch ends.
+        on_step: called after each step.
+        on_breaches: called with the share that is done of learning how likely breaches are.
+
+    Raises:
+        NotEnoughHistory: a fleet has less than eight days.
+        ValueError: there are simulated incidents to learn from, and no thresholds.
+    """
+    if incident_fleets and not metrics:
+        raise ValueError(f"{incident_fleets} fleets with incidents need metrics with thresholds; give metrics")
+    keep_freed_memory()
+    torch.manual_seed(seed)
+    generator = np.random.default_rng(seed)
+    shares: list[tuple[Sampler, int]] = []
+    first_days: list[tuple[Sampler, int]] = []
+    held: list[tuple[Sampler, int]] = []
+    for name, panel in fleets.items():
+        if panel.steps < _FEWEST_DAYS * STEPS_PER_DAY:
+            days = panel.steps / STEPS_PER_DAY
+            raise NotEnoughHistory(
+                f"{name}: {days:.1f} days of history, pretraining needs {_FEWEST_DAYS}; leave it out"
+            )
+        last = panel.steps - _VALIDATION_STEPS
+        known = panel.between(panel.start, int(panel.timestamps[last - 1]))
+        history = History.from_panel(panel, zone, int(known.timestamps[-1]))
+        shares += [
+            (_sampler(history, 0, last, seed), 1),
+            (_sampler(_mixed(known, zone, generator), 0, last, seed), 1),
+        ]
+        first_days.append((_first_days(known, zone, seed), 1))
+        span = (LOOKBACK_STEPS + last, LOOKBACK_STEPS + panel.steps - 1)
+        held.append((WindowSampler(history, span, _VALIDATION_STRIDE, BATCH_SIZE), 1))
+    for number in range(synthetic_fleets):
+        panel = synthetic(seed + number, SYNTHETIC_SERIES, SYNTHETIC_DAYS)
+        shares.append((_sampler(History.from_panel(panel, zone), 0, panel.steps, seed), _SYNTHETIC_SHARE))
+    network = TemporalFusionTransformer(Architecture() if start is None else start.architecture)
+    if start is not None:
+        network.started_from(start)
+    # a server's first hours are learnt last: from the beginning on they cost known servers accuracy
+    whole = max(1, epochs - _FIRST_DAYS_EPOCHS) if start is None else 0
+    early = _Phase(whole, LEARNING_RATE, Rounds(shares))
+    late = _Phase(epochs - whole, TUNING_RATE, Rounds([*shares, *first_days]))
+    phases = [phase for phase in (early, late) if phase.epochs] or [late]
+    fitted = _fit(network, phases, Rounds(held), on_epoch, on_step)
+    record = {
+        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "made_by": "forewarn pretrain",
+        "epochs": len(fitted.records),
+        "best_epoch": fitted.best_epoch,
+        "seed": seed,
+        "started_from": started_from,
+        "fleets": [
+            {
+                "name": name,
+                "servers": len({key.server for key in panel.keys}),
+                "metrics": sorted({key.metric for key in panel.keys}),
+                "from": as_text(panel.start),
+                "to": as_text(panel.end),
+                "fingerprint": fingerprint(panel),
+            }
+            for name, panel in fleets.items()
+        ],
+        "synthetic": {"fleets": synthetic_fleets, "series": SYNTHETIC_SERIES, "days": SYNTHETIC_DAYS},
+        "incidents": {"fleets": incident_fleets, "servers": SERVERS, "per_server_week": PER_SERVER_WEEK},
+        "versions": versions(),
+    }
+    unlike = {
+        f"synthetic {number}": synthetic(_FIRST_DRAWN_SEED + seed + number, SYNTHETIC_SERIES, SYNTHETIC_DAYS)
+        for number in range(synthetic_fleets)
+    }
+    breach = learn_breaches(network, {**fleets, **unlike}, zone, metrics or {}, incident_fleets, seed, on_breaches)
+    return Pretrained(network, fitted, breach, record)
+
+
+class _Phase(NamedTuple):
+    epochs: int
+    learning_rate: float
+    training: Rounds
+
+
+def _fit(
+    network: TemporalFusionTransformer,
+    phases: Sequence[_Phase],
+    held: Rounds,
+    on_epoch: Callable[[EpochRecord], None],
+    on_step: Progress,
+) -> Fit:
+    """Fit in phases as if they were one run; with no epoch the network stays as it is."""
+    records: list[EpochRecord] = []
+    for phase in phases:
+        before = len(records)
+
+        def note(record: EpochRecord, before: int = before) -> None:
+            records.append(replace(record, epoch=before + record.epoch))
+            on_epoch(records[-1])
+
+        def step(epoch: int, done: int, steps: int, before: int = before) -> None:
+            on_step(before + epoch, done, steps)
+
+        plan = Plan(phase.epochs, phase.learning_rate, patience_epochs=None, keep_start=not phase.epochs)
+        fitted = fit(network, phase.training, held, plan, note, step)
+    best = None if fitted.best_epoch is None else before + fitted.best_epoch
+    return replace(fitted, records=tuple(records), best_epoch=best)
+
+
+def learn_breaches(
+    network: TemporalFusionTransformer,
+    fleets: Mapping[str, Panel],
+    zone: ZoneInfo,
+    metrics: Mapping[str, Metric],
+    incident_fleets: int,
+    seed: int,
+    on_progress: Callable[[float], None] = lambda done: None,
+) -> BreachModel:
+    """Return how likely breaches are by the forecasts of ``network``.
+
+    From random thresholds of all ``fleets``, and from the thresholds of ``metrics`` on simulated fleets with incidents.
+    """
+    forecaster = NetworkForecaster(network, None, {}, zone, "", ForecastSource.BASE)
+    work = len(fleets) + _REHEARSAL_WORK * incident_fleets
+    drawn, rehearsals = [], []
+    for done, panel in enumerate(fleets.values()):
+        drawn.append(drawn_examples(panel, panel.end, forecaster, seed))
+        on_progress((done + 1) / work)
+    for number in range(incident_fleets):
+        part = partial(_part, on_progress, (len(fleets) + _REHEARSAL_WORK * number) / work, _REHEARSAL_WORK / work)
+        rehearsals.append(rehearse(forecaster, metrics, _FIRST_INCIDENT_SEED + seed + number, on_progress=part))
+    return learn_base(drawn, rehearsals, seed)
+
+
+def _part(report: Callable[[float], None], before: float, share: float, done: float) -> None:
+    report(before + share * done)
+
+
+def _mixed(panel: Panel, zone: ZoneInfo, generator: np.random.Generator) -> History:
+    return History.from_panel(mixed(panel, generator), zone)
+
+
+def _first_days(panel: Panel, zone: ZoneInfo, seed: int) -> FirstDaysSampler:
+    # as many as it takes: a pass ends when all windows of the longest fleet were seen
+    return FirstDaysSampler(panel, zone, NO_NAMES, 1, BATCH_SIZE, seed)
+
+
+def _sampler(history: History, first: int, last: int, seed: int) -> WindowSampler:
+    span = (LOOKBACK_STEPS + first, LOOKBACK_STEPS + last - 1)
+    return WindowSampler(history, span, _STRIDE_STEPS, BATCH_SIZE, seed)

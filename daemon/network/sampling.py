@@ -1,0 +1,340 @@
+"""Batches of windows for training and validation."""
+
+import math
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, Protocol
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import IterableDataset
+
+from daemon.core.scoring import seasonal_error
+from daemon.core.series import (
+    GENERIC_PROFILE,
+    HORIZON_STEPS,
+    STEP_SECONDS,
+    STEPS_PER_DAY,
+    STEPS_PER_HOUR,
+    Panel,
+    SeriesKey,
+)
+from daemon.network.history import LOOKBACK_STEPS, History, scale_of
+from daemon.network.identity import Vocabulary, forgetting, stable_hash
+from daemon.network.inputs import Windows, cut_targets, cut_windows
+from daemon.network.loss import window_weight
+
+_FIRST_STEPS = STEPS_PER_DAY
+_PASSES_PER_EPOCH = 1000
+# a network that is never told the profile or the server has to do without them for others
+_FORGOTTEN = (0.0, 0.25, 0.5)
+
+
+class Batch(NamedTuple):
+    """Windows with what came after them.
+
+    Attributes:
+        windows: the network's inputs.
+        rows: ``(windows,)`` series of the history.
+        target: ``(windows, HORIZON_STEPS)`` in window units.
+        observed: ``(windows, HORIZON_STEPS)`` bool.
+        weight: ``(windows,)``.
+    """
+
+    windows: Windows
+    rows: Tensor
+    target: Tensor
+    observed: Tensor
+    weight: Tensor
+
+
+class Sampler(Protocol):
+    """Batches in passes.
+
+    Attributes:
+        passes: how many were begun; what the next one draws follows from it.
+    """
+
+    passes: int
+
+    def __len__(self) -> int:
+        """Return the number of batches of the longest pass."""
+        ...
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the batches of one pass."""
+        ...
+
+
+class WindowSampler(IterableDataset[Batch]):
+    """All windows whose targets lie in a span, in batches; with a seed shuffled, and at new origins in each pass.
+
+    Constant series, and windows without a sample in the day before or among the targets, are left out. With a seed,
+    profile and server of some windows are not told.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        span: tuple[int, int],
+        stride: int,
+        batch_size: int,
+        seed: int | None = None,
+    ) -> None:
+        """Sample windows.
+
+        Args:
+            history: the series.
+            span: first and last column that may be a target; the seasonal error of the weights is measured before it
+                ends.
+            stride: steps between the origins of a series, at most HORIZON_STEPS.
+            batch_size: windows per batch.
+            seed: of the order and the offsets; None keeps both fixed.
+        """
+        self._history, self._stride, self._batch_size = history, stride, batch_size
+        self._seed = seed
+        self.passes = 0
+        self._seasonal_error = history.seasonal_error(span[1] + 1)
+        self._rows = torch.nonzero(_varies(history, span[1])).flatten().cpu()
+        self._first = max(span[0] - 1, LOOKBACK_STEPS + _FIRST_STEPS)
+        self._last = span[1] - HORIZON_STEPS
+
+    def __len__(self) -> int:
+        """Return the number of batches of the longest pass."""
+        # at offset 1 no inner origin is the first or the last one, so there are most
+        windows = len(self._rows) * len(self._origins(0 if self._seed is None else 1))
+        return math.ceil(windows / self._batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the batches of one pass; which ones follows from the seed and ``passes``, how many were begun."""
+        generator = None if self._seed is None else torch.Generator().manual_seed(self._seed + self.passes)
+        self.passes += 1
+        offsets = [0] * len(self._rows)
+        if generator is not None:
+            offsets = torch.randint(self._stride, (len(self._rows),), generator=generator).tolist()
+        origins = [self._origins(offset) for offset in offsets]
+        rows = self._rows.repeat_interleave(torch.tensor([len(found) for found in origins]))
+        columns = torch.cat(origins) if origins else torch.empty(0, dtype=torch.long)
+        seen = self._history.observed[:, : self._last + HORIZON_STEPS + 1].cpu()
+        known = _any(seen, rows, columns + 1, HORIZON_STEPS) & _any(
+            seen, rows, columns + 1 - STEPS_PER_DAY, STEPS_PER_DAY
+        )
+        rows, columns = rows[known], columns[known]
+        if not len(rows):
+            return
+        order = torch.arange(len(rows)) if generator is None else torch.randperm(len(rows), generator=generator)
+        device = self._history.z.device
+        for chosen in order.split(self._batch_size):
+            yield self._batch(rows[chosen].to(device), columns[chosen].to(device), generator)
+
+    def _origins(self, offset: int) -> Tensor:
+        if self._last < self._first:
+            return torch.empty(0, dtype=torch.long)
+        # the first and the last origin are always there, so that every time step is a target at least once
+        inner = range(self._first + offset, self._last, self._stride)
+        return torch.tensor(sorted({self._first, *inner, self._last}))
+
+    def _batch(self, rows: Tensor, origins: Tensor, generator: torch.Generator | None) -> Batch:
+        windows = cut_windows(self._history, rows, origins)
+        windows = windows._replace(identity=forgetting(windows.identity, _FORGOTTEN, generator))
+        z, observed = cut_targets(self._history, rows, origins)
+        target = (z - windows.centre[:, None]) / windows.scale[:, None]
+        weight = window_weight(windows.scale, self._seasonal_error[rows])
+        return Batch(windows, rows, torch.where(observed, target, 0.0), observed, weight)
+
+
+class Rounds(IterableDataset[Batch]):
+    """Several samplers in turn, each giving its share of every round, until each has been through once."""
+
+    def __init__(self, shares: Sequence[tuple[Sampler, int]]) -> None:
+        self.shares = tuple((sampler, share) for sampler, share in shares if len(sampler))
+
+    def __len__(self) -> int:
+        """Return how many batches a pass has at most."""
+        rounds = max((math.ceil(len(sampler) / share) for sampler, share in self.shares), default=-1)
+        # one more, as the longest one is known to have ended only when it is asked again
+        return (rounds + 1) * sum(share for _, share in self.shares)
+
+    def begin(self, epoch: int) -> None:
+        """Let the next pass be that of ``epoch``, whatever was drawn before."""
+        for sampler, _ in self.shares:
+            sampler.passes = epoch * _PASSES_PER_EPOCH
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the batches of one pass; those of a shorter sampler come again, at new origins."""
+        passes = [iter(sampler) for sampler, _ in self.shares]
+        ended = [False] * len(passes)
+        while not all(ended):
+            for position, (sampler, share) in enumerate(self.shares):
+                for _ in range(share):
+                    batch = next(passes[position], None)
+                    if batch is None:
+                        ended[position] = True
+                        passes[position] = iter(sampler)
+                        batch = next(passes[position], None)
+                    if batch is not None:
+                        yield batch
+
+
+def prefetched(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Yield ``batches``, the next one of them cut in a thread of its own meanwhile."""
+    coming = iter(batches)
+    with ThreadPoolExecutor(1) as thread:
+        following = thread.submit(next, coming, None)
+        while (batch := following.result()) is not None:
+            following = thread.submit(next, coming, None)
+            yield batch
+
+
+def _varies(history: History, until: int) -> Tensor:
+    z = torch.where(history.observed[:, : until + 1], history.z[:, : until + 1], torch.nan)
+    lowest = torch.nan_to_num(z, nan=torch.inf).amin(1)
+    highest = torch.nan_to_num(z, nan=-torch.inf).amax(1)
+    return highest > lowest
+
+
+def _any(observed: Tensor, rows: Tensor, first: Tensor, steps: int) -> Tensor:
+    counted = torch.nn.functional.pad(observed.cumsum(1, dtype=torch.int32), (1, 0))
+    found: Tensor = counted[rows, first + steps] > counted[rows, first]
+    return found
+
+
+_SHORTEST, _LONGEST = STEPS_PER_HOUR, 3 * STEPS_PER_DAY
+_ORIGINS_PER_BATCH = 4
+_FORGOTTEN_WHEN_COLD = (0.0, 0.25, 1.0)
+
+
+class FirstDaysSampler(IterableDataset[Batch]):
+    """Windows whose history is cut to its last hours, its scale measured on these alone, as a new server's is.
+
+    Their servers are not told: a new one has no bucket that anything was learnt of.
+    """
+
+    def __init__(
+        self, panel: Panel, zone: ZoneInfo, vocabulary: Vocabulary, batches: int, batch_size: int, seed: int
+    ) -> None:
+        """Sample windows.
+
+        Args:
+            panel: the history, every step of which may be a target.
+            zone: civil time zone of the calendar.
+            vocabulary: the names that the network knows.
+            batches: in a pass.
+            batch_size: windows per batch, at most.
+            seed: of what is drawn.
+        """
+        self._panel, self._zone, self._vocabulary = panel, zone, vocabulary
+        self._batches = batches if panel.steps > _SHORTEST + HORIZON_STEPS else 0
+        self._at_once = batch_size // _ORIGINS_PER_BATCH
+        self._seed = seed
+        self._error = seasonal_error(panel.values)
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.passes = 0
+
+    def __len__(self) -> int:
+        """Return the number of batches of a pass, at most."""
+        return self._batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the batches of one pass; which ones follows from the seed and ``passes``, how many were begun."""
+        generator = np.random.default_rng((self._seed, self.passes))
+        chances = torch.Generator().manual_seed(self._seed + self.passes)
+        self.passes += 1
+        for _ in range(self._batches):
+            parts = [part for _ in range(_ORIGINS_PER_BATCH) if (part := self._windows(generator)) is not None]
+            if parts:
+                yield _joined(parts, chances)
+
+    def _windows(self, generator: np.random.Generator) -> Batch | None:
+        """Return windows from one origin, each with a history of its own length; None where no series varies in it."""
+        origin = int(generator.integers(_SHORTEST - 1, self._panel.steps - HORIZON_STEPS))
+        rows = generator.integers(len(self._panel.keys), size=self._at_once)
+        lengths = np.exp(generator.uniform(np.log(_SHORTEST), np.log(_LONGEST), len(rows))).round()
+        first = max(0, origin + 1 - _LONGEST)
+        values = self._panel.values[rows, first : origin + 1 + HORIZON_STEPS].copy()
+        known = values[:, : origin + 1 - first]
+        known[np.arange(known.shape[1]) < known.shape[1] - lengths[:, None]] = np.nan
+        usable = np.fmax.reduce(known, axis=1) > np.fmin.reduce(known, axis=1)
+        rows, values = rows[usable], values[usable]
+        if not len(rows):
+            return None
+        keys = tuple(self._panel.keys[row] for row in rows)
+        cut = Panel(keys, self._panel.start + first * STEP_SECONDS, values, self._panel.profiles)
+        at = self._panel.start + origin * STEP_SECONDS
+        history = History.from_panel(cut, self._zone, at, at, self._vocabulary).to(self._device)
+        every = torch.arange(len(keys), device=self._device)
+        origins = torch.full_like(every, LOOKBACK_STEPS)
+        windows = cut_windows(history, every, origins)
+        z, observed = cut_targets(history, every, origins)
+        target = torch.where(observed, (z - windows.centre[:, None]) / windows.scale[:, None], 0.0)
+        error = torch.from_numpy(self._error[rows]).float().to(self._device)
+        weight = window_weight(windows.scale * history.spread, error)
+        return Batch(windows, every, target, observed, weight)
+
+
+def _joined(parts: list[Batch], generator: torch.Generator) -> Batch:
+    windows = Windows(*(torch.cat(tensors) for tensors in zip(*(part.windows for part in parts), strict=True)))
+    windows = windows._replace(identity=forgetting(windows.identity, _FORGOTTEN_WHEN_COLD, generator))
+    rest = (torch.cat(tensors) for tensors in zip(*(part[1:] for part in parts), strict=True))
+    return Batch(windows, *rest)
+
+
+_LEAST_SHARE = 0.2
+_DAYS_APART = 7
+
+
+def mixed(panel: Panel, generator: np.random.Generator) -> Panel:
+    """Return as many series as ``panel`` has, each a convex combination of two of them in units of their spread.
+
+    The second one is taken up to six days later than the first, so that its rhythm stays and its events move. After
+    TSMixup (Ansari et al., Chronos: learning the language of time series, 2024, section 4.1). A sample is missing where
+    either of the two is.
+    """
+    median, spread = scale_of(panel.values)
+    scaled = (panel.values - median[:, None]) / spread[:, None]
+    partner = generator.permutation(len(scaled))
+    days = int(generator.integers(min(_DAYS_APART, panel.steps // STEPS_PER_DAY // 2 + 1)))
+    later = np.full_like(scaled, np.nan)
+    later[:, days * STEPS_PER_DAY :] = scaled[partner, : panel.steps - days * STEPS_PER_DAY]
+    share = generator.uniform(_LEAST_SHARE, 1 - _LEAST_SHARE, (len(scaled), 1))
+    keys = tuple(SeriesKey(f"mixed-{row}", "mixed") for row in range(len(scaled)))
+    return Panel(keys, panel.start, (share * scaled + (1 - share) * later).astype(np.float32))
+
+
+def held_out_servers(panel: Panel, every: int, seen: Collection[str] = ()) -> frozenset[str]:
+    """Return one of ``every`` servers, the same ones for the same fleet; fewer where the fleet could not spare them.
+
+    A server is held out in the order of a hash of its id, whatever the seed, so that a model that is trained further
+    on its own fleet still does not know them. One that alone has some metric, or alone is of its profile, is not.
+
+    Args:
+        panel: the history of the whole fleet.
+        every: servers of which one is held out; 0 is none.
+        seen: servers that the weights which training starts from were trained on: they are not unknown.
+    """
+    traits = _traits(panel)
+    wanted = len(traits) // every if every else 0
+    had = Counter(trait for each in traits.values() for trait in each)
+    chosen: set[str] = set()
+    for server in sorted(traits, key=stable_hash):
+        if len(chosen) < wanted and server not in seen and all(had[trait] > 1 for trait in traits[server]):
+            chosen.add(server)
+            had.subtract(traits[server])
+    return frozenset(chosen)
+
+
+def without_servers(panel: Panel, servers: Collection[str]) -> Panel:
+    """Return ``panel`` less the series of ``servers``."""
+    return panel.select(np.array([row for row, key in enumerate(panel.keys) if key.server not in servers], dtype=int))
+
+
+def _traits(panel: Panel) -> dict[str, set[tuple[str, str]]]:
+    """Return of each server what has to stay among those that are trained on."""
+    traits: dict[str, set[tuple[str, str]]] = {}
+    for server, metric in panel.keys:
+        profile = panel.profiles.get(server, GENERIC_PROFILE)
+        traits.setdefault(server, {("profile", profile)}).add(("metric", metric))
+    return traits

@@ -1,0 +1,265 @@
+"""Training a model at a level: what data it sees, what it is measured on, and the record of it."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+import torch
+
+from daemon.breach.model import BreachModel, base_breach_model, write_calibration
+from daemon.breach.training import TARGET_PRECISION, learn, measure
+from daemon.core.errors import NotEnoughHistory
+from daemon.core.forecast import QUANTILE_COLUMNS, Forecaster
+from daemon.core.levels import MINIMUM_HOURS, Level
+from daemon.core.metric import Metric
+from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_HOUR, Panel
+from daemon.forecasting.evaluation import evaluate
+from daemon.network.artifact import write_network
+from daemon.network.calibration import Calibration, calibrate
+from daemon.network.fitting import EpochRecord, Fit, Plan, Progress, fit
+from daemon.network.forecaster import NetworkForecaster
+from daemon.network.history import LOOKBACK_STEPS, History
+from daemon.network.identity import Vocabulary
+from daemon.network.model import Architecture, TemporalFusionTransformer
+from daemon.network.sampling import FirstDaysSampler, Rounds, WindowSampler, held_out_servers, mixed, without_servers
+from daemon.network.training_info import training_info
+from daemon.reports.training import render_training_report
+from daemon.system.process import keep_freed_memory
+
+_MOST_SERIES = 64
+
+
+def sample_forecasts(forecaster: Forecaster, panel: Panel, origin: int) -> pd.DataFrame:
+    """Return the forecast of up to 64 series from ``origin`` beside the actual values, a row per series and step."""
+    rows = np.unique(np.linspace(0, len(panel.keys) - 1, min(_MOST_SERIES, len(panel.keys)), dtype=int))
+    chosen = panel.select(rows)
+    forecast = forecaster.forecast(chosen, origin)
+    after = chosen.between(origin + STEP_SECONDS, origin + HORIZON_STEPS * STEP_SECONDS)
+    row_of = {key: row for row, key in enumerate(chosen.keys)}
+    actual = after.values[[row_of[key] for key in forecast.keys]]
+    frame = pd.DataFrame(
+        {
+            "origin": pd.Timestamp(origin, unit="s", tz="UTC"),
+            "server": np.repeat([key.server for key in forecast.keys], HORIZON_STEPS),
+            "metric": np.repeat([key.metric for key in forecast.keys], HORIZON_STEPS),
+            "step": np.tile(np.arange(1, HORIZON_STEPS + 1, dtype=np.int16), len(forecast.keys)),
+            "actual": actual.ravel(),
+        }
+    )
+    for column, name in enumerate(QUANTILE_COLUMNS):
+        frame[name] = forecast.paths[:, :, column].ravel()
+    return frame
+
+
+BATCH_SIZE = 256
+LEARNING_RATE = 1e-2
+TUNING_RATE = 3e-3
+_TUNING_EPOCHS = 3
+_REAL_SHARE, _MIXED_SHARE, _FIRST_DAYS_SHARE = 2, 1, 1
+_VALIDATION_STRIDE = 24
+_CALIBRATION_STRIDE = 12
+_LARGEST_HELD_SHARE = 1 / 7
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Columns of a panel at which its parts end: training, validation, test (the end of the panel)."""
+
+    training: int
+    validation: int
+    end: int
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A network with everything that goes into its directory."""
+
+    network: TemporalFusionTransformer
+    vocabulary: tuple[str, ...]
+    zone: ZoneInfo
+    panel: Panel
+    metrics: Mapping[str, Metric]
+    spans: Spans
+    fit: Fit
+    calibration: Calibration
+    breach: BreachModel
+    info: Mapping[str, Any]
+
+    def forecaster(self, name: str) -> NetworkForecaster:
+        """Return the model as a forecaster whose forecasts say that ``name`` made them."""
+        stretch = self.calibration.stretch
+        return NetworkForecaster(self.network, self.vocabulary, self.metrics, self.zone, name, stretch=stretch)
+
+    @property
+    def held_out(self) -> tuple[int, int]:
+        """Epoch seconds of the first origin and the last target that it is measured on: test, or else validation."""
+        last_known = self.spans.validation if self.spans.end > self.spans.validation else self.spans.training
+        return _time(self.panel, last_known - 1), self.panel.end
+
+    def write(self, folder: Path) -> None:
+        """Write the model's files into ``folder``."""
+        write_network(folder, self.network, self.vocabulary, self.zone)
+        write_calibration(folder, asdict(self.calibration), self.breach)
+        lines = [json.dumps(asdict(record)) + "\n" for record in self.fit.records]
+        (folder / "epochs.jsonl").write_text("".join(lines), encoding="utf-8")
+        info = json.dumps(self.info, indent=2, allow_nan=False) + "\n"
+        (folder / "training_info.json").write_text(info, encoding="utf-8")
+        origin = self.panel.start + (self.spans.end - HORIZON_STEPS - 1) * STEP_SECONDS
+        samples = sample_forecasts(self.forecaster(folder.name), self.panel, origin)
+        samples.to_parquet(folder / "samples.parquet", index=False)
+        units = {name: metric.unit for name, metric in self.metrics.items()}
+        report = render_training_report(self.info, [asdict(record) for record in self.fit.records], samples, units)
+        (folder / "report.html").write_text(report, encoding="utf-8")
+
+
+def train(
+    panel: Panel,
+    metrics: Mapping[str, Metric],
+    zone: ZoneInfo,
+    level: Level,
+    *,
+    seed: int = 0,
+    epochs: int | None = None,
+    force: bool = False,
+    start: TemporalFusionTransformer | None = None,
+    started_from: str = "base",
+    seen: Collection[str] = (),
+    target_precision: float = TARGET_PRECISION,
+    checkpoint: Path | None = None,
+    on_epoch: Callable[[EpochRecord], None] = lambda record: None,
+    on_step: Progress = lambda epoch, step, steps: None,
+) -> TrainedModel:
+    """Train a network on the last hours of ``panel`` that ``level`` asks for; a shorter one is split all the same.
+
+    Args:
+        panel: the history, as long as it is.
+        metrics: ranges and thresholds by metric name; a metric that is not named has none.
+        zone: civil time zone of the calendar.
+        level: how much and how long.
+        seed: seed of the weights, the origins and the order.
+        epochs: passes at most, instead of the level's.
+        force: train even on less than a week.
+        start: network whose weights training starts from; None is afresh.
+        started_from: name of that network, for the record.
+        seen: servers that it was trained on; none of them can be held out as unknown.
+        target_precision: of the alerts; their cuts are chosen for it.
+        checkpoint: file that training writes, and goes on from if it is there: the result is the same.
+        on_epoch: called as each epoch ends.
+        on_step: called after each step.
+
+    Raises:
+        NotEnoughHistory: less than a week of data and not forced, or too little for one window.
+    """
+    keep_freed_memory()
+    panel = last_hours(panel, level.history_hours)
+    hours = panel.steps / STEPS_PER_HOUR
+    if hours < MINIMUM_HOURS and not force:
+        raise NotEnoughHistory(
+            f"there are {hours:.1f} h of history and training needs {MINIMUM_HOURS} h (7 days): "
+            "wait, back-fill more, or use --force, knowing that weekly rhythms cannot be learnt"
+        )
+    started = time.perf_counter()
+    torch.manual_seed(seed)
+    spans = split(panel, level)
+    unknown = held_out_servers(panel, level.unknown_server_every, seen)
+    fleet = without_servers(panel, unknown)
+    names = Vocabulary.of(fleet)
+    known = fleet.between(fleet.start, _time(fleet, spans.training - 1))
+    history = History.from_panel(fleet, zone, known.end, vocabulary=names).to(_device())
+    network = TemporalFusionTransformer(Architecture() if start is None else start.architecture, names)
+    if start is not None:
+        network.started_from(start)
+    ours = _sampler(history, (0, spans.training), level.stride_steps, seed)
+    mixture = History.from_panel(mixed(known, np.random.default_rng(seed)), zone).to(_device())
+    rounds = math.ceil(len(ours) / _REAL_SHARE)
+    training = Rounds(
+        [
+            (ours, _REAL_SHARE),
+            (_sampler(mixture, (0, spans.training), level.stride_steps, seed), _MIXED_SHARE),
+            (FirstDaysSampler(known, zone, names, rounds, BATCH_SIZE, seed), _FIRST_DAYS_SHARE),
+        ]
+    )
+    validation = _sampler(history, (spans.training, spans.validation), _VALIDATION_STRIDE, None)
+    if not len(ours) or not len(validation):
+        raise NotEnoughHistory(
+            f"{hours:.1f} h of {len(panel.keys)} series give no window to train and validate on: "
+            "two days are needed, and some series that is not constant"
+        )
+    plan = Plan(
+        epochs or level.epochs,
+        LEARNING_RATE if start is None else TUNING_RATE,
+        # before patience ends: at a high rate no epoch betters a good start
+        None if start is None else _TUNING_EPOCHS,
+        accumulate=level.accumulate_batches,
+        mixed_precision=level.mixed_precision,
+        keep_start=start is not None,
+        checkpoint=checkpoint,
+        checkpoint_every_epochs=level.checkpoint_every_epochs,
+    )
+    fitted = fit(network, training, validation, plan, on_epoch, on_step)
+    calibration = calibrate(network, *_halves(history, spans))
+    base = base_breach_model()
+    model = TrainedModel(network, names.metrics, zone, panel, metrics, spans, fitted, calibration, base, {})
+    forecaster = model.forecaster("")
+    known_until, end = model.held_out
+    breach = learn(panel, known_until, forecaster, metrics, model.breach, target_precision, seed)
+    run = {
+        "seed": seed,
+        "seconds": time.perf_counter() - started,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "latency_ms": _latency_ms(forecaster, panel),
+        "started_from": started_from if start is not None else "scratch",
+        "planned_epochs": plan.epochs,
+        "seen": sorted(seen) if start is not None else [],
+    }
+    measured = evaluate(forecaster, panel, known_until, end, unknown)
+    foretold = measure(breach, panel, known_until, end, forecaster, metrics)
+    info = training_info(panel, level, fitted, measured, foretold, calibration, model.held_out, run)
+    return replace(model, breach=breach, info=info)
+
+
+def last_hours(panel: Panel, hours: int) -> Panel:
+    """Return the last ``hours`` of ``panel``, or all of it, without series that have no sample there."""
+    start = max(panel.start, panel.end - (hours * STEPS_PER_HOUR - 1) * STEP_SECONDS)
+    recent = panel.between(start, panel.end)
+    return recent.select([row for row, known in enumerate((recent.values == recent.values).any(axis=1)) if known])
+
+
+def split(panel: Panel, level: Level) -> Spans:
+    """Return where training and validation end; no held-out part is longer than a seventh of the panel."""
+    longest = math.ceil(panel.steps * _LARGEST_HELD_SHARE)
+    test = min(level.test_hours * STEPS_PER_HOUR, longest)
+    validation = min(level.validation_hours * STEPS_PER_HOUR, longest)
+    return Spans(panel.steps - test - validation, panel.steps - test, panel.steps)
+
+
+def _sampler(history: History, span: tuple[int, int], stride: int, seed: int | None) -> WindowSampler:
+    first, last = span[0] + LOOKBACK_STEPS, span[1] + LOOKBACK_STEPS - 1
+    return WindowSampler(history, (first, last), stride, BATCH_SIZE, seed)
+
+
+def _halves(history: History, spans: Spans) -> tuple[WindowSampler, WindowSampler]:
+    middle = (spans.training + spans.validation) // 2
+    first = _sampler(history, (spans.training, middle), _CALIBRATION_STRIDE, None)
+    return first, _sampler(history, (middle, spans.validation), _CALIBRATION_STRIDE, None)
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _time(panel: Panel, column: int) -> int:
+    return panel.start + column * STEP_SECONDS
+
+
+def _latency_ms(forecaster: NetworkForecaster, panel: Panel) -> float:
+    started = time.perf_counter()
+    forecaster.forecast(panel, panel.end)
+    return (time.perf_counter() - started) * 1000

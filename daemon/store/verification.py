@@ -1,0 +1,90 @@
+"""Forecasts that wait for their time, and what those before came to, beside the history."""
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, delete, select
+
+from daemon.core.forecast import HORIZONS, QUANTILES
+from daemon.core.scoring import INTERVALS
+from daemon.core.series import SeriesKey
+from daemon.forecasting.verification import KeptForecast, LiveScore, Tally
+from daemon.store.schema import kept_forecasts, live_scores, upsert
+
+Transaction = Callable[[], AbstractContextManager[Connection]]
+
+_INSIDE = [f"inside_{name}" for name in INTERVALS]
+
+
+class SqlVerificationBook:
+    """The book of verification in an SQLite file or a PostgreSQL database, in the transactions of its store."""
+
+    def __init__(self, reading: Transaction, writing: Transaction) -> None:
+        self._reading, self._writing = reading, writing
+
+    def kept(self) -> tuple[KeptForecast, ...]:
+        """Return the forecasts that wait, oldest first."""
+        with self._reading() as connection:
+            return tuple(
+                _kept(row) for row in connection.execute(select(kept_forecasts).order_by(kept_forecasts.c.origin))
+            )
+
+    def scores(self, since: int) -> tuple[LiveScore, ...]:
+        """Return the scores of origins at or after ``since``, oldest first."""
+        table = live_scores.c
+        wanted = select(live_scores).where(table.origin >= since)
+        ordered = wanted.order_by(table.origin, table.forecaster, table.metric, table.horizon)
+        with self._reading() as connection:
+            return tuple(_score(row) for row in connection.execute(ordered))
+
+    def write(self, kept: Sequence[KeptForecast], done: Sequence[int], scores: Sequence[LiveScore]) -> None:
+        """Keep more forecasts, let go of those of the origins ``done``, and add ``scores``, in one transaction.
+
+        Raises:
+            StoreUnavailable: nothing was written.
+        """
+        with self._writing() as connection:
+            connection.execute(delete(kept_forecasts).where(kept_forecasts.c.origin.in_(done)))
+            upsert(connection, kept_forecasts, map(_kept_row, kept))
+            upsert(connection, live_scores, map(_score_row, scores))
+
+    def prune(self, before: int) -> int:
+        """Delete the scores of origins before ``before`` (epoch seconds); return how many went."""
+        with self._writing() as connection:
+            return connection.execute(delete(live_scores).where(live_scores.c.origin < before)).rowcount
+
+
+def _kept_row(kept: KeptForecast) -> dict[str, Any]:
+    series = [[*key, forecaster] for key, forecaster in zip(kept.keys, kept.forecasters, strict=True)]
+    return {"origin": kept.origin, "series": json.dumps(series), "paths": kept.paths.astype("<f4").tobytes()}
+
+
+def _kept(row: Any) -> KeptForecast:
+    series = json.loads(row.series)
+    paths = np.frombuffer(row.paths, dtype="<f4").reshape(len(series), len(HORIZONS), len(QUANTILES))
+    keys = tuple(SeriesKey(server, metric) for server, metric, _ in series)
+    return KeptForecast(row.origin, keys, paths, tuple(forecaster for _, _, forecaster in series))
+
+
+def _score_row(score: LiveScore) -> dict[str, Any]:
+    tally = score.tally
+    return {
+        "origin": score.origin,
+        "forecaster": score.forecaster,
+        "metric": score.metric,
+        "horizon": score.horizon,
+        "scored": tally.count,
+        "pinball": tally.pinball,
+        "naive": tally.naive,
+        "baseline": tally.baseline,
+        **dict(zip(_INSIDE, tally.inside, strict=True)),
+    }
+
+
+def _score(row: Any) -> LiveScore:
+    inside = tuple(getattr(row, name) for name in _INSIDE)
+    tally = Tally(row.scored, row.pinball, row.naive, row.baseline, inside)
+    return LiveScore(row.origin, row.forecaster, row.metric, row.horizon, tally)

@@ -1,0 +1,201 @@
+import json
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+
+from daemon.backtest.forecasts import (
+    MODEL,
+    REFERENCE,
+    Backtest,
+    ServedForecaster,
+    backtest,
+    example_fans,
+    extremes,
+    figures,
+    missing_text,
+)
+from daemon.core.forecast import Forecast, Forecaster
+from daemon.core.metric import Metric
+from daemon.core.scoring import bucket, relative_loss, series_ratio
+from daemon.core.series import Panel, SeriesKey
+from daemon.forecasting.baselines import Climatology, HourOfWeek
+from daemon.forecasting.point_rules import (
+    PointForecaster,
+    double_exponential_smoothing,
+    persistence,
+    point_peers,
+    predict_linear,
+)
+from daemon.network.boosting import fit_boosting
+from tests.panels import daily_panel
+
+PANEL = daily_panel(3, 16)
+ORIGIN = PANEL.start + 14 * 86_400
+PEERS = {"hour of week": HourOfWeek(), **point_peers()}
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_a_peer_uses_nothing_after_the_origin(name: str) -> None:
+    """The same past gives the same forecast, sorted and finite, whatever the future."""
+    other = Panel(PANEL.keys, PANEL.start, PANEL.values.copy())
+    other.values[:, 14 * 288 + 1 :] = 99
+    made = PEERS[name].forecast(PANEL, ORIGIN)
+    assert np.array_equal(made.paths, PEERS[name].forecast(other, ORIGIN).paths)
+    assert np.isfinite(made.paths).all()
+    assert (np.diff(made.paths, axis=-1) >= 0).all()
+    assert made.keys == PANEL.keys
+
+
+def test_boosting_learns_from_the_past_only() -> None:
+    """LightGBM beats seasonal naive on a daily rhythm, and what comes after an origin changes nothing."""
+    pytest.importorskip("lightgbm", reason="LightGBM is missing: pip install 'forewarn[bench]'")
+    peer = fit_boosting(PANEL.between(PANEL.start, ORIGIN), ZoneInfo("UTC"), trees=60)
+    other = Panel(PANEL.keys, PANEL.start, PANEL.values.copy())
+    other.values[:, 14 * 288 + 1 :] = 99
+    assert np.array_equal(peer.forecast(PANEL, ORIGIN).paths, peer.forecast(other, ORIGIN).paths)
+    result = run({"boosting": peer})
+    assert relative_loss(result.scores.sums["boosting"], result.scores.sums[REFERENCE]) < 1
+
+
+def test_predict_linear_is_prometheus() -> None:
+    """The least-squares line over a gappy history equals numpy's."""
+    values = np.array([[1, np.nan, 2, 5, 4, np.nan, 9]], dtype=np.float32)
+    time = np.arange(-6, 1)
+    seen = np.isfinite(values[0])
+    slope, intercept = np.polyfit(time[seen], values[0, seen], 1)
+    np.testing.assert_allclose(predict_linear(values)[0], intercept + slope * np.arange(1, 97), rtol=1e-5)
+
+
+def test_double_exponential_smoothing_follows_a_line() -> None:
+    """On a straight line level and trend are the line's."""
+    values = np.arange(400, dtype=np.float32)[None]
+    np.testing.assert_allclose(double_exponential_smoothing(values)[0, [0, 95]], [400, 495], rtol=0.01)
+
+
+def test_persistence_takes_the_last_value_there_is() -> None:
+    """A gap at the end is bridged; an hour without a sample gives no forecast."""
+    values = np.full((2, 12), np.nan, dtype=np.float32)
+    values[0, 7] = 3
+    point = persistence(values)
+    assert point[0].tolist() == [3.0] * 96
+    assert np.isnan(point[1]).all()
+    panel = Panel(PANEL.keys[:2], PANEL.start, np.concatenate([PANEL.values[:2, :-12], values], axis=1))
+    assert PointForecaster(persistence, 12).forecast(panel, panel.end).keys == PANEL.keys[:1]
+
+
+def run(others: dict[str, Forecaster], panel: Panel = PANEL, kept: list[Forecast] | None = None) -> Backtest:
+    origins = range(ORIGIN, panel.end - 96 * 300, 8 * 3600)
+    made = kept if kept is not None else []
+    return backtest(panel, origins, ServedForecaster(None, Climatology({})), others, made.append, lambda done: None)
+
+
+def test_all_are_scored_on_the_same_windows() -> None:
+    """The counts of every forecaster are alike, and the reference against itself is 1."""
+    result = run(dict(PEERS))
+    counts = {name: sums.count.sum() for name, sums in result.scores.sums.items()}
+    assert len(set(counts.values())) == 1
+    assert relative_loss(result.scores.sums[REFERENCE], result.scores.sums[REFERENCE]) == 1
+    assert relative_loss(result.scores.sums[MODEL], result.scores.sums["predict_linear 1h"]) < 1
+
+
+def test_forecasts_that_cannot_be_made_are_reported() -> None:
+    """A series without a sample in the week before an origin is named, not skipped silently."""
+    panel = Panel(PANEL.keys, PANEL.start, PANEL.values.copy())
+    panel.values[2, 6 * 288 :] = np.nan
+    kept: list[Forecast] = []
+    result = run({}, panel, kept)
+    assert {key for _, key in result.missing} == {PANEL.keys[2]}
+    assert len(result.missing) == len(kept)
+    assert "server-01 cpu" in missing_text(result.missing)
+    assert missing_text(()) == ""
+
+
+def test_no_value_after_the_first_origin_changes_the_scale() -> None:
+    """The in-sample error that scales the losses is measured before the first origin."""
+    other = Panel(PANEL.keys, PANEL.start, PANEL.values.copy())
+    other.values[:, 14 * 288 + 1 :] *= 3
+    assert np.array_equal(run({}).scores.scale, run({}, other).scores.scale)
+
+
+def document(result: Backtest, model: str = "") -> dict[str, Any]:
+    return figures(result, model, list(range(ORIGIN, PANEL.end - 96 * 300, 8 * 3600)))
+
+
+def test_the_document_has_what_the_report_shows() -> None:
+    """Reliability per forecaster, skill per metric and horizon, and series in the histogram; all of it is JSON."""
+    result = run(dict(PEERS))
+    made = json.loads(json.dumps(document(result, "id"), allow_nan=False))
+    assert (made["model"], made["tested"], made["reference"]) == ("id", MODEL, REFERENCE)
+    assert set(made["forecasters"]) == {MODEL, REFERENCE, *PEERS}
+    for scores in made["forecasters"].values():
+        shares = list(scores["reliability"].values())
+        assert len(shares) == 7
+        assert shares == sorted(shares)
+    sums = result.scores.sums[MODEL]
+    rows = np.array([key.metric == "cpu" for key in PANEL.keys])
+    expected = relative_loss(
+        bucket(sums.select(rows), "2h-4h"), bucket(result.scores.sums[REFERENCE].select(rows), "2h-4h")
+    )
+    assert made["metrics"]["cpu"]["relative_loss_by_horizon"]["2h-4h"] == pytest.approx(expected)
+    assert sum(made["series_relative_loss"]["counts"]) == made["series_relative_loss"]["compared"] == len(PANEL.keys)
+
+
+def test_the_best_and_worst_series_are_those_of_least_and_most_loss() -> None:
+    """Six series give three of each, none in both."""
+    result = run({})
+    made = document(result)
+    ratio = series_ratio(result.scores.sums[MODEL], result.scores.sums[REFERENCE])
+    named = [(entry["server"], entry["metric"]) for entry in made["best"] + made["worst"][::-1]]
+    assert named == [tuple(PANEL.keys[row]) for row in np.argsort(ratio)]
+    assert made["best"][0]["relative_loss"] == pytest.approx(ratio.min())
+
+
+def test_of_like_ratios_the_one_of_more_values_is_shown() -> None:
+    """A ratio that many values stand behind is worth more; what has none takes no part, and none is shown twice."""
+    ratio = np.array([0.5, 0.5, np.nan, 2.0, 2.0, 0.5, 0.5, 2.0, 2.0])
+    count = np.array([10, 40, 99, 10, 40, 20, 30, 20, 30])
+    assert extremes(ratio, count) == ([1, 6, 5], [4, 8, 7])
+    assert extremes(np.array([1.0]), np.array([5])) == ([0], [])
+    assert extremes(np.array([np.nan]), np.array([5])) == ([], [])
+    assert extremes(np.array([2.0, 1.0, 3.0]), np.ones(3)) == ([1, 0], [2])
+
+
+def test_the_examples_are_the_forecasts_that_were_scored() -> None:
+    """A forecast that is made anew equals that of the backtest, and what happened stands beside it."""
+    kept: list[Forecast] = []
+    result = run({}, PANEL, kept)
+    origins = [forecast.origin for forecast in kept]
+    made = figures(result, "", origins)
+    fans = example_fans(
+        made, result, ServedForecaster(None, Climatology({})), origins, {"cpu": Metric("cpu", unit="%")}
+    )
+    for entry, fan in zip([*made["best"], *made["worst"]], [*fans["best"], *fans["worst"]], strict=True):
+        key = SeriesKey(entry["server"], entry["metric"])
+        then = next(forecast for forecast in kept if forecast.origin == fan.origin)
+        row = PANEL.keys.index(key)
+        assert np.array_equal(fan.paths, then.paths[then.keys.index(key)])
+        assert np.array_equal(
+            fan.actual, PANEL.between(fan.origin + 300, fan.origin + 28_800).values[row], equal_nan=True
+        )
+        assert np.array_equal(fan.past[-1:], PANEL.between(fan.origin, fan.origin).values[row], equal_nan=True)
+        assert fan.unit == ("%" if key.metric == "cpu" else "")
+        assert f"{entry['relative_loss']:.3f} over {entry['values']}" in fan.note
+
+
+def test_an_example_is_where_most_is_known_and_a_forecast_was_made() -> None:
+    """An origin without a forecast, or before a gap, is not shown."""
+    panel = Panel(PANEL.keys, PANEL.start, np.nan_to_num(PANEL.values, nan=50.0))
+    panel.values[0, 15 * 288 :] = np.nan
+    panel.values[1, 6 * 288 :] = np.nan
+    panel.values[1, 15 * 288 + 10] = 1
+    kept: list[Forecast] = []
+    result = run({}, panel, kept)
+    origins = [forecast.origin for forecast in kept]
+    made = figures(result, "", origins)
+    everything = [{"server": key.server, "metric": key.metric, "relative_loss": 1.0, "values": 1} for key in panel.keys]
+    shown = {**made, "best": everything[:2], "worst": []}
+    fans = example_fans(shown, result, ServedForecaster(None, Climatology({})), origins, {})["best"]
+    assert np.isfinite(fans[0].actual).all()
+    assert (fans[1].origin, panel.keys[1]) not in set(result.missing)

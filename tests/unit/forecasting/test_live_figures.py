@@ -1,0 +1,97 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from daemon.core.forecast import Forecast
+from daemon.forecasting.verification import LiveScore, LiveVerdict, Tally, Verified
+from daemon.pipeline.cycle import Snapshot
+from tests.unit.api.test_app import T0, Rig
+
+SCORES = (
+    LiveScore(T0 - 40_000, "base", "cpu", "1h", Tally(10, 6.0, 10.0, 8.0, (4, 7, 10))),
+    LiveScore(T0 - 36_400, "m", "cpu", "1h", Tally(10, 4.0, 10.0, 8.0, (6, 9, 10))),
+    LiveScore(T0 - 36_400, "m", "cpu", "8h", Tally(20, 20.0, 16.0, 16.0, (10, 16, 20))),
+    LiveScore(T0 - 36_400, "m", "idle", "8h", Tally(5, 0.0, 0.0, 0.0, (5, 5, 5))),
+)
+VERDICT = LiveVerdict("m", 86_400, Tally(30, 24.0, 26.0, 24.0, (16, 25, 30)))
+SNAPSHOT = Snapshot(
+    T0,
+    T0 + 20,
+    Forecast(T0, (), np.empty((0, 0, 0), np.float32), ()),
+    model="m",
+    verified=Verified(SCORES, 9, VERDICT),
+    withdrawn="withdrawn at noon: it was worse",
+)
+
+
+@pytest.fixture
+def rig() -> Rig:
+    """An application that shows the snapshot."""
+    rig = Rig()
+    rig.telemetry.publish(SNAPSHOT)
+    rig.board.publish(SNAPSHOT)
+    return rig
+
+
+def test_live_figures_are_metrics(rig: Rig) -> None:
+    """Of all that was served, whoever made it; what cannot be measured is no series."""
+    lines = [line for line in rig.client.get("/metrics").text.splitlines() if line.startswith("forewarn_live")]
+    assert set(lines) == {
+        "forewarn_live_forecasts_waiting 9.0",
+        'forewarn_live_skill_ratio{horizon="1h",metric="cpu"} 0.5',
+        'forewarn_live_skill_ratio{horizon="8h",metric="cpu"} 1.25',
+        'forewarn_live_baseline_skill_ratio{horizon="1h",metric="cpu"} 0.8',
+        'forewarn_live_baseline_skill_ratio{horizon="8h",metric="cpu"} 1.0',
+        'forewarn_live_coverage_ratio{interval="50",metric="cpu"} 0.5',
+        'forewarn_live_coverage_ratio{interval="80",metric="cpu"} 0.8',
+        'forewarn_live_coverage_ratio{interval="96",metric="cpu"} 1.0',
+        'forewarn_live_coverage_ratio{interval="50",metric="idle"} 1.0',
+        'forewarn_live_coverage_ratio{interval="80",metric="idle"} 1.0',
+        'forewarn_live_coverage_ratio{interval="96",metric="idle"} 1.0',
+    }
+
+
+def test_live_figures_are_told_by_forecaster(rig: Rig) -> None:
+    """Who made them, over which origins, and what they mean for what serves."""
+    document = rig.client.get("/api/v1/accuracy").json()
+    assert (document["since"], document["until"]) == ("2026-01-04T12:53:20Z", "2026-01-04T13:53:20Z")
+    assert document["waiting"] == 9
+    by_name = {(each["forecaster"], each["metric"], each["horizon"]): each for each in document["figures"]}
+    assert len(by_name) == 4
+    assert by_name["m", "cpu", "1h"] == {
+        "forecaster": "m",
+        "metric": "cpu",
+        "horizon": "1h",
+        "values": 10,
+        "coverage": {"50": 0.6, "80": 0.9, "96": 1.0},
+        "skill": 0.4,
+        "against_baseline": 0.5,
+    }
+    assert by_name["m", "idle", "8h"]["skill"] is None
+    assert document["judged"]["against_baseline"] == 1
+    assert document["judged"]["worse_than_baseline"] == ""
+
+
+def test_a_withdrawn_model_is_seen(rig: Rig) -> None:
+    """In the status with its reason, and as a metric; once it serves again both say so."""
+    assert rig.client.get("/api/v1/status").json()["withdrawn"] == "withdrawn at noon: it was worse"
+    assert "forewarn_model_withdrawn 1.0" in rig.client.get("/metrics").text
+    rig.telemetry.publish(replace(SNAPSHOT, withdrawn=""))
+    assert "forewarn_model_withdrawn 0.0" in rig.client.get("/metrics").text
+
+
+def test_before_anything_was_verified_there_is_no_figure() -> None:
+    """In the first hours of a service nothing is known, and nothing is said."""
+    rig = Rig()
+    rig.publish()
+    document = rig.client.get("/api/v1/accuracy").json()
+    assert document == {
+        "since": None,
+        "until": None,
+        "waiting": 0,
+        "withdrawn": "",
+        "judged": None,
+        "figures": [],
+    }
+    assert "forewarn_live_skill_ratio{" not in rig.client.get("/metrics").text

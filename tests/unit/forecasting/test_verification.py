@@ -1,0 +1,138 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from daemon.core.errors import StoreUnavailable
+from daemon.core.forecast import HORIZONS, Forecast
+from daemon.core.series import STEP_SECONDS, Panel
+from daemon.forecasting.baselines import Climatology, SeasonalNaive
+from daemon.forecasting.verification import DUE_SECONDS, Verification, VerificationRules, Verified, total
+from tests.fakes.verification_book import FakeVerificationBook
+from tests.panels import daily_panel
+
+HOUR, DAY = 3_600, 86_400
+PANEL = daily_panel(2, 14, missing=0)
+AT = PANEL.start + 8 * DAY
+RULES = VerificationRules(DAY, 6 * HOUR, fallback=True)
+
+
+class Rig:
+    """Verification of what the climatology forecasts."""
+
+    def __init__(self, rules: VerificationRules = RULES) -> None:
+        self.book, self.rules = FakeVerificationBook(), rules
+        self.restart()
+
+    def restart(self) -> None:
+        self.verification = Verification(self.book, SeasonalNaive({}), Climatology({}), self.rules)
+
+    def tick(self, at: int, known_until: int | None = None, offset: float = 0) -> Verified:
+        """Run a tick; nothing after ``known_until`` has arrived, and what is served is ``offset`` too high."""
+        panel = PANEL.between(PANEL.start, at if known_until is None else known_until).between(PANEL.start, at)
+        made = Climatology({}).forecast(panel, at)
+        return self.verification.run(at, replace(made, paths=made.paths + offset), panel, "baseline")
+
+
+def test_a_forecast_an_hour_is_kept_and_scored_when_its_time_has_come() -> None:
+    """Twelve ticks keep one; after eight hours and a half it is scored at every horizon, once, and let go."""
+    rig = Rig()
+    for step in range(13):
+        rig.tick(AT + step * STEP_SECONDS)
+    assert [kept.origin for kept in rig.book.kept()] == [AT, AT + HOUR]
+    assert rig.tick(AT + DUE_SECONDS - STEP_SECONDS).scores == ()
+    verified = rig.tick(AT + DUE_SECONDS)
+    assert {(score.origin, score.forecaster, score.horizon) for score in verified.scores} == {
+        (AT, "baseline", horizon) for horizon in HORIZONS
+    }
+    assert total(verified.scores).count == len(PANEL.keys) * len(HORIZONS)
+    assert set(rig.tick(AT + DUE_SECONDS + STEP_SECONDS).scores) == set(verified.scores) == set(rig.book.scores(0))
+    assert AT not in [kept.origin for kept in rig.book.kept()]
+
+
+def test_a_restart_loses_nothing() -> None:
+    """What waits and what was scored is there again; what is due meanwhile is scored at the first tick."""
+    rig = Rig()
+    rig.tick(AT)
+    rig.restart()
+    rig.tick(AT + HOUR)
+    rig.restart()
+    verified = rig.tick(AT + HOUR + DUE_SECONDS)
+    assert {score.origin for score in verified.scores} == {AT, AT + HOUR}
+    rig.restart()
+    assert set(rig.tick(AT + HOUR + DUE_SECONDS + STEP_SECONDS).scores) == set(verified.scores)
+
+
+def test_late_samples_are_waited_for_but_not_for_ever() -> None:
+    """While a source is down nothing is scored; two days on, what there is counts."""
+    rig = Rig(replace(RULES, window_seconds=4 * DAY))
+    rig.tick(AT)
+    outage = AT + 2 * HOUR
+    assert rig.tick(AT + DUE_SECONDS, known_until=outage).scores == ()
+    assert rig.tick(AT + DUE_SECONDS + 6 * HOUR, known_until=outage).scores == ()
+    verified = rig.tick(AT + DUE_SECONDS + 2 * DAY, known_until=outage)
+    assert {score.horizon for score in verified.scores if score.origin == AT} == {"30m", "1h", "2h"}
+
+
+def test_a_failing_store_leaves_everything_as_it_was() -> None:
+    """What could not be written is done at the next tick."""
+    rig = Rig()
+    rig.tick(AT)
+    rig.book.failure = StoreUnavailable("full")
+    with pytest.raises(StoreUnavailable):
+        rig.tick(AT + DUE_SECONDS)
+    rig.book.failure = None
+    verified = rig.tick(AT + DUE_SECONDS + STEP_SECONDS)
+    assert total(verified.scores).count == len(PANEL.keys) * len(HORIZONS)
+
+
+def test_old_scores_are_dropped() -> None:
+    """In memory and in the book, as soon as they leave the window."""
+    rig = Rig()
+    for hour in range(48):
+        rig.tick(AT + hour * HOUR)
+    last = AT + 47 * HOUR
+    origins = {score.origin for score in rig.book.scores(0)}
+    assert min(origins) >= last - DUE_SECONDS - DAY
+    assert len(origins) == 24
+
+
+def test_what_serves_is_judged_by_its_last_hours() -> None:
+    """What is far off is found to be worse than the climatology, unless nobody wants to know."""
+    for fallback in (True, False):
+        rig = Rig(replace(RULES, fallback=fallback))
+        for hour in range(16):
+            verified = rig.tick(AT + hour * HOUR, offset=40)
+        assert verified.verdict is not None
+        assert verified.verdict.worse_than_baseline
+        assert bool(verified.fallback) is fallback
+    rig = Rig()
+    for hour in range(16):
+        verified = rig.tick(AT + hour * HOUR)
+    assert verified.verdict is not None
+    assert verified.fallback == ""
+
+
+def test_a_score_sees_nothing_that_was_not_known_at_the_origin() -> None:
+    """What was forecast, and what it is compared with, come from before the origin; only the outcome is from after."""
+
+    class Watching:
+        """Says what the newest sample is that it could have used."""
+
+        newest = 0
+
+        def forecast(self, panel: Panel, origin: int) -> Forecast:
+            made = Climatology({}).forecast(panel, origin)
+            values = panel.values.copy()
+            values[:, (origin - panel.start) // STEP_SECONDS + 1 :] = np.nan
+            blind = Climatology({}).forecast(Panel(panel.keys, panel.start, values), origin)
+            np.testing.assert_array_equal(made.paths, blind.paths)
+            Watching.newest = origin
+            return made
+
+    book = FakeVerificationBook()
+    verification = Verification(book, Watching(), Watching(), RULES)
+    panel = PANEL.between(PANEL.start, AT + 12 * HOUR)
+    verification.run(AT, Climatology({}).forecast(panel, AT), panel, "baseline")
+    verification.run(AT + DUE_SECONDS, Climatology({}).forecast(panel, AT), panel, "baseline")
+    assert Watching.newest == AT

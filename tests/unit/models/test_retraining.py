@@ -1,0 +1,206 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.core.levels import LevelName
+from daemon.models.registry import ModelRegistry
+from daemon.models.runs import (
+    Looked,
+    Outcome,
+    Retraining,
+    RunState,
+    TrainingJournal,
+    TrainingRefused,
+    TrainingRules,
+    TrainingRun,
+    Trigger,
+    Wish,
+    over_budget,
+)
+from tests.fakes.source import FakeClock
+from tests.fakes.trainer import FakeTrainer
+
+T0 = 1_767_571_200
+DAY = 86_400
+KEEP = 2
+PAUSE = 6 * 3600
+GOOD = Outcome(RunState.SUCCEEDED, "better than what served", "m1", 41.0)
+
+
+class Rig:
+    """Retraining by a fake trainer, scheduled for each midnight."""
+
+    def __init__(self, folder: Path, most: int = 2) -> None:
+        self.clock, self.journal = FakeClock(T0 + 3600), TrainingJournal(folder)
+        self.registry = ModelRegistry(folder / "models")
+        self.rules = TrainingRules(LevelName.DEMO, 5, lambda at: at // DAY * DAY + DAY, most, KEEP, PAUSE, 1, 60.0, 500)
+        self.restart()
+
+    def restart(self) -> None:
+        self.trainer = FakeTrainer()
+        self.retraining = Retraining(self.trainer, self.journal, self.registry, self.rules, self.clock.now)
+
+    def tick(self, hours: float = 0, wish: Wish | None = None) -> None:
+        self.clock.time += hours * 3600
+        self.retraining.run(int(self.clock.time), Looked(wish))
+
+    def states(self) -> list[RunState]:
+        return [run.state for run in self.retraining.state().runs]
+
+
+def test_a_run_begins_when_it_is_scheduled_and_once(tmp_path: Path) -> None:
+    """Not before its time, not again while it goes on, and the next one a day later with another seed."""
+    rig = Rig(tmp_path)
+    rig.tick()
+    rig.tick(22)
+    assert not rig.trainer.started
+    assert rig.retraining.state().next_time == T0 + DAY
+    rig.tick(1.5)
+    rig.tick(1)
+    (run,) = rig.trainer.started
+    assert (run.level, run.trigger, run.seed, run.attempt) == (LevelName.DEMO, Trigger.SCHEDULE, 5, 1)
+    rig.trainer.ended = GOOD
+    rig.tick(1)
+    assert rig.states() == [RunState.SUCCEEDED]
+    assert rig.retraining.state().runs[0].model == "m1"
+    rig.tick(24)
+    assert [run.seed for run in rig.trainer.started] == [5, 6]
+
+
+def test_what_was_scheduled_while_the_service_was_down_is_made_up_for_once(tmp_path: Path) -> None:
+    """Three midnights passed are one run."""
+    rig = Rig(tmp_path)
+    rig.retraining.request(None)
+    rig.trainer.ended = GOOD
+    rig.tick()
+    rig.clock.time += 3 * DAY
+    rig.restart()
+    rig.tick()
+    assert len(rig.trainer.started) == 1
+    rig.trainer.ended = GOOD
+    rig.tick(1)
+    rig.tick(1)
+    assert len(rig.trainer.started) == 1
+
+
+def test_a_run_that_a_restart_cut_off_is_resumed_until_it_is_hopeless(tmp_path: Path) -> None:
+    """The same run, folder and seed, one attempt more; after the third it has failed."""
+    rig = Rig(tmp_path)
+    first = rig.retraining.request(LevelName.VALIDATION)
+    for attempt in (2, 3):
+        rig.retraining.close()
+        rig.tick()
+        rig.restart()
+        rig.tick()
+        (run,) = rig.trainer.started
+        assert (run.id, run.seed, run.level, run.attempt) == (first.id, first.seed, LevelName.VALIDATION, attempt)
+    rig.restart()
+    rig.tick()
+    assert not rig.trainer.started
+    assert rig.states() == [RunState.FAILED]
+    assert "ended 3 times" in rig.retraining.state().runs[0].detail
+    assert not [path for path in tmp_path.glob("*/") if path.name != "models"]
+
+
+def test_the_budget_refuses_and_says_so(tmp_path: Path) -> None:
+    """More than the day's runs are refused by hand and by schedule, over restarts too, until a day has passed."""
+    rig = Rig(tmp_path, most=1)
+    rig.retraining.request(None)
+    with pytest.raises(TrainingRefused, match="under way"):
+        rig.retraining.request(None)
+    rig.trainer.ended = GOOD
+    rig.tick()
+    rig.restart()
+    with pytest.raises(TrainingRefused, match="max_runs_per_day is 1"):
+        rig.retraining.request(None)
+    rig.tick(23.5)
+    assert not rig.trainer.started
+    assert "max_runs_per_day is 1" in rig.retraining.state().refused
+    rig.tick(24)
+    assert len(rig.trainer.started) == 1
+
+
+def test_a_wish_begins_a_run_and_then_there_is_a_pause(tmp_path: Path) -> None:
+    """Why stands on record; the same wish at every tick is one run until the pause is over, after a restart too."""
+    rig = Rig(tmp_path)
+    wish = Wish(Trigger.DRIFT, "60% of the series behave otherwise")
+    rig.tick(0, wish)
+    (run,) = rig.trainer.started
+    assert (run.trigger, run.reason) == (Trigger.DRIFT, wish.why)
+    rig.trainer.ended = GOOD
+    rig.tick(1, wish)
+    rig.restart()
+    rig.tick(4, wish)
+    assert not rig.trainer.started
+    assert rig.retraining.state().runs[0].reason == wish.why
+    assert rig.retraining.state().looked.wish == wish
+    rig.tick(1.5, wish)
+    assert len(rig.trainer.started) == 1
+
+
+def test_a_wish_is_bound_by_the_budget(tmp_path: Path) -> None:
+    """However short the pause, a day has no more runs than it may."""
+    rig = Rig(tmp_path, most=2)
+    for _ in range(3):
+        rig.tick(6.1, Wish(Trigger.QUALITY, "bad"))
+        rig.trainer.ended = GOOD
+    rig.tick()
+    assert len(rig.states()) == 2
+    assert "max_runs_per_day is 2" in rig.retraining.state().refused
+
+
+def test_a_run_is_cancelled(tmp_path: Path) -> None:
+    """Its end is on record; with none under way there is nothing to cancel."""
+    rig = Rig(tmp_path)
+    with pytest.raises(TrainingRefused, match="no training"):
+        rig.retraining.cancel()
+    rig.retraining.request(None)
+    rig.retraining.cancel()
+    assert rig.retraining.state().current is None
+    assert rig.states() == [RunState.CANCELLED]
+
+
+def test_old_models_make_room_for_new_ones(tmp_path: Path) -> None:
+    """When a run made a model the oldest go; a registry that cannot be read stops nothing."""
+    rig = Rig(tmp_path, most=9)
+    for _ in range(KEEP + 1):
+        with rig.registry.new():
+            pass
+    for damage in (False, True):
+        if damage:
+            (tmp_path / "models" / "current").write_bytes(b"\xff")
+        rig.retraining.request(None)
+        rig.trainer.ended = GOOD
+        rig.tick()
+        assert len(rig.registry.ids()) == KEEP
+    assert rig.states() == [RunState.SUCCEEDED] * 2
+
+
+def test_a_torn_or_strange_record_stops_nothing(tmp_path: Path) -> None:
+    """What a full disk cut off is left out; the lines before and after it are there."""
+    rig = Rig(tmp_path)
+    rig.retraining.request(None)
+    rig.trainer.ended = GOOD
+    rig.tick()
+    with (tmp_path / "runs.jsonl").open("a") as file:
+        file.write('{"id": "torn')
+    (tmp_path / "current.json").write_text("no JSON")
+    rig.restart()
+    rig.retraining.request(None)
+    rig.trainer.ended = GOOD
+    rig.tick()
+    rig.restart()
+    assert rig.states() == [RunState.SUCCEEDED] * 2
+
+
+@given(st.lists(st.integers(0, 5 * DAY), max_size=40), st.integers(1, 5))
+def test_no_day_has_more_runs_than_the_budget(asked: list[int], most: int) -> None:
+    """Whenever runs are asked for, no 24 hours have more of them than may be."""
+    runs: list[TrainingRun] = []
+    for at in sorted(asked):
+        if not over_budget(runs, at, most):
+            runs.append(TrainingRun("r", LevelName.DEMO, Trigger.MANUAL, at, 0))
+    for run in runs:
+        assert sum(run.started - DAY < other.started <= run.started for other in runs) <= most

@@ -1,0 +1,65 @@
+from typing import Any
+
+import pytest
+
+from daemon.core.levels import LEVELS, Level, LevelName
+from daemon.forecasting.evaluation import Evaluation
+from daemon.network.calibration import NONE, Calibration
+from daemon.network.fitting import EpochRecord, Fit
+from daemon.network.training_info import training_info
+from tests.panels import daily_panel
+
+PRODUCTION = LEVELS[LevelName.PRODUCTION]
+
+
+def record(
+    quantile_loss: float = 0.155, train_loss: float = 0.1, val_loss: float = 0.12, level: Level = PRODUCTION
+) -> dict[str, Any]:
+    """Return the record of two epochs, the first of which was kept."""
+    losses = ((train_loss, val_loss), (0.01, 9.0))
+    epochs = tuple(EpochRecord(number, *pair, 1e-3, 2.0, 0.0, 900.0) for number, pair in enumerate(losses))
+    measured = Evaluation(quantile_loss, {}, {}, {}, {}, {}, {}, None, 13)
+    run = {
+        "seed": 1, "seconds": 36.0, "parameters": 5, "latency_ms": 30.0, "started_from": "base",
+        "planned_epochs": 20, "seen": ["other"],
+    }  # fmt: skip
+    fit, calibration = Fit(epochs, 0, val_loss, True, "cpu"), Calibration(NONE, False, 0.2, 0.2, {}, {}, "")
+    panel = daily_panel()
+    return training_info(panel, level, fit, measured, {}, calibration, (panel.start, panel.end), run)
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        (0.0999, "excellent"),
+        *((0.1, "good"), (0.1999, "good")),
+        *((0.2, "acceptable"), (0.3, "acceptable")),
+        (0.3001, "needs improvement"),
+        (float("nan"), None),
+    ],
+)
+def test_the_quantile_loss_is_rated(loss: float, expected: str | None) -> None:
+    """Below 0.10 excellent, below 0.20 good, up to 0.30 acceptable; what was not measured has no rating."""
+    assert record(loss)["quantile_loss_rating"] == expected
+
+
+def test_a_validation_loss_far_above_the_training_loss_is_overfitting() -> None:
+    """By the epoch that was kept: from one and a half times as much, the four remedies are named."""
+    made = record(train_loss=0.1, val_loss=0.16)["overfitting"]
+    assert (made["warned"], made["ratio"]) == (True, pytest.approx(1.6))
+    assert tuple(made["remedies"]) == ("more dropout", "a smaller model", "more data", "more regularisation")
+    sound = record(train_loss=0.1, val_loss=0.14)["overfitting"]
+    assert (sound["warned"], tuple(sound["remedies"])) == (False, ())
+
+
+def test_the_plan_and_what_training_started_from_are_recorded() -> None:
+    """How many epochs were asked for, beside those that were run; and whom the weights had seen before."""
+    made = record()
+    assert (made["epochs"], made["planned_epochs"], made["convergence"]) == (2, 20, "achieved")
+    assert (made["started_from"], made["seen_before"]) == ("base", ["other"])
+
+
+@pytest.mark.parametrize(("name", "span"), [("validation", "validation"), ("production", "test")])
+def test_the_span_that_the_figures_come_from_is_recorded(name: str, span: str) -> None:
+    """A level without test hours measures on the span that chose the epoch, and says so."""
+    assert record(level=LEVELS[LevelName(name)])["held_out"]["span"] == span
