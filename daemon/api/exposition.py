@@ -22,18 +22,20 @@ def risk_lines(warned: Warned, labels_of: Callable[[SeriesKey], str]) -> list[st
         "# TYPE forewarn_breach_probability gauge",
     ]
     known = [risk for risk in warned.risks if risk.probability is not None]
-    lines += [f"forewarn_breach_probability{{{_labels(risk, labels_of)}}} {risk.probability:.4g}" for risk in known]
+    lines += [
+        f"forewarn_breach_probability{{{_risk_labels(risk, labels_of)}}} {risk.probability:.4g}" for risk in known
+    ]
     lines += [
         "# HELP forewarn_breached Whether the newest samples are past the threshold, as many as make a breach.",
         "# TYPE forewarn_breached gauge",
     ]
-    lines += [f"forewarn_breached{{{_labels(risk, labels_of)}}} {risk.breached:d}" for risk in known]
+    lines += [f"forewarn_breached{{{_risk_labels(risk, labels_of)}}} {risk.breached:d}" for risk in known]
     lines += [
         "# HELP forewarn_time_to_breach_seconds Time until the breach that is foreseen; absent where none is.",
         "# TYPE forewarn_time_to_breach_seconds gauge",
     ]
     lines += [
-        f"forewarn_time_to_breach_seconds{{{_labels(risk, labels_of)}}} {risk.breach_seconds}"
+        f"forewarn_time_to_breach_seconds{{{_risk_labels(risk, labels_of)}}} {risk.breach_seconds}"
         for risk in known
         if risk.breach_seconds is not None and _foreseen(risk, warned)
     ]

@@ -414,7 +414,7 @@ def _bad(folder: Path, error: Exception) -> BadModel:
     return BadModel(f"{folder / CALIBRATION_FILE}: cannot be used: {error}; train a new model or roll back")
 
 
-BASE_FOLDER = Path(__file__).parents[1] / "base_network"
+BASE_FOLDER = Path(__file__).parents[1] / "network" / "base_network"
 
 
 def base_breach_model() -> BreachModel:

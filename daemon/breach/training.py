@@ -9,13 +9,12 @@ import numpy as np
 
 from daemon.breach.decision import choose_cut
 from daemon.breach.definition import Severity, Watch, thresholded
-from daemon.breach.model import BreachModel, Head
+from daemon.breach.model import BreachModel
 from daemon.breach.scoring import average_precision, brier, decisions, reliability_bins
 from daemon.breach.windows import Examples, configured, drawn, examples
 from daemon.core.forecast import Forecaster
 from daemon.core.metric import Metric
 from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_DAY, STEPS_PER_HOUR, Float64, Panel, floor_to_grid
-from daemon.network.prior_network import train_expert
 from daemon.simulation.fleet import Fleet
 from daemon.simulation.incident import Incident
 from daemon.simulation.spec import FleetSpec, counts_for
@@ -124,8 +123,6 @@ _APART_SECONDS = 2 * 3600
 _FIRST_STEPS = 7 * STEPS_PER_DAY
 _EVERY_STEPS = STEPS_PER_HOUR // 2
 _DRAWN_SEED = 20
-# a small network that sees incidents as seldom as they are learns little of them; the head weighs its scores anew
-_EMPHASIS = 1 / 2
 
 
 def learning_origins(panel: Panel, until: int) -> list[int]:
@@ -139,25 +136,6 @@ def learning_origins(panel: Panel, until: int) -> list[int]:
         _MOST_ORIGINS, max(_FEWEST_ORIGINS, _WINDOWS // max(1, len(panel.keys))), (last - first) // _APART_SECONDS
     )
     return sorted({floor_to_grid(each) for each in np.linspace(first, last, count)}) if last > first else []
-
-
-def learn_base(drawn_on_fleets: Sequence[Examples], rehearsals: Sequence[Rehearsal], seed: int) -> BreachModel:
-    """Return a model for every metric alike.
-
-    Args:
-        drawn_on_fleets: windows of drawn thresholds: of them the expert learns what comes to nothing.
-        rehearsals: simulated incidents: of them it learns how a breach without a precedent begins.
-        seed: of the expert.
-    """
-    anything, rehearsal = Examples.concatenate(drawn_on_fleets), Rehearsal.concatenate(rehearsals)
-    everything = Examples.concatenate([anything, rehearsal.examples])
-    weight = np.concatenate([np.ones(len(anything.onset)), rehearsal.weight**_EMPHASIS])
-    expert = train_expert(everything.features, everything.happened, weight, seed)
-    usual = Examples.concatenate([anything, rehearsal.usual(len(anything.onset), seed)])
-    head = Head.afresh(expert, usual.features, usual.happened)
-    name = "random thresholds of the fleets that it was pretrained on"
-    general = choose_cut([(name, head.probability(anything.features), anything.happened)], TARGET_PRECISION)
-    return BreachModel(head, {}, general, TARGET_PRECISION)
 
 
 def drawn_examples(panel: Panel, until: int, forecaster: Forecaster, seed: int = 0) -> Examples:

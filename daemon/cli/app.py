@@ -70,23 +70,26 @@ def table_console() -> Console:
 
 _FAILED, _WRONG_USE, _REFUSED, _SIGNALLED = 1, 2, 3, 128
 _HELP = {"help_option_names": ["-h", "--help"]}
-_HIDDEN = ("retrain",)
-_COMMANDS = (
-    "run",
-    "demo",
-    "init",
-    "check-config",
-    "simulate",
-    "train",
-    "pretrain",
-    "forecast",
-    "backtest",
-    "models",
-    "claims",
-    "readiness",
-    "export",
-    "import",
-)
+# the module in which each command stands
+_COMMANDS = {
+    "run": "run",
+    "demo": "run",
+    "init": "init",
+    "check-config": "run",
+    "simulate": "files",
+    "train": "train",
+    "pretrain": "train",
+    "forecast": "forecast",
+    "backtest": "backtest",
+    "models": "models",
+    "claims": "models",
+    "readiness": "models",
+    "export": "files",
+    "import": "files",
+}
+# for the service, not for people
+_HIDDEN = {"retrain": "train"}
+_FUNCTIONS = {"import": "import_", "check-config": "check_config"}
 
 
 class _LazyGroup(TyperGroup):
@@ -96,16 +99,16 @@ class _LazyGroup(TyperGroup):
         return list(_COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in (*_COMMANDS, *_HIDDEN):
+        module_name = (_COMMANDS | _HIDDEN).get(cmd_name)
+        if module_name is None:
             return None
-        module_name = {"import": "import_", "export": "export"}.get(cmd_name, cmd_name.replace("-", "_"))
         module: Any = import_module(f"daemon.cli.{module_name}")
         if cmd_name == "models":
             group = typer.main.get_group(module.models)
             group.name = cmd_name
             return group
         single = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings=_HELP)
-        single.command(cmd_name)(getattr(module, module_name))
+        single.command(cmd_name)(getattr(module, _FUNCTIONS.get(cmd_name, cmd_name)))
         return typer.main.get_command(single)
 
 

@@ -15,9 +15,6 @@ from daemon.ingest.discovery import KEEP_PORT, Discovery
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from daemon.ingest.discovery import Discovery
-
-
 _HEAD = """\
 # The configuration of forewarn, written by `forewarn init` for {url}.
 #

@@ -9,15 +9,15 @@ from daemon.cli.app import DEFAULT_CONFIG, ConfigOption
 from daemon.core.levels import LEVELS, LevelName
 
 if TYPE_CHECKING:
-    from daemon.network.fitting import EpochRecord
+    from daemon.core.training_info import EpochRecord
 from collections.abc import Callable, Mapping
 
 from rich.console import Console
 
 from daemon.core.levels import Level, Sayable
+from daemon.core.training_info import EpochRecord
 from daemon.models.claims import sayable, shown_reasons
 from daemon.models.record import tested
-from daemon.network.fitting import EpochRecord
 
 _EPOCHS = 7
 _SYNTHETIC = 16

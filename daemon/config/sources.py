@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, HttpUrl, SecretStr, field_validator, model_validator
 
-from daemon.config.section import Section
+from daemon.config.section import BasicAuthConfig, Section, TlsConfig
 from daemon.core.metric import is_calendar_day
 
 
@@ -143,35 +143,6 @@ class SimulatorConfig(_Fetched):
         if "cascade" in value and value["cascade"].model_dump(exclude_none=True).keys() - {"weight"}:
             raise ValueError("a cascade follows the incident of another server; only its weight can be set")
         return value
-
-
-class TlsConfig(Section):
-    """TLS towards a server."""
-
-    ca_file: Path | None = Field(None, description="Certificates to trust instead of the system's.")
-    cert_file: Path | None = Field(None, description="Client certificate.")
-    key_file: Path | None = Field(None, description="Key of the client certificate.")
-    insecure_skip_verify: bool = Field(False, description="Do not verify the server's certificate.")
-
-    @model_validator(mode="after")
-    def _pair(self) -> Self:
-        if (self.cert_file is None) != (self.key_file is None):
-            raise ValueError("cert_file and key_file belong together; set both or neither")
-        return self
-
-
-class BasicAuthConfig(Section):
-    """HTTP basic authentication towards a server."""
-
-    username: str = Field(description="User name.")
-    password: SecretStr | None = Field(None, description="Password, best as `${ENVIRONMENT_VARIABLE}`.")
-    password_file: Path | None = Field(None, description="File with the password.")
-
-    @model_validator(mode="after")
-    def _one_password(self) -> Self:
-        if (self.password is None) == (self.password_file is None):
-            raise ValueError("set exactly one of password and password_file")
-        return self
 
 
 class PrometheusConfig(_Fetched):

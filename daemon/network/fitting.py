@@ -16,6 +16,7 @@ from lightning.pytorch.callbacks import Callback, WeightAveraging
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from daemon.core.training_info import EpochRecord
 from daemon.network.loss import weighted_loss
 from daemon.network.model import TemporalFusionTransformer
 from daemon.network.sampling import Batch, Rounds, prefetched
@@ -53,19 +54,6 @@ class Plan:
     keep_start: bool = False
     checkpoint: Path | None = None
     checkpoint_every_epochs: int = 1
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """One line of ``epochs.jsonl``; losses are weighted pinball losses, memory is 0 without a GPU."""
-
-    epoch: int
-    train_loss: float
-    val_loss: float
-    learning_rate: float
-    time_seconds: float
-    gpu_memory_mb: float
-    samples_per_second: float
 
 
 @dataclass(frozen=True)

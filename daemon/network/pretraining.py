@@ -13,18 +13,20 @@ import numpy as np
 import torch
 
 from daemon.breach.model import BreachModel, write_calibration
-from daemon.breach.training import PER_SERVER_WEEK, SERVERS, drawn_examples, learn_base, rehearse
+from daemon.breach.training import PER_SERVER_WEEK, SERVERS, drawn_examples, rehearse
 from daemon.core.errors import NotEnoughHistory
 from daemon.core.forecast import ForecastSource
 from daemon.core.metric import Metric
 from daemon.core.series import STEPS_PER_DAY, Panel, as_text
+from daemon.core.training_info import EpochRecord
 from daemon.network.artifact import versions, write_network
 from daemon.network.calibration import NONE
-from daemon.network.fitting import EpochRecord, Fit, Plan, Progress, fit
+from daemon.network.fitting import Fit, Plan, Progress, fit
 from daemon.network.forecaster import NetworkForecaster
 from daemon.network.history import LOOKBACK_STEPS, History
 from daemon.network.identity import NO_NAMES
 from daemon.network.model import Architecture, TemporalFusionTransformer
+from daemon.network.prior_network import learn_base
 from daemon.network.sampling import FirstDaysSampler, Rounds, Sampler, WindowSampler, mixed
 from daemon.network.training import BATCH_SIZE, LEARNING_RATE, TUNING_RATE
 from daemon.network.training_info import fingerprint

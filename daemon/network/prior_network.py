@@ -1,11 +1,15 @@
 """Training the expert."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-from daemon.breach.model import Expert, standardised
+from daemon.breach.decision import choose_cut
+from daemon.breach.model import BreachModel, Expert, Head, standardised
+from daemon.breach.training import TARGET_PRECISION, Rehearsal
+from daemon.breach.windows import Examples
 from daemon.core.series import Bool, Float64
 
 _HIDDEN = 64
@@ -13,6 +17,8 @@ _EPOCHS, _FEWEST_STEPS = 16, 1000
 _BATCH = 1024
 _HIGHEST_RATE, _WEIGHT_DECAY = 2e-3, 1e-4
 _SMALLEST_DEVIATION = 1e-6
+# a small network that sees incidents as seldom as they are learns little of them; the head weighs its scores anew
+_EMPHASIS = 1 / 2
 
 
 def train_expert(features: Float64, happened: Bool, weight: Float64, seed: int) -> Expert:
@@ -49,3 +55,22 @@ def train_expert(features: Float64, happened: Bool, weight: Float64, seed: int) 
             schedule.step()
     weights = [torch.cat([layer.weight.T, layer.bias[None]]).detach().tolist() for layer in linear]
     return Expert(tuple(mean.tolist()), tuple(deviation.tolist()), tuple(tuple(map(tuple, layer)) for layer in weights))
+
+
+def learn_base(drawn_on_fleets: Sequence[Examples], rehearsals: Sequence[Rehearsal], seed: int) -> BreachModel:
+    """Return a model for every metric alike.
+
+    Args:
+        drawn_on_fleets: windows of drawn thresholds: of them the expert learns what comes to nothing.
+        rehearsals: simulated incidents: of them it learns how a breach without a precedent begins.
+        seed: of the expert.
+    """
+    anything, rehearsal = Examples.concatenate(drawn_on_fleets), Rehearsal.concatenate(rehearsals)
+    everything = Examples.concatenate([anything, rehearsal.examples])
+    weight = np.concatenate([np.ones(len(anything.onset)), rehearsal.weight**_EMPHASIS])
+    expert = train_expert(everything.features, everything.happened, weight, seed)
+    usual = Examples.concatenate([anything, rehearsal.usual(len(anything.onset), seed)])
+    head = Head.afresh(expert, usual.features, usual.happened)
+    name = "random thresholds of the fleets that it was pretrained on"
+    general = choose_cut([(name, head.probability(anything.features), anything.happened)], TARGET_PRECISION)
+    return BreachModel(head, {}, general, TARGET_PRECISION)

@@ -20,17 +20,17 @@ from daemon.core.forecast import QUANTILE_COLUMNS, Forecaster
 from daemon.core.levels import MINIMUM_HOURS, Level
 from daemon.core.metric import Metric
 from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_HOUR, Panel
+from daemon.core.training_info import EpochRecord
 from daemon.forecasting.evaluation import evaluate
 from daemon.network.artifact import write_network
 from daemon.network.calibration import Calibration, calibrate
-from daemon.network.fitting import EpochRecord, Fit, Plan, Progress, fit
+from daemon.network.fitting import Fit, Plan, Progress, fit
 from daemon.network.forecaster import NetworkForecaster
 from daemon.network.history import LOOKBACK_STEPS, History
 from daemon.network.identity import Vocabulary
 from daemon.network.model import Architecture, TemporalFusionTransformer
 from daemon.network.sampling import FirstDaysSampler, Rounds, WindowSampler, held_out_servers, mixed, without_servers
 from daemon.network.training_info import training_info
-from daemon.reports.training import render_training_report
 from daemon.system.process import keep_freed_memory
 
 _MOST_SERIES = 64
@@ -103,8 +103,8 @@ class TrainedModel:
         last_known = self.spans.validation if self.spans.end > self.spans.validation else self.spans.training
         return _time(self.panel, last_known - 1), self.panel.end
 
-    def write(self, folder: Path) -> None:
-        """Write the model's files into ``folder``."""
+    def write(self, folder: Path) -> pd.DataFrame:
+        """Write the model's files, but for the report, into ``folder``; return its sample forecasts."""
         write_network(folder, self.network, self.vocabulary, self.zone)
         write_calibration(folder, asdict(self.calibration), self.breach)
         lines = [json.dumps(asdict(record)) + "\n" for record in self.fit.records]
@@ -114,9 +114,7 @@ class TrainedModel:
         origin = self.panel.start + (self.spans.end - HORIZON_STEPS - 1) * STEP_SECONDS
         samples = sample_forecasts(self.forecaster(folder.name), self.panel, origin)
         samples.to_parquet(folder / "samples.parquet", index=False)
-        units = {name: metric.unit for name, metric in self.metrics.items()}
-        report = render_training_report(self.info, [asdict(record) for record in self.fit.records], samples, units)
-        (folder / "report.html").write_text(report, encoding="utf-8")
+        return samples
 
 
 def train(

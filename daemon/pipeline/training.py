@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -18,16 +19,17 @@ from daemon.core.levels import Level
 from daemon.core.metric import Metric
 from daemon.core.scoring import coverage, scaled_pinball
 from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, Panel
+from daemon.core.training_info import EpochRecord
 from daemon.forecasting.baselines import Climatology, SeasonalNaive
 from daemon.forecasting.evaluation import Scores, held_out_origins, score
 from daemon.models.gate import Verdict, judge
 from daemon.models.record import read_info
 from daemon.models.registry import ModelRegistry
 from daemon.network.artifact import load_forecaster, load_network
-from daemon.network.fitting import EpochRecord
 from daemon.network.model import TemporalFusionTransformer
 from daemon.network.training import TrainedModel, train
 from daemon.network.training_info import fingerprint
+from daemon.reports.training import render_training_report
 
 _log = structlog.get_logger()
 
@@ -164,13 +166,21 @@ def train_and_register(
     measured_on = {key: model.info["held_out"][key] for key in ("origins", "from", "to")}
     model = replace(model, info={**model.info, "verdict": {**asdict(verdict), **measured_on}})
     with registry.new() as (name, folder):
-        model.write(folder)
+        write_model(model, folder)
     if verdict.promoted:
         registry.promote(name, "promoted by the gate after training")
         _log.info("model_promoted", model=name, level=level.name.value, reasons=verdict.reasons)
     else:
         _log.warning("model_rejected", model=name, level=level.name.value, reasons=verdict.reasons)
     return Trained(name, model, verdict)
+
+
+def write_model(model: TrainedModel, folder: Path) -> None:
+    """Write every file of the directory of ``model`` into ``folder``, the report too."""
+    samples = model.write(folder)
+    units = {name: metric.unit for name, metric in model.metrics.items()}
+    report = render_training_report(model.info, [asdict(record) for record in model.fit.records], samples, units)
+    (folder / "report.html").write_text(report, encoding="utf-8")
 
 
 def _seen(registry: ModelRegistry, start: str, panel: Panel) -> set[str]:

@@ -279,13 +279,13 @@ def _wall_time(clock: Clock, at: int) -> float:
 
 
 def _load(registry: ModelRegistry, config: Config, model: str) -> Forecaster:
-    from daemon.network.artifact import load_forecaster
+    from daemon.network.artifact import load_forecaster  # noqa: PLC0415 - torch, only where it forecasts
 
     return load_forecaster(registry.path(model), config.domain_metrics())
 
 
 def _load_base(config: Config) -> Forecaster:
-    from daemon.network.artifact import base_forecaster
+    from daemon.network.artifact import base_forecaster  # noqa: PLC0415 - likewise
 
     return base_forecaster(config.domain_metrics(), config.zone)
 

@@ -3,8 +3,8 @@
 from daemon.breach.model import BASE_FOLDER
 from daemon.core.levels import LEVELS, LevelName
 from daemon.core.series import STEP_SECONDS, Panel
+from daemon.core.training_info import EpochRecord
 from daemon.network.artifact import load_network
-from daemon.network.fitting import EpochRecord
 from daemon.network.model import TemporalFusionTransformer
 from daemon.network.training import train
 from daemon.simulation.fleet import Fleet

@@ -8,10 +8,10 @@ import pytest
 
 from daemon.breach.features import FEATURES, PRECEDENTS, SIGNS, signs
 from daemon.breach.model import Expert, Head, Logistic, sigmoid, unfitted
-from daemon.breach.training import learn_base, rehearse
+from daemon.breach.training import rehearse
 from daemon.core.metric import Metric, Thresholds
 from daemon.forecasting.baselines import Climatology
-from daemon.network.prior_network import train_expert
+from daemon.network.prior_network import learn_base, train_expert
 from daemon.simulation.spec import FleetSpec
 
 METRICS = {"mem_used_pct": Metric("mem_used_pct", 0, 100, thresholds=Thresholds(85, 95))}

@@ -10,11 +10,11 @@ import pytest
 
 from daemon.core.levels import LEVELS, LevelName
 from daemon.core.metric import Metric, Thresholds
+from daemon.core.training_info import EpochRecord
 from daemon.models.claims import claims, standing_of
 from daemon.models.readiness import readiness_of
 from daemon.models.record import problems
 from daemon.models.registry import ModelRegistry
-from daemon.network.fitting import EpochRecord
 from daemon.pipeline.training import train_and_register
 from tests.panels import daily_panel
 

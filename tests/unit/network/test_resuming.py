@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from daemon.core.levels import LEVELS, LevelName
-from daemon.network.fitting import EpochRecord
+from daemon.core.training_info import EpochRecord
 from daemon.network.training import TrainedModel, train
 from tests.panels import daily_panel
 

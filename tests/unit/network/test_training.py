@@ -12,8 +12,8 @@ from daemon.core.errors import BadModel, NotEnoughHistory
 from daemon.core.levels import LEVELS, LevelName
 from daemon.core.metric import Metric
 from daemon.core.series import STEPS_PER_HOUR, Panel, SeriesKey
+from daemon.core.training_info import EpochRecord
 from daemon.network.artifact import FORMAT, load_forecaster
-from daemon.network.fitting import EpochRecord
 from daemon.network.history import LOOKBACK_STEPS, History
 from daemon.network.sampling import WindowSampler
 from daemon.network.training import TrainedModel, last_hours, split, train

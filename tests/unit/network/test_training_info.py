@@ -3,9 +3,10 @@ from typing import Any
 import pytest
 
 from daemon.core.levels import LEVELS, Level, LevelName
+from daemon.core.training_info import EpochRecord
 from daemon.forecasting.evaluation import Evaluation
 from daemon.network.calibration import NONE, Calibration
-from daemon.network.fitting import EpochRecord, Fit
+from daemon.network.fitting import Fit
 from daemon.network.training_info import training_info
 from tests.panels import daily_panel
 

@@ -15,10 +15,11 @@ from daemon.breach.model import BASE_FOLDER, base_breach_model
 from daemon.core.levels import LEVELS, LevelName
 from daemon.core.metric import Metric
 from daemon.core.series import Panel, SeriesKey
+from daemon.core.training_info import EpochRecord
 from daemon.models.registry import ModelRegistry
 from daemon.network.artifact import load_network
 from daemon.network.calibration import NONE, Calibration
-from daemon.network.fitting import EpochRecord, Fit
+from daemon.network.fitting import Fit
 from daemon.network.model import Architecture, TemporalFusionTransformer
 from daemon.network.training import TrainedModel, split
 from daemon.pipeline.training import Trained, train_and_register, verdict_of
