@@ -88,8 +88,8 @@ def test_promtool_has_nothing_to_say() -> None:
 def test_a_scrape_works_with_the_real_library_and_imports_it_only_then() -> None:
     """Where there is no driver the service's other metrics are all there; where there is one, the GPUs as well."""
     code = (
-        "import sys; from daemon.api.telemetry import PrometheusTelemetry; from daemon.domain.clock import SystemClock;"
-        "from daemon.learning.gpu_memory import torch_memory;"
+        "import sys; from daemon.api.telemetry import PrometheusTelemetry; from daemon.core.clock import SystemClock;"
+        "from daemon.system.process import torch_memory;"
         "telemetry = PrometheusTelemetry(SystemClock()); telemetry.show_gpus(torch_memory);"
         "assert 'pynvml' not in sys.modules; assert b'forewarn_build_info' in telemetry.render();"
         "assert 'pynvml' in sys.modules; assert 'torch' not in sys.modules"

@@ -63,7 +63,7 @@ def test_nothing_is_told_and_cuda_not_woken(monkeypatch: pytest.MonkeyPatch, cud
 def test_asking_does_not_import_torch() -> None:
     """A service that has not forecast with a network yet stays as small as it is."""
     code = (
-        "import sys; from daemon.learning.gpu_memory import torch_memory;"
+        "import sys; from daemon.system.process import torch_memory;"
         "assert torch_memory() == {}; assert 'torch' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
