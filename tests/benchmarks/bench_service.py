@@ -20,7 +20,7 @@ from tests.benchmarks.idle import measure
 from tests.servers.processes import free_port
 
 SERVERS, TICKS, SPEED = 160, 6, 30
-_IMPORTS = "import daemon.learning.forecaster, torch, pandas"
+_IMPORTS = "import daemon.network.forecaster, torch, pandas"
 
 
 def main() -> None:

@@ -7,11 +7,11 @@ import sys
 _RUN = """
 import time
 from zoneinfo import ZoneInfo
-from daemon.learning.fitting import Plan, fit
-from daemon.learning.history import LOOKBACK_STEPS, History
-from daemon.learning.memory import keep_freed_memory
-from daemon.learning.network import Architecture, TemporalFusionTransformer
-from daemon.learning.sampling import Rounds, WindowSampler
+from daemon.network.fitting import Plan, fit
+from daemon.network.history import LOOKBACK_STEPS, History
+from daemon.system.process import keep_freed_memory
+from daemon.network.model import Architecture, TemporalFusionTransformer
+from daemon.network.sampling import Rounds, WindowSampler
 from tests.panels import daily_panel
 
 keep_freed_memory()
