@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import structlog
 
-from daemon.alerting.outcomes import AlertBook
+from daemon.alerting.outcomes import AlertRepository
 from daemon.alerting.state import Notification, Notifier, Queued
 from daemon.core.clock import Clock
 from daemon.core.errors import NotificationRejected, NotifierUnavailable
@@ -27,14 +27,14 @@ class Delivery:
 
     def __init__(
         self,
-        book: AlertBook,
+        repository: AlertRepository,
         notifiers: Sequence[Notifier],
         queue_limit: int,
         clock: Clock,
         telemetry: Telemetry,
         wall_now: Callable[[], float],
     ) -> None:
-        self._book, self._notifiers, self._queue_limit = book, notifiers, queue_limit
+        self._repository, self._notifiers, self._queue_limit = repository, notifiers, queue_limit
         self._clock, self._telemetry, self._wall_now = clock, telemetry, wall_now
 
     def run(self, firing: Sequence[Notification]) -> None:
@@ -48,17 +48,17 @@ class Delivery:
             each.result()
 
     def _tell(self, notifier: Notifier, firing: Sequence[Notification]) -> None:
-        dropped = self._book.shorten(notifier.name, self._queue_limit)
+        dropped = self._repository.shorten(notifier.name, self._queue_limit)
         if dropped:
             self._telemetry.notifications(notifier.name, "dropped", dropped)
             _log.error("notifications_dropped", target=notifier.name, count=dropped, limit=self._queue_limit)
-        waiting = _oldest_of_each(self._book.queued(notifier.name, _AT_ONCE))
+        waiting = _oldest_of_each(self._repository.queued(notifier.name, _AT_ONCE))
         queued_labels = {_key(each.notification) for each in waiting}
         again = [each for each in firing if _key(each) not in queued_labels]
         batch = [*(each.notification for each in waiting), *again]
         if batch and self._sent(notifier, [self._held(each) for each in batch]):
-            self._book.delivered(notifier.name, [each.number for each in waiting])
-        self._telemetry.queued(notifier.name, len(self._book.queued(notifier.name, self._queue_limit)))
+            self._repository.delivered(notifier.name, [each.number for each in waiting])
+        self._telemetry.queued(notifier.name, len(self._repository.queued(notifier.name, self._queue_limit)))
 
     def _held(self, notification: Notification) -> Notification:
         """Say until when an alert that fires is to be believed without further news: over three ticks ahead."""

@@ -7,19 +7,19 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from daemon.alerting.outcomes import (
-    AlertBook,
+    AlertRepository,
     Judge,
-    LedgerFigures,
     Prediction,
+    PredictionFigures,
     entered,
     figures_by_kind,
-    ledger_figures,
+    prediction_figures,
 )
 from daemon.alerting.state import (
     Alert,
+    AlertKey,
     AlertName,
     AlertState,
-    Identity,
     Notification,
     Observation,
     Phase,
@@ -28,7 +28,14 @@ from daemon.alerting.state import (
     forgettable,
 )
 from daemon.alerting.text import Context, annotations, link, sent_severity
-from daemon.breach.definition import Cut, Risk, RiskModel, Severity, Watch, watches
+from daemon.breach.definition import (
+    DecisionThreshold,
+    MonitoredThreshold,
+    Risk,
+    RiskModel,
+    Severity,
+    monitored_thresholds,
+)
 from daemon.core.forecast import Forecast, ForecastSource
 from daemon.core.metric import Metric
 from daemon.core.series import GENERIC_PROFILE, Panel, SeriesKey, as_text
@@ -38,7 +45,7 @@ _MOST_NAMED = 20
 
 
 @dataclass(frozen=True)
-class FleetRule:
+class GroupRule:
     """When singles become a fleet's alert.
 
     Attributes:
@@ -50,26 +57,26 @@ class FleetRule:
     share: float = 0.3
 
 
-def fleet_observations(
-    firing: Sequence[Identity], risks: Iterable[Risk], known: Mapping[Identity, Alert], rule: FleetRule
-) -> dict[Identity, Observation]:
+def group_observations(
+    firing: Sequence[AlertKey], risks: Iterable[Risk], known: Mapping[AlertKey, Alert], rule: GroupRule
+) -> dict[AlertKey, Observation]:
     """Return what a tick says of the fleets' alerts: of those that many fire in, and of those that are known."""
     alerted = Counter(_fleet_of(key) for key in firing if key.name is AlertName.PREDICTED_BREACH)
-    watched = Counter(
-        Identity(
-            AlertName.FLEET_PREDICTED_BREACH, "", risk.watch.key.metric, risk.watch.severity.value, risk.watch.profile
+    monitored = Counter(
+        AlertKey(
+            AlertName.GROUP_PREDICTED_BREACH, "", risk.watch.key.metric, risk.watch.severity.value, risk.watch.profile
         )
         for risk in risks
     )
-    fleets = {*alerted, *(key for key in known if key.name is AlertName.FLEET_PREDICTED_BREACH)}
+    fleets = {*alerted, *(key for key in known if key.name is AlertName.GROUP_PREDICTED_BREACH)}
     found = {}
     for fleet in sorted(fleets):
-        many = alerted[fleet] >= max(rule.servers, rule.share * watched[fleet])
+        many = alerted[fleet] >= max(rule.servers, rule.share * monitored[fleet])
         found[fleet] = Observation(float(many), False, 0.5)
     return found
 
 
-def fleet_text(fleet: Identity, active: Mapping[Identity, Alert]) -> dict[str, str]:
+def group_text(fleet: AlertKey, active: Mapping[AlertKey, Alert]) -> dict[str, str]:
     """Return the annotations of a fleet's alert, which name its servers."""
     servers = sorted(
         key.server
@@ -87,13 +94,13 @@ def fleet_text(fleet: Identity, active: Mapping[Identity, Alert]) -> dict[str, s
     }
 
 
-def _fleet_of(single: Identity) -> Identity:
-    return Identity(AlertName.FLEET_PREDICTED_BREACH, "", single.metric, single.severity, single.profile)
+def _fleet_of(single: AlertKey) -> AlertKey:
+    return AlertKey(AlertName.GROUP_PREDICTED_BREACH, "", single.metric, single.severity, single.profile)
 
 
-def silent_observations(
-    servers: Sequence[ServerState], healthy: bool, known: Mapping[Identity, Alert]
-) -> dict[Identity, Observation]:
+def stale_observations(
+    servers: Sequence[ServerState], healthy: bool, known: Mapping[AlertKey, Alert]
+) -> dict[AlertKey, Observation]:
     """Return what a tick says of each server's silence; nothing where a source failed, as then all are silent.
 
     A server that is no longer known, for a day without a sample, is forgotten and its alert with it.
@@ -101,30 +108,30 @@ def silent_observations(
     found = {}
     for server in servers:
         stale = server.state == "stale"
-        identity = _stale_identity(server)
-        if stale or identity in known:
-            found[identity] = Observation(float(stale) if healthy or not stale else None, False, 0.5)
-    for identity in known:
-        if identity.name is AlertName.SERVER_DATA_MISSING and identity not in found:
-            found[identity] = Observation(0.0, False, 0.5)
+        alert_key = _stale_key(server)
+        if stale or alert_key in known:
+            found[alert_key] = Observation(float(stale) if healthy or not stale else None, False, 0.5)
+    for alert_key in known:
+        if alert_key.name is AlertName.SERVER_DATA_MISSING and alert_key not in found:
+            found[alert_key] = Observation(0.0, False, 0.5)
     return found
 
 
-def silent_text(identity: Identity, alert: Alert, servers: Sequence[ServerState], link: str) -> dict[str, str]:
+def stale_text(alert_key: AlertKey, alert: Alert, servers: Sequence[ServerState], link: str) -> dict[str, str]:
     """Return the annotations of the alert on a silent server."""
-    newest = next((server.newest for server in servers if server.name == identity.server), None)
+    newest = next((server.newest for server in servers if server.name == alert_key.server), None)
     if newest is None:
         return dict(alert.annotations)
     text = {
-        "summary": f"{identity.server}: no data since {as_text(newest)}; its predictions are held, not resolved.",
+        "summary": f"{alert_key.server}: no data since {as_text(newest)}; its predictions are held, not resolved.",
         "description": "Look at whether the server is up, and at what collects its metrics.",
         "link": link,
     }
     return {name: value for name, value in text.items() if value}
 
 
-def _stale_identity(server: ServerState) -> Identity:
-    return Identity(AlertName.SERVER_DATA_MISSING, server.name, "", Severity.WARNING.value, server.profile)
+def _stale_key(server: ServerState) -> AlertKey:
+    return AlertKey(AlertName.SERVER_DATA_MISSING, server.name, "", Severity.WARNING.value, server.profile)
 
 
 _log = structlog.get_logger()
@@ -140,14 +147,14 @@ class AlertRules:
         policy: when one fires and resolves.
         fleet: when many of them are one.
         keep_severity: send the configured severity where the cut does not reach the target precision.
-        ledger_seconds: how long judged predictions are kept.
+        prediction_log_seconds: how long judged predictions are kept.
         external_url: where people reach the service; empty if nobody said.
     """
 
     policy: Policy = field(default_factory=Policy)
-    fleet: FleetRule = field(default_factory=FleetRule)
+    fleet: GroupRule = field(default_factory=GroupRule)
     keep_severity: bool = False
-    ledger_seconds: int = 90 * 86_400
+    prediction_log_seconds: int = 90 * 86_400
     external_url: str = ""
 
 
@@ -175,7 +182,7 @@ class Tick:
 
 
 @dataclass(frozen=True)
-class Warned:
+class AlertingResult:
     """What early warning made of a tick.
 
     Attributes:
@@ -187,10 +194,10 @@ class Warned:
     """
 
     risks: tuple[Risk, ...] = ()
-    cuts: Mapping[tuple[str, Severity], Cut] = field(default_factory=dict)
-    alerts: Mapping[Identity, Alert] = field(default_factory=dict)
+    cuts: Mapping[tuple[str, Severity], DecisionThreshold] = field(default_factory=dict)
+    alerts: Mapping[AlertKey, Alert] = field(default_factory=dict)
     predictions: tuple[Prediction, ...] = ()
-    figures: LedgerFigures = field(default_factory=lambda: ledger_figures(()))
+    figures: PredictionFigures = field(default_factory=lambda: prediction_figures(()))
 
 
 class Alerting:
@@ -198,7 +205,7 @@ class Alerting:
 
     def __init__(
         self,
-        book: AlertBook,
+        repository: AlertRepository,
         metrics: Mapping[str, Metric],
         rules: AlertRules,
         targets: Sequence[str],
@@ -207,49 +214,49 @@ class Alerting:
         """Start with what the book knows at the first tick.
 
         Args:
-            book: where everything is kept.
+            repository: where everything is kept.
             metrics: thresholds, units and hints.
             rules: of the configuration.
             targets: names of those who are told.
             wall_time: from epoch seconds of the service's clock to those of the wall's.
         """
-        self._book, self._metrics, self._rules = book, metrics, rules
+        self._repository, self._metrics, self._rules = repository, metrics, rules
         self._targets, self._wall_time = targets, wall_time
         self._judge = Judge()
-        self._alerts: dict[Identity, Alert] | None = None
+        self._alerts: dict[AlertKey, Alert] | None = None
         self._predictions: tuple[Prediction, ...] = ()
 
-    def run(self, tick: Tick, model: RiskModel) -> Warned:
+    def run(self, tick: Tick, model: RiskModel) -> AlertingResult:
         """Advance every alert by one tick and write what changed, in one transaction."""
         if self._alerts is None:
-            self._alerts = self._book.alerts()
-            self._predictions = self._book.predictions(tick.at - self._rules.ledger_seconds)
+            self._alerts = self._repository.alerts()
+            self._predictions = self._repository.predictions(tick.at - self._rules.prediction_log_seconds)
         profiles = {server.name: server.profile for server in tick.servers}
-        watched = _watched(tick.forecast, profiles, self._metrics)
-        risks = model.risks(tick.forecast, tick.panel, watched)
-        cuts = {(watch.key.metric, watch.severity): model.cut(watch.key.metric, watch.severity) for watch in watched}
+        monitored = _monitored(tick.forecast, profiles, self._metrics)
+        risks = model.risks(tick.forecast, tick.panel, monitored)
+        cuts = {(watch.key.metric, watch.severity): model.cut(watch.key.metric, watch.severity) for watch in monitored}
         before = self._alerts
         alerts = self._advanced(tick, risks, cuts)
-        fired = [risk for risk in risks if _fires(before, alerts, _identity(risk.watch))]
+        fired = [risk for risk in risks if _fires(before, alerts, _alert_key(risk.watch))]
         new = entered(fired, alerts, self._predictions, tick.at, tick.model)
-        predictions = self._judge.judged(tick.at, tick.panel, watched, self._predictions, new)
+        predictions = self._judge.judged(tick.at, tick.panel, monitored, self._predictions, new)
         changed = {key: alerts.get(key) for key in {*before, *alerts} if alerts.get(key) != before.get(key)}
         told = self._notifications(before, alerts, tick.at)
         known = set(self._predictions)
         new_lines = [line for line in predictions if line not in known]
         if changed or new_lines:
-            self._book.write(changed, new_lines, dict.fromkeys(self._targets, told))
+            self._repository.write(changed, new_lines, dict.fromkeys(self._targets, told))
         self._alerts = alerts
         self._predictions = self._pruned(predictions, tick.at)
         _log_changes(before, alerts, tick.at)
         shown = {key: alert for key, alert in alerts.items() if alert.state.phase is not Phase.INACTIVE}
-        return Warned(risks, cuts, shown, predictions, ledger_figures(predictions))
+        return AlertingResult(risks, cuts, shown, predictions, prediction_figures(predictions))
 
     def _pruned(self, predictions: tuple[Prediction, ...], at: int) -> tuple[Prediction, ...]:
-        oldest = at - self._rules.ledger_seconds
+        oldest = at - self._rules.prediction_log_seconds
         kept = tuple(line for line in predictions if line.outcome is None or line.made >= oldest)
         if len(kept) < len(predictions):
-            self._book.prune(oldest)
+            self._repository.prune(oldest)
         return kept
 
     def firing(self, at: int) -> tuple[Notification, ...]:
@@ -257,78 +264,81 @@ class Alerting:
         return tuple(self._sent(self._alerts or {}, at).values())
 
     def _advanced(
-        self, tick: Tick, risks: Sequence[Risk], cuts: Mapping[tuple[str, Severity], Cut]
-    ) -> dict[Identity, Alert]:
+        self, tick: Tick, risks: Sequence[Risk], cuts: Mapping[tuple[str, Severity], DecisionThreshold]
+    ) -> dict[AlertKey, Alert]:
         known = self._alerts or {}
-        advanced: dict[Identity, Alert] = {}
+        advanced: dict[AlertKey, Alert] = {}
         record = figures_by_kind(self._predictions)
         for risk in risks:
             cut = cuts[risk.watch.key.metric, risk.watch.severity]
             seen = Observation(risk.probability, risk.breached, cut.probability)
-            self._step(advanced, _identity(risk.watch), seen, tick.at)
-        for identity, seen in silent_observations(tick.servers, tick.healthy, known).items():
-            self._step(advanced, identity, seen, tick.at)
+            self._step(advanced, _alert_key(risk.watch), seen, tick.at)
+        for alert_key, seen in stale_observations(tick.servers, tick.healthy, known).items():
+            self._step(advanced, alert_key, seen, tick.at)
         firing = [key for key, alert in advanced.items() if alert.state.phase is Phase.FIRING]
-        for identity, seen in fleet_observations(firing, risks, known, self._rules.fleet).items():
-            self._step(advanced, identity, seen, tick.at)
-        for identity in known.keys() - advanced.keys():
+        for alert_key, seen in group_observations(firing, risks, known, self._rules.fleet).items():
+            self._step(advanced, alert_key, seen, tick.at)
+        for alert_key in known.keys() - advanced.keys():
             # without data an alert is held; one whose threshold is no longer configured has nothing to wait for
-            unknown = None if self._configured(identity) else 0.0
-            self._step(advanced, identity, Observation(unknown, False, 1.0), tick.at)
+            unknown = None if self._configured(alert_key) else 0.0
+            self._step(advanced, alert_key, Observation(unknown, False, 1.0), tick.at)
         kept = {
             key: alert for key, alert in advanced.items() if not forgettable(alert.state, tick.at, self._rules.policy)
         }
-        return self._told(kept, tick, {_identity(risk.watch): risk for risk in risks}, cuts, record)
+        return self._told(kept, tick, {_alert_key(risk.watch): risk for risk in risks}, cuts, record)
 
-    def _configured(self, identity: Identity) -> bool:
-        if identity.name is not AlertName.PREDICTED_BREACH:
+    def _configured(self, alert_key: AlertKey) -> bool:
+        if alert_key.name is not AlertName.PREDICTED_BREACH:
             return True
-        key = SeriesKey(identity.server, identity.metric)
-        return any(watch.severity == identity.severity for watch in watches(key, identity.profile, self._metrics))
+        key = SeriesKey(alert_key.server, alert_key.metric)
+        return any(
+            watch.severity == alert_key.severity
+            for watch in monitored_thresholds(key, alert_key.profile, self._metrics)
+        )
 
-    def _step(self, into: dict[Identity, Alert], identity: Identity, seen: Observation, at: int) -> None:
-        old = (self._alerts or {}).get(identity, Alert(AlertState(), {}))
-        into[identity] = replace(old, state=advance(old.state, seen, at, self._rules.policy))
+    def _step(self, into: dict[AlertKey, Alert], alert_key: AlertKey, seen: Observation, at: int) -> None:
+        old = (self._alerts or {}).get(alert_key, Alert(AlertState(), {}))
+        into[alert_key] = replace(old, state=advance(old.state, seen, at, self._rules.policy))
 
     def _told(
         self,
-        alerts: dict[Identity, Alert],
+        alerts: dict[AlertKey, Alert],
         tick: Tick,
-        risks: Mapping[Identity, Risk],
-        cuts: Mapping[tuple[str, Severity], Cut],
-        record: Mapping[tuple[str, Severity], LedgerFigures],
-    ) -> dict[Identity, Alert]:
+        risks: Mapping[AlertKey, Risk],
+        cuts: Mapping[tuple[str, Severity], DecisionThreshold],
+        record: Mapping[tuple[str, Severity], PredictionFigures],
+    ) -> dict[AlertKey, Alert]:
         active = {key: alert for key, alert in alerts.items() if alert.state.phase is not Phase.INACTIVE}
-        fleets = {key: fleet_text(key, active) for key in active if key.name is AlertName.FLEET_PREDICTED_BREACH}
+        fleets = {key: group_text(key, active) for key in active if key.name is AlertName.GROUP_PREDICTED_BREACH}
         told = dict(alerts)
-        for identity, alert in active.items():
-            risk = risks.get(identity)
-            if identity in fleets:
-                kind = (identity.metric, Severity(identity.severity))
-                sent = self._sent_severity(identity, alert, cuts[kind]) if kind in cuts else {}
-                text = {**alert.annotations, **fleets[identity], **sent}
-            elif identity.name is AlertName.SERVER_DATA_MISSING:
-                text = silent_text(identity, alert, tick.servers, self._link({"server": identity.server}))
+        for alert_key, alert in active.items():
+            risk = risks.get(alert_key)
+            if alert_key in fleets:
+                kind = (alert_key.metric, Severity(alert_key.severity))
+                sent = self._sent_severity(alert_key, alert, cuts[kind]) if kind in cuts else {}
+                text = {**alert.annotations, **fleets[alert_key], **sent}
+            elif alert_key.name is AlertName.SERVER_DATA_MISSING:
+                text = stale_text(alert_key, alert, tick.servers, self._link({"server": alert_key.server}))
             elif risk is None or risk.probability is None:
                 text = {**alert.annotations, "data": f"none since before {as_text(tick.at)}; the alert is held"}
             else:
-                kind = (identity.metric, Severity(identity.severity))
+                kind = (alert_key.metric, Severity(alert_key.severity))
                 context = Context(
                     tick.at,
-                    self._metrics[identity.metric],
+                    self._metrics[alert_key.metric],
                     cuts[kind],
                     record.get(kind),
                     _model_text(tick, risk.watch),
-                    self._link({"server": identity.server, "metric": identity.metric}),
-                    next((text["summary"] for key, text in fleets.items() if _belongs(identity, key)), ""),
+                    self._link({"server": alert_key.server, "metric": alert_key.metric}),
+                    next((text["summary"] for key, text in fleets.items() if _belongs(alert_key, key)), ""),
                 )
-                text = annotations(risk, context) | self._sent_severity(identity, alert, cuts[kind])
-            told[identity] = replace(alert, annotations=text)
+                text = annotations(risk, context) | self._sent_severity(alert_key, alert, cuts[kind])
+            told[alert_key] = replace(alert, annotations=text)
         return told
 
-    def _sent_severity(self, identity: Identity, alert: Alert, cut: Cut) -> dict[str, str]:
+    def _sent_severity(self, alert_key: AlertKey, alert: Alert, cut: DecisionThreshold) -> dict[str, str]:
         """Keep, while an alert fires, the severity that it was first sent with: a label must not change."""
-        first = sent_severity(Severity(identity.severity), cut, self._rules.keep_severity).value
+        first = sent_severity(Severity(alert_key.severity), cut, self._rules.keep_severity).value
         if alert.state.phase is Phase.FIRING:
             first = alert.annotations.get(SENT_SEVERITY, first)
         return {SENT_SEVERITY: first}
@@ -337,22 +347,22 @@ class Alerting:
         return link(self._rules.external_url, query)
 
     def _notifications(
-        self, before: Mapping[Identity, Alert], after: Mapping[Identity, Alert], at: int
+        self, before: Mapping[AlertKey, Alert], after: Mapping[AlertKey, Alert], at: int
     ) -> tuple[Notification, ...]:
         was, is_now = self._sent(before, at), self._sent(after, at)
         begun = [each for labels, each in is_now.items() if labels not in was]
         ended = [replace(each, ends_at=self._wall_time(at)) for labels, each in was.items() if labels not in is_now]
         return (*begun, *ended)
 
-    def _sent(self, alerts: Mapping[Identity, Alert], at: int) -> dict[tuple[str, ...], Notification]:
+    def _sent(self, alerts: Mapping[AlertKey, Alert], at: int) -> dict[tuple[str, ...], Notification]:
         """Return the firing alerts by their labels; of two with the same ones (both ``info``) the graver is told."""
         sent: dict[tuple[str, ...], Notification] = {}
         order = sorted(alerts, key=lambda key: key.severity != Severity.CRITICAL)
-        for identity in order:
-            alert = alerts[identity]
+        for alert_key in order:
+            alert = alerts[alert_key]
             if alert.state.phase is not Phase.FIRING:
                 continue
-            labels = _labels(identity, alert.annotations.get(SENT_SEVERITY, identity.severity))
+            labels = _labels(alert_key, alert.annotations.get(SENT_SEVERITY, alert_key.severity))
             told = {name: text for name, text in alert.annotations.items() if name != SENT_SEVERITY}
             starts_at = self._wall_time(alert.state.since)
             notification = Notification(labels, told, starts_at, 0.0, alert.annotations.get("link", ""))
@@ -360,37 +370,43 @@ class Alerting:
         return sent
 
 
-def _watched(forecast: Forecast, profiles: Mapping[str, str], metrics: Mapping[str, Metric]) -> list[Watch]:
-    return [each for key in forecast.keys for each in watches(key, profiles.get(key.server, GENERIC_PROFILE), metrics)]
+def _monitored(
+    forecast: Forecast, profiles: Mapping[str, str], metrics: Mapping[str, Metric]
+) -> list[MonitoredThreshold]:
+    return [
+        each
+        for key in forecast.keys
+        for each in monitored_thresholds(key, profiles.get(key.server, GENERIC_PROFILE), metrics)
+    ]
 
 
-def _identity(watch: Watch) -> Identity:
-    return Identity(AlertName.PREDICTED_BREACH, watch.key.server, watch.key.metric, watch.severity.value, watch.profile)
+def _alert_key(watch: MonitoredThreshold) -> AlertKey:
+    return AlertKey(AlertName.PREDICTED_BREACH, watch.key.server, watch.key.metric, watch.severity.value, watch.profile)
 
 
-def _fires(before: Mapping[Identity, Alert], after: Mapping[Identity, Alert], identity: Identity) -> bool:
-    def firing(alerts: Mapping[Identity, Alert]) -> bool:
-        return identity in alerts and alerts[identity].state.phase is Phase.FIRING
+def _fires(before: Mapping[AlertKey, Alert], after: Mapping[AlertKey, Alert], alert_key: AlertKey) -> bool:
+    def firing(alerts: Mapping[AlertKey, Alert]) -> bool:
+        return alert_key in alerts and alerts[alert_key].state.phase is Phase.FIRING
 
     return firing(after) and not firing(before)
 
 
-def _belongs(single: Identity, fleet: Identity) -> bool:
+def _belongs(single: AlertKey, fleet: AlertKey) -> bool:
     return (single.metric, single.severity, single.profile) == (fleet.metric, fleet.severity, fleet.profile)
 
 
-def _labels(identity: Identity, severity: str) -> dict[str, str]:
+def _labels(alert_key: AlertKey, severity: str) -> dict[str, str]:
     named = {
-        "alertname": identity.name.value,
-        "server": identity.server,
-        "metric": identity.metric,
+        "alertname": alert_key.name.value,
+        "server": alert_key.server,
+        "metric": alert_key.metric,
         "severity": severity,
-        "profile": identity.profile,
+        "profile": alert_key.profile,
     }
     return {name: value for name, value in named.items() if value}
 
 
-def _model_text(tick: Tick, watch: Watch) -> str:
+def _model_text(tick: Tick, watch: MonitoredThreshold) -> str:
     source = next(
         source for key, source in zip(tick.forecast.keys, tick.forecast.sources, strict=True) if key == watch.key
     )
@@ -399,8 +415,8 @@ def _model_text(tick: Tick, watch: Watch) -> str:
     return "the base network of the package" if source is ForecastSource.BASE else "the baseline, climatology"
 
 
-def _log_changes(before: Mapping[Identity, Alert], after: Mapping[Identity, Alert], at: int) -> None:
-    for identity in sorted({*before, *after}):
-        was, now = (identity in alerts and alerts[identity].state.phase is Phase.FIRING for alerts in (before, after))
+def _log_changes(before: Mapping[AlertKey, Alert], after: Mapping[AlertKey, Alert], at: int) -> None:
+    for alert_key in sorted({*before, *after}):
+        was, now = (alert_key in alerts and alerts[alert_key].state.phase is Phase.FIRING for alerts in (before, after))
         if was != now:
-            _log.info("alert_fired" if now else "alert_resolved", at=as_text(at), **identity._asdict())
+            _log.info("alert_fired" if now else "alert_resolved", at=as_text(at), **alert_key._asdict())

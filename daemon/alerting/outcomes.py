@@ -9,8 +9,8 @@ from typing import Protocol
 
 import numpy as np
 
-from daemon.alerting.state import Alert, AlertName, Identity, Notification, Phase, Queued
-from daemon.breach.definition import ONSET_STEPS, QUIET_STEPS, Risk, Severity, Watch, onsets, past
+from daemon.alerting.state import Alert, AlertKey, AlertName, Notification, Phase, Queued
+from daemon.breach.definition import CLEAR_STEPS, ONSET_STEPS, MonitoredThreshold, Risk, Severity, onsets, past
 from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_HOUR, Panel, SeriesKey
 
 
@@ -64,7 +64,7 @@ Kind = tuple[str, str, Severity]
 """Server, metric, severity."""
 
 _HORIZON_SECONDS = HORIZON_STEPS * STEP_SECONDS
-_LATE_SECONDS = QUIET_STEPS * STEP_SECONDS
+_LATE_SECONDS = CLEAR_STEPS * STEP_SECONDS
 _ARRIVAL_SECONDS = STEPS_PER_HOUR * STEP_SECONDS
 _KNOWN_SHARE = 0.5
 
@@ -156,7 +156,7 @@ def _without_foretold(lines: Sequence[Prediction]) -> Iterator[Prediction]:
 
 
 @dataclass(frozen=True)
-class LedgerFigures:
+class PredictionFigures:
     """How the predictions of a ledger fared.
 
     Attributes:
@@ -195,11 +195,11 @@ class LedgerFigures:
         return float(median(self.lead_seconds)) if self.lead_seconds else None
 
 
-def ledger_figures(ledger: Iterable[Prediction]) -> LedgerFigures:
+def prediction_figures(ledger: Iterable[Prediction]) -> PredictionFigures:
     """Return how the predictions of ``ledger`` fared."""
     lines = tuple(ledger)
     counted = {outcome: sum(line.outcome is outcome for line in lines) for outcome in (*Outcome, None)}
-    return LedgerFigures(
+    return PredictionFigures(
         counted[Outcome.HIT],
         counted[Outcome.LATE],
         counted[Outcome.FALSE],
@@ -210,18 +210,18 @@ def ledger_figures(ledger: Iterable[Prediction]) -> LedgerFigures:
     )
 
 
-def figures_by_kind(ledger: Iterable[Prediction]) -> dict[tuple[str, Severity], LedgerFigures]:
+def figures_by_kind(ledger: Iterable[Prediction]) -> dict[tuple[str, Severity], PredictionFigures]:
     """Return the same by metric and severity."""
     lines: dict[tuple[str, Severity], list[Prediction]] = {}
     for line in ledger:
         lines.setdefault((line.metric, line.severity), []).append(line)
-    return {kind: ledger_figures(some) for kind, some in lines.items()}
+    return {kind: prediction_figures(some) for kind, some in lines.items()}
 
 
-class AlertBook(Protocol):
+class AlertRepository(Protocol):
     """What is known of alerts, kept over restarts and shared with other processes: alerts, ledger, and queues."""
 
-    def alerts(self) -> dict[Identity, Alert]:
+    def alerts(self) -> dict[AlertKey, Alert]:
         """Return every alert that was written and not removed."""
         ...
 
@@ -235,7 +235,7 @@ class AlertBook(Protocol):
 
     def write(
         self,
-        changed: Mapping[Identity, Alert | None],
+        changed: Mapping[AlertKey, Alert | None],
         lines: Sequence[Prediction],
         queue: Mapping[str, Sequence[Notification]],
     ) -> None:
@@ -265,7 +265,7 @@ class AlertBook(Protocol):
 
 
 # as far back as lateness reaches, and an hour for late samples
-_RECENT_STEPS = QUIET_STEPS + STEPS_PER_HOUR
+_RECENT_STEPS = CLEAR_STEPS + STEPS_PER_HOUR
 
 
 class Judge:
@@ -283,7 +283,7 @@ class Judge:
         self,
         at: int,
         panel: Panel,
-        watched: Sequence[Watch],
+        monitored: Sequence[MonitoredThreshold],
         ledger: tuple[Prediction, ...],
         entered: Sequence[Prediction],
     ) -> tuple[Prediction, ...]:
@@ -295,8 +295,8 @@ class Judge:
             start = min(at - _HORIZON_SECONDS, open_since)
         self._looked_until = at
         start = max(self._began, min(start, at) - _RECENT_STEPS * STEP_SECONDS)
-        found = recent_onsets(panel, watched, start, at)
-        profiles = {(watch.key.server, watch.key.metric, watch.severity): watch.profile for watch in watched}
+        found = recent_onsets(panel, monitored, start, at)
+        profiles = {(watch.key.server, watch.key.metric, watch.severity): watch.profile for watch in monitored}
         row_of = {key: row for row, key in enumerate(panel.keys)}
 
         def known_share(line: Prediction) -> float:
@@ -309,13 +309,15 @@ class Judge:
         return judged([*ledger, *entered], found, profiles, known_share, at)
 
 
-def recent_onsets(panel: Panel, watched: Sequence[Watch], start: int, at: int) -> dict[Kind, list[int]]:
+def recent_onsets(panel: Panel, monitored: Sequence[MonitoredThreshold], start: int, at: int) -> dict[Kind, list[int]]:
     """Return when breaches of the thresholds began in ``start <= t <= at`` (epoch seconds), as far as it is known."""
     first = start - ONSET_STEPS * STEP_SECONDS
     values = panel.between(first, at).values
     row_of = {key: row for row, key in enumerate(panel.keys)}
     found: dict[Kind, list[int]] = {}
-    for direction, group in groupby(sorted(watched, key=lambda each: each.direction), key=lambda each: each.direction):
+    for direction, group in groupby(
+        sorted(monitored, key=lambda each: each.direction), key=lambda each: each.direction
+    ):
         some = list(group)
         limits = np.array([[watch.threshold] for watch in some], dtype=np.float32)
         begins = onsets(past(values[[row_of[watch.key] for watch in some]], limits, direction))
@@ -327,7 +329,7 @@ def recent_onsets(panel: Panel, watched: Sequence[Watch], start: int, at: int) -
 
 
 def entered(
-    fired: Sequence[Risk], alerts: Mapping[Identity, Alert], ledger: Sequence[Prediction], at: int, model: str
+    fired: Sequence[Risk], alerts: Mapping[AlertKey, Alert], ledger: Sequence[Prediction], at: int, model: str
 ) -> list[Prediction]:
     """Return the new lines: of the risks whose alert fired now, and of alerts that fire on after a false prediction.
 
@@ -350,10 +352,10 @@ def entered(
     for line in ledger:
         if line.outcome is not Outcome.MISSED:
             newest[kind_of(line)] = line
-    for identity, alert in alerts.items():
-        if identity.name is not AlertName.PREDICTED_BREACH or alert.state.phase is not Phase.FIRING:
+    for alert_key, alert in alerts.items():
+        if alert_key.name is not AlertName.PREDICTED_BREACH or alert.state.phase is not Phase.FIRING:
             continue
-        last = newest.get((identity.server, identity.metric, Severity(identity.severity)))
+        last = newest.get((alert_key.server, alert_key.metric, Severity(alert_key.severity)))
         if last is not None and last.outcome in (Outcome.FALSE, Outcome.UNKNOWN) and alert.state.since <= last.made:
             probability = float(alert.annotations.get("probability", last.probability))
             server, metric, severity = kind_of(last)

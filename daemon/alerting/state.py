@@ -12,11 +12,11 @@ class AlertName(StrEnum):
     """The alerts that forewarn sends."""
 
     PREDICTED_BREACH = "PredictedBreach"
-    FLEET_PREDICTED_BREACH = "FleetPredictedBreach"
+    GROUP_PREDICTED_BREACH = "FleetPredictedBreach"
     SERVER_DATA_MISSING = "ServerDataMissing"
 
 
-class Identity(NamedTuple):
+class AlertKey(NamedTuple):
     """What an alert is about, and nothing that changes while it is.
 
     A fleet's alert names no server, the alert of a silent server no metric.

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from daemon.alerting.outcomes import LedgerFigures
-from daemon.breach.definition import Cut, Risk, Severity
+from daemon.alerting.outcomes import PredictionFigures
+from daemon.breach.definition import DecisionThreshold, Risk, Severity
 from daemon.core.metric import Direction, Metric
 from daemon.core.series import as_datetime
 
@@ -28,8 +28,8 @@ class Context:
 
     at: int
     metric: Metric
-    cut: Cut
-    record: LedgerFigures | None
+    cut: DecisionThreshold
+    record: PredictionFigures | None
     model: str
     link: str = ""
     fleet: str = ""
@@ -88,8 +88,8 @@ def description(risk: Risk, context: Context) -> str:
         low, median, high = (quantity(each, context.metric) for each in risk.peak)
         worst = f"{as_datetime(context.at + risk.peak_seconds):%H:%M} UTC"
         sentences.append(f"The forecast's worst is {median} at {worst}, with 80 % between {low} and {high}.")
-    if risk.past_days:
-        days = f"{risk.seen_days} of the {risk.past_days} known days before that began as quietly"
+    if risk.same_hour_history:
+        days = f"{risk.seen_days} of the {risk.same_hour_history} known days before that began as quietly"
         sentences.append(f"In these hours such a breach came on {days}.")
     if context.fleet:
         sentences.append(context.fleet)
@@ -109,7 +109,7 @@ def precision(context: Context) -> str:
     return "not known yet: no such alert was judged, and none could be tried on the past"
 
 
-def sent_severity(severity: Severity, cut: Cut, keep: bool) -> Severity:
+def sent_severity(severity: Severity, cut: DecisionThreshold, keep: bool) -> Severity:
     """Return the severity to send: ``info`` where the cut does not reach the target precision, unless it is kept."""
     return severity if keep or cut.reached else Severity.INFO
 

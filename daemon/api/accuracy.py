@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from daemon.api.answers import refusals
-from daemon.api.snapshot_cache import Board
+from daemon.api.snapshot_cache import SnapshotCache
 from daemon.core.series import as_text
 from daemon.forecasting.verification import LiveScore, grouped
 from daemon.pipeline.cycle import Snapshot
@@ -52,18 +52,18 @@ class AccuracyDocument(BaseModel):
     figures: list[LiveFigures]
 
 
-def add_accuracy(app: FastAPI, board: Board) -> None:
+def add_accuracy(app: FastAPI, snapshots: SnapshotCache) -> None:
     """Add the route."""
 
     @app.get("/api/v1/accuracy", responses=refusals())
     def accuracy() -> AccuracyDocument:
         """Return what the forecasts that were served came to, by forecaster, metric and horizon."""
-        snapshot = board.newest()
-        scores = snapshot.verified.scores
+        snapshot = snapshots.newest()
+        scores = snapshot.verification.scores
         return AccuracyDocument(
             since=as_text(scores[0].origin) if scores else None,
             until=as_text(scores[-1].origin) if scores else None,
-            waiting=snapshot.verified.waiting,
+            waiting=snapshot.verification.waiting,
             withdrawn=snapshot.withdrawn,
             judged=_judged(snapshot),
             figures=_figures(scores),
@@ -71,7 +71,7 @@ def add_accuracy(app: FastAPI, board: Board) -> None:
 
 
 def _judged(snapshot: Snapshot) -> Judged | None:
-    verdict = snapshot.verified.verdict
+    verdict = snapshot.verification.verdict
     if verdict is None:
         return None
     tally = verdict.tally

@@ -2,8 +2,8 @@
 
 from pydantic import BaseModel
 
-from daemon.alerting.outcomes import LedgerFigures, Prediction
-from daemon.alerting.state import Alert, Identity
+from daemon.alerting.outcomes import Prediction, PredictionFigures
+from daemon.alerting.state import Alert, AlertKey
 from daemon.breach.definition import Risk
 from daemon.core.series import as_text
 
@@ -81,14 +81,14 @@ class HistoryPage(BaseModel):
     figures: FiguresDocument
 
 
-def alert_document(identity: Identity, alert: Alert) -> AlertDocument:
+def alert_document(alert_key: AlertKey, alert: Alert) -> AlertDocument:
     """Return one alert."""
     return AlertDocument(
-        name=identity.name.value,
-        server=identity.server,
-        metric=identity.metric,
-        severity=identity.severity,
-        profile=identity.profile,
+        name=alert_key.name.value,
+        server=alert_key.server,
+        metric=alert_key.metric,
+        severity=alert_key.severity,
+        profile=alert_key.profile,
         state=alert.state.phase.value,
         since=as_text(alert.state.since),
         annotations=dict(alert.annotations),
@@ -125,7 +125,7 @@ def prediction_document(prediction: Prediction) -> PredictionDocument:
     )
 
 
-def figures_document(figures: LedgerFigures) -> FiguresDocument:
+def figures_document(figures: PredictionFigures) -> FiguresDocument:
     """Return the figures of the ledger."""
     return FiguresDocument(
         hits=figures.hits,

@@ -36,7 +36,7 @@ from daemon.api.answers import (
 from daemon.api.push import BODY, PushEndpoint
 from daemon.api.security import PUSH_PATH, Authentication, ClientLimits, WebAccess, add_authentication, add_hardening
 from daemon.api.server import add_swagger_ui
-from daemon.api.snapshot_cache import Board
+from daemon.api.snapshot_cache import SnapshotCache
 from daemon.api.telemetry import PrometheusTelemetry
 from daemon.core.errors import ForewarnError
 from daemon.core.series import as_text
@@ -48,7 +48,7 @@ _Offset = Annotated[int, Query(ge=0, description="Items to skip.")]
 
 
 def create_app(
-    board: Board,
+    snapshots: SnapshotCache,
     telemetry: PrometheusTelemetry,
     push: Callable[[], PushEndpoint | None],
     reload: Callable[[], None],
@@ -59,7 +59,7 @@ def create_app(
     """Return the application.
 
     Args:
-        board: where the newest tick's result is.
+        snapshots: where the newest tick's result is.
         telemetry: the service's own metrics.
         push: gives what takes pushed metrics; None where no source of type push is configured.
         reload: follows the configuration file as it is now; raises ForewarnError where it cannot be used.
@@ -69,12 +69,12 @@ def create_app(
     """
     app = FastAPI(title="forewarn", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False)
     _add_errors(app)
-    _add_health(app, board)
+    _add_health(app, snapshots)
     add_swagger_ui(app)
-    _add_exposition(app, board, telemetry)
-    _add_documents(app, board)
-    _add_alerts(app, board)
-    add_accuracy(app, board)
+    _add_exposition(app, snapshots, telemetry)
+    _add_documents(app, snapshots)
+    _add_alerts(app, snapshots)
+    add_accuracy(app, snapshots)
     _add_push(app, push)
     _add_reload(app, reload)
     limits = limits or ClientLimits()
@@ -105,7 +105,7 @@ def _allowed(app: FastAPI, request: Request) -> str:
     return ", ".join(sorted({method for route in routes for method in getattr(route, "methods", None) or ()}))
 
 
-def _add_health(app: FastAPI, board: Board) -> None:
+def _add_health(app: FastAPI, snapshots: SnapshotCache) -> None:
     @app.get("/", include_in_schema=False)
     async def root() -> RedirectResponse:
         return RedirectResponse("/docs")
@@ -118,17 +118,17 @@ def _add_health(app: FastAPI, board: Board) -> None:
     @app.get("/readyz", responses={503: {"model": StatusDocument}})
     async def ready() -> JSONResponse:
         """Answer 200 if a forecast younger than two intervals exists, else 503; and how every source fared."""
-        document = _status(board)
+        document = _status(snapshots)
         return JSONResponse(document.model_dump(), 200 if document.ready else 503)
 
     @app.get("/api/v1/status", responses=refusals())
     async def status() -> StatusDocument:
         """Return the service's state as of its last tick."""
-        return _status(board)
+        return _status(snapshots)
 
 
-def _status(board: Board) -> StatusDocument:
-    problems, snapshot = board.problems(), board.snapshot
+def _status(snapshots: SnapshotCache) -> StatusDocument:
+    problems, snapshot = snapshots.problems(), snapshots.snapshot
     document = StatusDocument(version=__version__, ready=not problems, problems=list(problems))
     if snapshot is None:
         return document
@@ -145,22 +145,22 @@ def _status(board: Board) -> StatusDocument:
     )
 
 
-def _add_exposition(app: FastAPI, board: Board, telemetry: PrometheusTelemetry) -> None:
+def _add_exposition(app: FastAPI, snapshots: SnapshotCache, telemetry: PrometheusTelemetry) -> None:
     @app.get("/metrics", response_class=PlainTextResponse, responses=refusals())
     def metrics(request: Request) -> Response:
         """Return the forecasts and the service's own metrics in Prometheus' text format."""
-        own, forecasts = telemetry.render(), board.exposition
+        own, forecasts = telemetry.render(), snapshots.exposition
         if "gzip" in request.headers.get("Accept-Encoding", ""):
             body = forecasts.compressed_followed_by(own)
             return Response(body, media_type=_TEXT_FORMAT, headers={"Content-Encoding": "gzip"})
         return Response(forecasts.followed_by(own), media_type=_TEXT_FORMAT)
 
 
-def _add_documents(app: FastAPI, board: Board) -> None:
+def _add_documents(app: FastAPI, snapshots: SnapshotCache) -> None:
     @app.get("/api/v1/servers", responses=refusals(422))
     def servers(limit: _Limit = 100, offset: _Offset = 0) -> ServersPage:
         """Return the servers that delivered a sample within a day, by name."""
-        known = board.newest().servers
+        known = snapshots.newest().servers
         return ServersPage(
             total=len(known), offset=offset, items=[server_document(item) for item in known[offset : offset + limit]]
         )
@@ -168,7 +168,7 @@ def _add_documents(app: FastAPI, board: Board) -> None:
     @app.get("/api/v1/servers/{server}", responses=refusals(404, 422))
     def one_server(server: str) -> ServerDocument:
         """Return one server."""
-        found = next((item for item in board.newest().servers if item.name == server), None)
+        found = next((item for item in snapshots.newest().servers if item.name == server), None)
         if found is None:
             raise HTTPException(404, f"no server {server!r} has delivered a sample within a day")
         return server_document(found)
@@ -178,7 +178,7 @@ def _add_documents(app: FastAPI, board: Board) -> None:
         server: str | None = None, metric: str | None = None, limit: _Limit = 100, offset: _Offset = 0
     ) -> ForecastsPage:
         """Return the quantile paths of all series, or of one server's, or of one metric's."""
-        snapshot = board.newest()
+        snapshot = snapshots.newest()
         rows = [
             row
             for row, key in enumerate(snapshot.forecast.keys)
@@ -188,13 +188,13 @@ def _add_documents(app: FastAPI, board: Board) -> None:
         return ForecastsPage(total=len(rows), offset=offset, items=items)
 
 
-def _add_alerts(app: FastAPI, board: Board) -> None:
+def _add_alerts(app: FastAPI, snapshots: SnapshotCache) -> None:
     @app.get("/api/v1/alerts", responses=refusals(422))
     def alerts(limit: _Limit = 100, offset: _Offset = 0) -> AlertsPage:
         """Return the alerts that are pending or firing, and the likeliest breaches."""
-        warned = board.newest().warned
-        items = sorted(warned.alerts.items())
-        likeliest = sorted(warned.risks, key=lambda risk: -(risk.probability or 0))
+        alerting = snapshots.newest().alerting
+        items = sorted(alerting.alerts.items())
+        likeliest = sorted(alerting.risks, key=lambda risk: -(risk.probability or 0))
         return AlertsPage(
             total=len(items),
             offset=offset,
@@ -205,13 +205,13 @@ def _add_alerts(app: FastAPI, board: Board) -> None:
     @app.get("/api/v1/alerts/history", responses=refusals(422))
     def history(limit: _Limit = 100, offset: _Offset = 0) -> HistoryPage:
         """Return the ledger of predictions, newest first, with what became of each and the figures of all."""
-        warned = board.newest().warned
-        newest_first = warned.predictions[::-1]
+        alerting = snapshots.newest().alerting
+        newest_first = alerting.predictions[::-1]
         return HistoryPage(
             total=len(newest_first),
             offset=offset,
             items=[prediction_document(each) for each in newest_first[offset : offset + limit]],
-            figures=figures_document(warned.figures),
+            figures=figures_document(alerting.figures),
         )
 
 

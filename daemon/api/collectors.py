@@ -9,11 +9,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from daemon.alerting.engine import Warned
+from daemon.alerting.engine import AlertingResult
 from daemon.alerting.state import Phase
 from daemon.core.clock import Clock
 from daemon.core.levels import LevelName
-from daemon.forecasting.verification import Tally, Verified, grouped
+from daemon.forecasting.verification import Tally, VerificationResult, grouped
 from daemon.models.claims import ShownFigures, shown_figures
 from daemon.models.record import ModelRecord
 from daemon.models.runs import RunState, TrainingState
@@ -24,26 +24,26 @@ class LiveMetrics(Collector):
     """Collects what was known at the last tick; a ratio that nothing was counted for is no series."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._verified = Verified()
-        self._withdrawn = False
+        self._verify = VerificationResult()
+        self._demotion = False
         self._tallies: dict[tuple[str, str], Tally] = {}
         self._by_metric: dict[str, Tally] = {}
         registry.register(self)
 
     def publish(self, snapshot: Snapshot) -> None:
         """Show what earlier forecasts came to as of a tick."""
-        if snapshot.verified.scores is not self._verified.scores:
-            scores = snapshot.verified.scores
+        if snapshot.verification.scores is not self._verify.scores:
+            scores = snapshot.verification.scores
             self._tallies = grouped(scores, lambda score: (score.metric, score.horizon))
             self._by_metric = grouped(scores, lambda score: score.metric)
-        self._verified, self._withdrawn = snapshot.verified, bool(snapshot.withdrawn)
+        self._verify, self._demotion = snapshot.verification, bool(snapshot.withdrawn)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield the metrics."""
         text = "1 while the baseline serves in place of a model, or of the base network, that was worse."
-        yield GaugeMetricFamily("forewarn_model_withdrawn", text, self._withdrawn)
+        yield GaugeMetricFamily("forewarn_model_withdrawn", text, self._demotion)
         text = "Forecasts that are kept until their time has come."
-        yield GaugeMetricFamily("forewarn_live_forecasts_waiting", text, self._verified.waiting)
+        yield GaugeMetricFamily("forewarn_live_forecasts_waiting", text, self._verify.waiting)
         yield self._coverage()
         skill = GaugeMetricFamily(
             "forewarn_live_skill_ratio",
@@ -188,9 +188,9 @@ class TrainingMetrics(Collector):
         if state.next_time is not None:
             text = "When the next training is scheduled."
             yield GaugeMetricFamily("forewarn_training_next_run_timestamp_seconds", text, state.next_time)
-        if state.looked.drift is not None:
+        if state.trigger_check.drift is not None:
             text = "Share of the series that behave otherwise than when the model was trained."
-            yield GaugeMetricFamily("forewarn_drift_ratio", text, state.looked.drift)
+            yield GaugeMetricFamily("forewarn_drift_ratio", text, state.trigger_check.drift)
         text = "When a training last ended by itself with a model, by the service's clock."
         ended = [run.ended for run in state.runs if run.state in _MADE_A_MODEL and run.ended is not None]
         if ended:
@@ -204,7 +204,7 @@ class AlertMetrics(Collector):
     """Collects the ledger's figures at each scrape; a ratio that nothing was counted for is no series."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._warned = Warned()
+        self._alert = AlertingResult()
         registry.register(self)
         self._notifications = Counter(
             "forewarn_notifications", "Alerts that were handed over, or not.", ["target", "result"], registry=registry
@@ -213,9 +213,9 @@ class AlertMetrics(Collector):
             "forewarn_notifications_queued", "Notifications that wait for a target.", ["target"], registry=registry
         )
 
-    def publish(self, warned: Warned) -> None:
+    def publish(self, alerting: AlertingResult) -> None:
         """Show the alerts and the ledger as of a tick."""
-        self._warned = warned
+        self._alert = alerting
 
     def notifications(self, target: str, result: str, count: int) -> None:
         """Note notifications that were sent, failed, rejected or dropped."""
@@ -231,10 +231,10 @@ class AlertMetrics(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily | HistogramMetricFamily]:
         """Yield the metrics."""
-        warned, figures = self._warned, self._warned.figures
+        alerting, figures = self._alert, self._alert.figures
         states = GaugeMetricFamily("forewarn_alerts", "Alerts by state.", labels=["state"])
         for phase in (Phase.PENDING, Phase.FIRING):
-            states.add_metric([phase.value], sum(alert.state.phase is phase for alert in warned.alerts.values()))
+            states.add_metric([phase.value], sum(alert.state.phase is phase for alert in alerting.alerts.values()))
         yield states
         judged = GaugeMetricFamily(
             "forewarn_alert_predictions", "Predictions in the ledger, by what became of them.", labels=["outcome"]

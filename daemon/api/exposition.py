@@ -8,20 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 import structlog
 
-from daemon.alerting.engine import Warned
+from daemon.alerting.engine import AlertingResult
 from daemon.breach.definition import Risk
 from daemon.core.forecast import HORIZONS, QUANTILES, Forecast
 from daemon.core.metric import Direction
 from daemon.core.series import SeriesKey
 
 
-def risk_lines(warned: Warned, labels_of: Callable[[SeriesKey], str]) -> list[str]:
-    """Return the lines of ``warned``; ``labels_of`` gives server and metric as labels."""
+def risk_lines(alerting: AlertingResult, labels_of: Callable[[SeriesKey], str]) -> list[str]:
+    """Return the lines of ``alerting``; ``labels_of`` gives server and metric as labels."""
     lines = [
         "# HELP forewarn_breach_probability Probability that a breach of the threshold begins within 8 hours.",
         "# TYPE forewarn_breach_probability gauge",
     ]
-    known = [risk for risk in warned.risks if risk.probability is not None]
+    known = [risk for risk in alerting.risks if risk.probability is not None]
     lines += [
         f"forewarn_breach_probability{{{_risk_labels(risk, labels_of)}}} {risk.probability:.4g}" for risk in known
     ]
@@ -37,7 +37,7 @@ def risk_lines(warned: Warned, labels_of: Callable[[SeriesKey], str]) -> list[st
     lines += [
         f"forewarn_time_to_breach_seconds{{{_risk_labels(risk, labels_of)}}} {risk.breach_seconds}"
         for risk in known
-        if risk.breach_seconds is not None and _foreseen(risk, warned)
+        if risk.breach_seconds is not None and _foreseen(risk, alerting)
     ]
     lines += [
         "# HELP forewarn_alert_cut Breach probability from which on an alert is raised.",
@@ -45,13 +45,13 @@ def risk_lines(warned: Warned, labels_of: Callable[[SeriesKey], str]) -> list[st
     ]
     lines += [
         f'forewarn_alert_cut{{metric="{metric}",severity="{severity.value}"}} {cut.probability:.4g}'
-        for (metric, severity), cut in sorted(warned.cuts.items())
+        for (metric, severity), cut in sorted(alerting.cuts.items())
     ]
     return lines
 
 
-def _foreseen(risk: Risk, warned: Warned) -> bool:
-    cut = warned.cuts[risk.watch.key.metric, risk.watch.severity].probability
+def _foreseen(risk: Risk, alerting: AlertingResult) -> bool:
+    cut = alerting.cuts[risk.watch.key.metric, risk.watch.severity].probability
     return risk.median_seconds is not None or (risk.probability or 0) >= cut
 
 
@@ -99,16 +99,18 @@ _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
 EMPTY = Exposition.of(b"")
 
 
-def expose(forecast: Forecast, warned: Warned, directions: dict[str, Direction], series_budget: int) -> Exposition:
+def expose(
+    forecast: Forecast, alerting: AlertingResult, directions: dict[str, Direction], series_budget: int
+) -> Exposition:
     """Return ``forecast`` and its risks as text, narrowed to the lean profile over ``series_budget`` series.
 
     Args:
         forecast: what to show.
-        warned: the risks, which are never narrowed.
+        alerting: the risks, which are never narrowed.
         directions: the bad side of each metric; the peak is the highest value, or the lowest where below is bad.
         series_budget: most series to show in full.
     """
-    risks = 3 * len(warned.risks) + len(warned.cuts)
+    risks = 3 * len(alerting.risks) + len(alerting.cuts)
     full = len(forecast.keys) * (len(HORIZONS) + 1) * len(_QUANTILES) + risks
     lean = full > series_budget
     horizons = _LEAN_HORIZONS if lean else tuple(HORIZONS)
@@ -116,7 +118,7 @@ def expose(forecast: Forecast, warned: Warned, directions: dict[str, Direction],
     shown = len(forecast.keys) * (len(horizons) + 1) * len(quantiles) + risks
     if lean:
         _log.warning("exposition_narrowed", series=full, series_budget=series_budget, dropped=full - shown)
-    lines = [*risk_lines(warned, _labels), *_forecast_lines(forecast, directions, horizons, quantiles, full - shown)]
+    lines = [*risk_lines(alerting, _labels), *_forecast_lines(forecast, directions, horizons, quantiles, full - shown)]
     return Exposition.of("\n".join(lines).encode())
 
 

@@ -12,7 +12,7 @@ from daemon.api.answers import refusals
 from daemon.core.errors import BadModel, ForewarnError, ModelNotFound
 from daemon.core.levels import LevelName
 from daemon.core.series import as_text
-from daemon.models.claims import Claims, ShownFigures, Standing, claims_of, shown_figures, standing_of
+from daemon.models.claims import Claims, ServingStatus, ShownFigures, claims_of, serving_status, shown_figures
 from daemon.models.readiness import Readiness, readiness_of
 from daemon.models.registry import ModelRegistry, Promotion
 from daemon.models.runs import Retraining, TrainingRefused, TrainingRun
@@ -81,7 +81,7 @@ def model_document(registry: ModelRegistry, model: str, current: str | None) -> 
     """Return one model; what is wrong with it is its problem, and nobody else's."""
     document = ModelDocument(id=plain(model), serves=model == current)
     try:
-        problem, record = registry.damage(model), registry.record(model)
+        problem, record = registry.integrity_error(model), registry.record(model)
     # it is damaged, or was removed since the models were listed
     except (ForewarnError, OSError) as error:
         return document.model_copy(update={"problem": plain(str(error))})
@@ -176,15 +176,15 @@ def add_claims(app: FastAPI, registry: ModelRegistry) -> None:
     def claims(model: _Model = None) -> ClaimsDocument:
         """Return what may and what must not be said of a model's accuracy, with the numbers and where they stand."""
         with _told(model):
-            standing = standing_of(registry, model)
-            return _claims_document(standing, claims_of(registry, standing))
+            status = serving_status(registry, model)
+            return _claims_document(status, claims_of(registry, status))
 
     @app.get("/api/v1/readiness", responses=refusals(404, 422))
     def readiness(model: _Model = None) -> ReadinessDocument:
         """Return the checklist for production, each line with its evidence."""
         with _told(model):
-            standing = standing_of(registry, model)
-            return _readiness_document(standing, readiness_of(registry, standing))
+            status = serving_status(registry, model)
+            return _readiness_document(status, readiness_of(registry, status))
 
 
 @contextmanager
@@ -199,11 +199,11 @@ def _told(asked: str | None) -> Iterator[None]:
         raise HTTPException(503, f"the models cannot be read: {error.strerror}") from error
 
 
-def _claims_document(standing: Standing, made: Claims) -> ClaimsDocument:
+def _claims_document(status: ServingStatus, made: Claims) -> ClaimsDocument:
     return ClaimsDocument(
-        model=None if standing.model is None else plain(standing.model),
-        serves=standing.serves,
-        withdrawn=plain(standing.withdrawn),
+        model=None if status.model is None else plain(status.model),
+        serves=status.serves,
+        withdrawn=plain(status.withdrawn),
         level=made.level,
         may=[
             ClaimDocument(sentence=plain(claim.sentence), number=claim.number, source=plain(claim.source))
@@ -213,11 +213,11 @@ def _claims_document(standing: Standing, made: Claims) -> ClaimsDocument:
     )
 
 
-def _readiness_document(standing: Standing, made: Readiness) -> ReadinessDocument:
+def _readiness_document(status: ServingStatus, made: Readiness) -> ReadinessDocument:
     return ReadinessDocument(
-        model=None if standing.model is None else plain(standing.model),
-        serves=standing.serves,
-        withdrawn=plain(standing.withdrawn),
+        model=None if status.model is None else plain(status.model),
+        serves=status.serves,
+        withdrawn=plain(status.withdrawn),
         ready=made.ready,
         level=made.level,
         checks=[
@@ -294,8 +294,8 @@ def add_training(app: FastAPI, retraining: Retraining) -> None:
             runs=[_document(run) for run in state.runs[: -_MOST_SHOWN - 1 : -1]],
             next_run=None if state.next_time is None else as_text(int(state.next_time)),
             refused=state.refused,
-            wished="" if state.looked.wish is None else state.looked.wish.why,
-            drift=state.looked.drift,
+            wished="" if state.trigger_check.request is None else state.trigger_check.request.why,
+            drift=state.trigger_check.drift,
         )
 
     @app.post("/api/v1/training", status_code=202, responses=refusals(400, 403, 409, 422))

@@ -16,7 +16,7 @@ class NoTickYet(ForewarnError):
     """What is asked for is known after the first tick."""
 
 
-class Board:
+class SnapshotCache:
     """Holds one snapshot and its exposition; both are replaced as one."""
 
     def __init__(self, clock: Clock, metrics: Mapping[str, Metric], series_budget: int) -> None:
@@ -31,7 +31,7 @@ class Board:
 
     def publish(self, snapshot: Snapshot) -> None:
         """Replace what is shown."""
-        text = expose(snapshot.forecast, snapshot.warned, self._directions, self._series_budget)
+        text = expose(snapshot.forecast, snapshot.alerting, self._directions, self._series_budget)
         self._shown = (snapshot, text)
 
     @property

@@ -299,7 +299,7 @@ class PrometheusTelemetry:
         for fetched in snapshot.sources:
             self._source_up.labels(fetched.name).set(fetched.healthy)
         self._model.publish(snapshot.model, snapshot.record)
-        self._alerts.publish(snapshot.warned)
+        self._alerts.publish(snapshot.alerting)
         self._live.publish(snapshot)
 
     def render(self) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from daemon.breach.definition import Cut, Severity, Watch, longest_held
+from daemon.breach.definition import DecisionThreshold, MonitoredThreshold, Severity, longest_held
 from daemon.breach.features import exceedance
 from daemon.breach.model import BreachModel
 from daemon.breach.scoring import (
@@ -34,17 +34,17 @@ _BOOSTING, _CLIMATOLOGY = "LightGBM quantile regression", "climatology, hour of 
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparisonResult:
     """Quiet windows whose outcome is known, and what each approach says of them.
 
     Attributes:
-        watched: whose window each is.
+        monitored: whose window each is.
         origins: ``(windows,)`` epoch seconds.
         onset: ``(windows,)`` step at which the breach began; 0 where none did.
         scores: by approach, ``(windows,)``; of a rule, 1 is an alarm and 0 none.
     """
 
-    watched: tuple[Watch, ...]
+    monitored: tuple[MonitoredThreshold, ...]
     origins: np.ndarray[tuple[int], np.dtype[np.int64]]
     onset: np.ndarray[tuple[int], np.dtype[np.intp]]
     scores: Mapping[str, Float64]
@@ -58,38 +58,38 @@ def compare(
     others: Mapping[str, Forecaster],
     metrics: Mapping[str, Metric],
     on_progress: Callable[[float], None] = lambda done: None,
-) -> Compared:
+) -> ComparisonResult:
     """Return what each approach says at ``origins`` (epoch seconds) of the configured thresholds.
 
     A forecast is scored by the likeliest run of its path at the threshold; where it has none of a series, by 0.
     """
     choose = configured(metrics)
     row_of = {key: row for row, key in enumerate(panel.keys)}
-    watched_all: list[Watch] = []
+    monitored_all: list[MonitoredThreshold] = []
     times, onsets, scores = [], [], []
     for number, origin in enumerate(origins):
         forecast = ours.forecast(panel, origin)
-        watched = choose(panel, origin, forecast.keys)
-        rows = [row_of[watch.key] for watch in watched]
+        monitored = choose(panel, origin, forecast.keys)
+        rows = [row_of[watch.key] for watch in monitored]
         history = history_of(panel, origin)[rows]
         after = panel.between(origin + STEP_SECONDS, origin + HORIZON_STEPS * STEP_SECONDS).values[rows]
-        windows = windows_of(watched, forecast, history)
-        found = judged(windows, after, watched, origin)
-        position = {watch: row for row, watch in enumerate(watched)}
-        kept = np.array([position[watch] for watch in found.watched], dtype=np.intp)
+        windows = windows_of(monitored, forecast, history)
+        found = judged(windows, after, monitored, origin)
+        position = {watch: row for row, watch in enumerate(monitored)}
+        kept = np.array([position[watch] for watch in found.monitored], dtype=np.intp)
         said = {OURS: model.head.probability(found.features), **_rules(windows.select(kept))}
         for name, other in others.items():
-            said[name] = _path_scores(other, panel, origin, found.watched, history[kept])
+            said[name] = _path_scores(other, panel, origin, found.monitored, history[kept])
         if _BOOSTING in said and _CLIMATOLOGY in said:
             said["LightGBM + climatology"] = (said[_BOOSTING] + said[_CLIMATOLOGY]) / 2
-        watched_all += found.watched
+        monitored_all += found.monitored
         times.append(found.origins)
         onsets.append(found.onset)
         scores.append(said)
         on_progress((number + 1) / len(origins))
     names: Iterable[str] = scores[0] if scores else ()
     joined = {name: np.concatenate([each[name] for each in scores]) for name in names}
-    return Compared(tuple(watched_all), np.concatenate(times), np.concatenate(onsets), joined)
+    return ComparisonResult(tuple(monitored_all), np.concatenate(times), np.concatenate(onsets), joined)
 
 
 def _rules(windows: Windows) -> dict[str, Float64]:
@@ -114,14 +114,14 @@ def _path_scores(
     forecaster: Forecaster,
     panel: Panel,
     origin: int,
-    watched: Sequence[Watch],
+    monitored: Sequence[MonitoredThreshold],
     history: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
 ) -> Float64:
     forecast = forecaster.forecast(panel, origin)
     known = set(forecast.keys)
-    rows = np.array([row for row, watch in enumerate(watched) if watch.key in known], dtype=np.intp)
-    windows = windows_of([watched[row] for row in rows.tolist()], forecast, history[rows])
-    scores = np.zeros(len(watched))
+    rows = np.array([row for row, watch in enumerate(monitored) if watch.key in known], dtype=np.intp)
+    windows = windows_of([monitored[row] for row in rows.tolist()], forecast, history[rows])
+    scores = np.zeros(len(monitored))
     scores[rows] = longest_held(exceedance(windows.paths, windows.thresholds)).max(axis=1, initial=0)
     return scores
 
@@ -130,29 +130,29 @@ _FALSE_PER_SERVER_WEEK = 1.0
 _EVEN_ODDS = 0.5
 
 
-def alert_document(compared: Compared, model: BreachModel) -> list[dict[str, Any]]:
+def alert_document(compared: ComparisonResult, model: BreachModel) -> list[dict[str, Any]]:
     """Return the figures of each metric and severity; None where one cannot be computed."""
-    kinds = sorted({(watch.key.metric, watch.severity) for watch in compared.watched})
+    kinds = sorted({(watch.key.metric, watch.severity) for watch in compared.monitored})
     return [_kind(compared, metric, severity, model.cut(metric, severity)) for metric, severity in kinds]
 
 
-def _kind(compared: Compared, metric: str, severity: Severity, cut: Cut) -> dict[str, Any]:
-    rows = np.array([(watch.key.metric, watch.severity) == (metric, severity) for watch in compared.watched])
-    watched = [watch for watch, one in zip(compared.watched, rows, strict=True) if one]
+def _kind(compared: ComparisonResult, metric: str, severity: Severity, cut: DecisionThreshold) -> dict[str, Any]:
+    rows = np.array([(watch.key.metric, watch.severity) == (metric, severity) for watch in compared.monitored])
+    monitored = [watch for watch, one in zip(compared.monitored, rows, strict=True) if one]
     origin, onset = compared.origins[rows], compared.onset[rows]
     windows = AlarmWindows(
-        numbered(watched),
-        numbered(watch.key.server for watch in watched),
+        numbered(monitored),
+        numbered(watch.key.server for watch in monitored),
         origin,
         np.where(onset > 0, origin + onset * STEP_SECONDS, 0),
     )
     return {
         "metric": metric,
         "severity": severity.value,
-        "thresholds": sorted({watch.threshold for watch in watched}),
-        "windows": len(watched),
+        "thresholds": sorted({watch.threshold for watch in monitored}),
+        "windows": len(monitored),
         "breaches": int(windows.happened.sum()),
-        "base_rate": _known(float(windows.happened.mean()) if watched else math.nan),
+        "base_rate": _known(float(windows.happened.mean()) if monitored else math.nan),
         "server_weeks": windows.server_weeks,
         "cut": {"probability": cut.probability, "reached": cut.reached, "chosen_on": cut.chosen_on},
         "approaches": {

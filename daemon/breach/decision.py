@@ -4,17 +4,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from daemon.breach.definition import Cut
+from daemon.breach.definition import DecisionThreshold
 from daemon.core.series import Bool, Float64
 
 _FEWEST_WINDOWS = 20
 _FEWEST_BREACHES = 10
 # where many alerts are sure, a target precision would let in some that are almost never right
 _LEAST_LIKELY = 0.5
-WITHOUT_KNOWLEDGE = Cut(0.8, None, None, False, "nothing: no breach was seen to choose it on", 0)
+WITHOUT_KNOWLEDGE = DecisionThreshold(0.8, None, None, False, "nothing: no breach was seen to choose it on", 0)
 
 
-def choose_cut(candidates: Sequence[tuple[str, Float64, Bool]], target: float) -> Cut:
+def choose_decision_threshold(candidates: Sequence[tuple[str, Float64, Bool]], target: float) -> DecisionThreshold:
     """Return the cut for a ``target`` precision, chosen on the first of the candidates that reaches it.
 
     It is reached where the precision less its standard error is no lower: weights fit the windows that they were
@@ -38,7 +38,7 @@ def choose_cut(candidates: Sequence[tuple[str, Float64, Bool]], target: float) -
     return best
 
 
-def _cut(name: str, probability: Float64, happened: Bool, target: float) -> Cut:
+def _cut(name: str, probability: Float64, happened: Bool, target: float) -> DecisionThreshold:
     order = np.argsort(-probability, kind="stable")
     ordered, hits = probability[order], happened[order].cumsum()
     count = np.arange(1, len(hits) + 1)
@@ -50,4 +50,4 @@ def _cut(name: str, probability: Float64, happened: Bool, target: float) -> Cut:
     best = np.where(possible, precision, -1).argmax()
     last = int(np.flatnonzero(reached)[-1] if reached.any() else best)
     recall = float(hits[last] / hits[-1])
-    return Cut(float(ordered[last]), float(precision[last]), recall, bool(reached.any()), name, last + 1)
+    return DecisionThreshold(float(ordered[last]), float(precision[last]), recall, bool(reached.any()), name, last + 1)

@@ -13,8 +13,8 @@ from daemon.core.metric import Direction, Metric, Thresholds
 from daemon.core.series import HORIZON_STEPS, STEPS_PER_HOUR, Bool, Float32, Panel, SeriesKey
 
 BREACH_STEPS = 3
-QUIET_STEPS = 2 * STEPS_PER_HOUR
-ONSET_STEPS = QUIET_STEPS + BREACH_STEPS - 1
+CLEAR_STEPS = 2 * STEPS_PER_HOUR
+ONSET_STEPS = CLEAR_STEPS + BREACH_STEPS - 1
 """How many steps before it decide whether a breach is a new one."""
 
 Number = TypeVar("Number", np.float32, np.float64, np.bool_)
@@ -45,7 +45,7 @@ def onsets(bad: Bool) -> Bool:
     """
     inside = np.cumsum(np.pad(breached(bad), ((0, 0), (1, 0))), axis=1, dtype=np.int32)
     columns = np.arange(bad.shape[1])
-    quiet: Bool = inside[:, columns] == inside[:, np.maximum(columns - QUIET_STEPS, 0)]
+    quiet: Bool = inside[:, columns] == inside[:, np.maximum(columns - CLEAR_STEPS, 0)]
     return _held(bad) & quiet
 
 
@@ -94,7 +94,7 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
-class Watch(NamedTuple):
+class MonitoredThreshold(NamedTuple):
     """One threshold of one series."""
 
     key: SeriesKey
@@ -119,10 +119,10 @@ class Risk:
         peak: the worst of the median path within 8 h, with the ends of the 80 % interval there: low, median, high.
         peak_seconds: until that.
         seen_days: on how many of the past days that were quiet before it the same hours saw a breach begin.
-        past_days: how many such days there are.
+        same_hour_history: how many such days there are.
     """
 
-    watch: Watch
+    watch: MonitoredThreshold
     probability: float | None
     breached: bool
     value: float | None = None
@@ -132,7 +132,7 @@ class Risk:
     peak: tuple[float, float, float] | None = None
     peak_seconds: int | None = None
     seen_days: int = 0
-    past_days: int = 0
+    same_hour_history: int = 0
 
     @property
     def breach_seconds(self) -> int | None:
@@ -141,7 +141,7 @@ class Risk:
 
 
 @dataclass(frozen=True)
-class Cut:
+class DecisionThreshold:
     """From which probability on an alert is raised for one metric and severity.
 
     Attributes:
@@ -161,7 +161,7 @@ class Cut:
     windows: int
 
 
-def watches(key: SeriesKey, profile: str, metrics: Mapping[str, Metric]) -> Iterator[Watch]:
+def monitored_thresholds(key: SeriesKey, profile: str, metrics: Mapping[str, Metric]) -> Iterator[MonitoredThreshold]:
     """Yield the thresholds that a server of ``profile`` has for the series ``key``."""
     metric = metrics.get(key.metric)
     if metric is None:
@@ -172,7 +172,7 @@ def watches(key: SeriesKey, profile: str, metrics: Mapping[str, Metric]) -> Iter
         threshold = getattr(own, severity.value, None) if own is not None else None
         threshold = general if threshold is None else threshold
         if threshold is not None:
-            yield Watch(key, severity, float(threshold), metric.direction, profile)
+            yield MonitoredThreshold(key, severity, float(threshold), metric.direction, profile)
 
 
 def thresholded(metrics: Mapping[str, Metric]) -> frozenset[str]:
@@ -191,10 +191,10 @@ def _thresholds(metric: Metric) -> tuple[Thresholds, ...]:
 class RiskModel(Protocol):
     """Something that knows how likely thresholds are to be passed."""
 
-    def risks(self, forecast: Forecast, panel: Panel, watched: Sequence[Watch]) -> tuple[Risk, ...]:
-        """Return what is known of each of ``watched`` at the origin of ``forecast``, using no column after it."""
+    def risks(self, forecast: Forecast, panel: Panel, monitored: Sequence[MonitoredThreshold]) -> tuple[Risk, ...]:
+        """Return what is known of each of ``monitored`` at the origin of ``forecast``, using no column after it."""
         ...
 
-    def cut(self, metric: str, severity: Severity) -> Cut:
+    def cut(self, metric: str, severity: Severity) -> DecisionThreshold:
         """Return from which probability on an alert is raised."""
         ...

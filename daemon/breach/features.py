@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from daemon.breach.definition import QUIET_STEPS, breached, longest_held, onsets, past
+from daemon.breach.definition import CLEAR_STEPS, breached, longest_held, onsets, past
 from daemon.core.forecast import QUANTILES
 from daemon.core.series import HORIZON_STEPS, STEPS_PER_DAY, STEPS_PER_HOUR, STEPS_PER_WEEK, Bool, Float32, Float64
 
@@ -55,7 +55,7 @@ _HISTORY_KNOWN_SHARE = 0.5
 
 
 @dataclass(frozen=True)
-class PastDays:
+class SameHourHistory:
     """The history of thresholds before an origin.
 
     Attributes:
@@ -71,7 +71,7 @@ class PastDays:
     share_of_day: Float64
 
     @classmethod
-    def of(cls, history: Float32, thresholds: Float32) -> "PastDays":
+    def of(cls, history: Float32, thresholds: Float32) -> "SameHourHistory":
         """Look back from the last column of ``history``.
 
         Args:
@@ -90,7 +90,7 @@ class PastDays:
         begins, inside = onsets(bad), breached(bad)
         for day in range(1, DAYS + 1):
             hours = _hours(day)
-            quiet[some, day - 1] &= ~inside[:, hours.start - QUIET_STEPS : hours.start].any(axis=1)
+            quiet[some, day - 1] &= ~inside[:, hours.start - CLEAR_STEPS : hours.start].any(axis=1)
             began[some, day - 1] = begins[:, hours].any(axis=1)
         steps_since = begins[:, ::-1].argmax(axis=1) + 1
         hours_since[some] = np.where(begins.any(axis=1), steps_since, HISTORY_STEPS) / STEPS_PER_HOUR
@@ -150,7 +150,7 @@ class Trend:
         return cls(np.clip(soon, _LATEST, _SOONEST), np.clip(steady, _LEAST_STEADY, _MOST_STEADY))
 
 
-def soonest_of_both(first: Trend, second: Trend) -> Float64:
+def later_crossing(first: Trend, second: Trend) -> Float64:
     """Return ``(windows,)`` how soon the later of two trends reaches the threshold."""
     return np.minimum(first.soon, second.soon)
 
@@ -163,7 +163,7 @@ def steady_rise(first: Trend, second: Trend, unprecedented: Bool) -> Float64:
         second: the trend of others.
         unprecedented: ``(windows,)`` whether the history knows no breach.
     """
-    soon = np.maximum(soonest_of_both(first, second) + 1, 0)
+    soon = np.maximum(later_crossing(first, second) + 1, 0)
     steady = np.clip(np.minimum(first.steady, second.steady) + 0.7, 0, 2)
     return unprecedented * soon * steady
 
@@ -178,7 +178,7 @@ _HOURS = (1, 2, 3, 6, 12, 24)
 _QUANTILES = (0.1, 0.5, 0.9, 0.98)
 _LEVELS = ("highest of 6 h", "lowest of 6 h", "highest of 24 h")
 
-SIGNS = (
+LEADING_INDICATORS = (
     *(f"way left from {name}" for name in (*(f"the mean of {span}" for span in _MEANS), *_LEVELS)),
     *(f"usual steps left from {name}" for name in (*(f"the mean of {span}" for span in _MEANS), *_LEVELS)),
     *(f"{name} of the trend of {hours} h" for hours in _HOURS for name in ("nearness", "steadiness")),
@@ -186,7 +186,7 @@ SIGNS = (
 )
 
 
-def signs(history: Float32, paths: Float32, thresholds: Float32) -> Float64:
+def leading_indicators(history: Float32, paths: Float32, thresholds: Float32) -> Float64:
     """Return ``(windows, SIGNS)``; what is not known is 0.
 
     Args:
@@ -212,7 +212,7 @@ def signs(history: Float32, paths: Float32, thresholds: Float32) -> Float64:
     return np.asarray(np.nan_to_num(np.stack(columns, axis=1), posinf=0.0, neginf=0.0))
 
 
-PRECEDENTS = (
+RECURRENCE_FEATURES = (
     "likeliest run of the path",
     "share of the quiet days whose same hours saw a breach",
     "hours since the last breach",
@@ -224,13 +224,13 @@ PRECEDENTS = (
     "how soon the trends of 6 and of 24 hours reach the threshold",
     "steady rise of 3 and of 12 hours to a threshold without a breach",
 )
-FEATURES = (*PRECEDENTS, *SIGNS)
+FEATURES = (*RECURRENCE_FEATURES, *LEADING_INDICATORS)
 _LATER_STEP = 48
 _LEAST = 1e-4
 _WEEK_STRIDE = 6
 
 
-def features(history: Float32, paths: Float32, thresholds: Float32, days: PastDays) -> Float64:
+def features(history: Float32, paths: Float32, thresholds: Float32, days: SameHourHistory) -> Float64:
     """Return ``(windows, FEATURES)``.
 
     Args:
@@ -254,10 +254,10 @@ def features(history: Float32, paths: Float32, thresholds: Float32, days: PastDa
         days.began[:, 6],
         _logit(runs[:, _LATER_STEP:].max(axis=1)),
         days.began[:, 0],
-        soonest_of_both(of_6, of_24),
+        later_crossing(of_6, of_24),
         steady_rise(of_3, of_12, unprecedented),
     ]
-    return np.concatenate([np.stack(columns, axis=1), signs(history, paths, thresholds)], axis=1)
+    return np.concatenate([np.stack(columns, axis=1), leading_indicators(history, paths, thresholds)], axis=1)
 
 
 def _middle(history: Float32) -> tuple[Float32, Float32]:

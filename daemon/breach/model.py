@@ -11,8 +11,16 @@ from typing import Any
 import numpy as np
 
 from daemon.breach.decision import WITHOUT_KNOWLEDGE
-from daemon.breach.definition import BREACH_STEPS, Cut, Risk, Severity, Watch, first_crossing, past
-from daemon.breach.features import FEATURES, HISTORY_STEPS, PRECEDENTS, PastDays
+from daemon.breach.definition import (
+    BREACH_STEPS,
+    DecisionThreshold,
+    MonitoredThreshold,
+    Risk,
+    Severity,
+    first_crossing,
+    past,
+)
+from daemon.breach.features import FEATURES, HISTORY_STEPS, RECURRENCE_FEATURES, SameHourHistory
 from daemon.breach.windows import Windows, history_of, windows_of
 from daemon.core.errors import BadModel
 from daemon.core.forecast import MEDIAN, QUANTILES, Forecast
@@ -114,7 +122,7 @@ Matrix = tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
-class Expert:
+class PriorNetwork:
     """A perceptron of standardised features, with SiLU between its layers.
 
     Attributes:
@@ -141,7 +149,7 @@ class Expert:
         return [np.asarray(layer, dtype=np.float64) for layer in self.weights]
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> "Expert":
+    def from_document(cls, document: Mapping[str, Any]) -> "PriorNetwork":
         """Return the expert that ``document`` describes.
 
         Raises:
@@ -163,15 +171,15 @@ def _matrix(rows: Sequence[Sequence[Any]]) -> Matrix:
     return tuple(tuple(map(float, row)) for row in rows)
 
 
-_SINCE = PRECEDENTS.index("hours since the last breach")
-_WITHOUT_PRECEDENT = np.log1p(HISTORY_STEPS / STEPS_PER_HOUR) - 1e-3
+_SINCE = RECURRENCE_FEATURES.index("hours since the last breach")
+_WITHOUT_RECURRENCE = np.log1p(HISTORY_STEPS / STEPS_PER_HOUR) - 1e-3
 _SCALE = 4.0
 # what the logistic regression says, and as much of the expert's excess over it
 TRUSTED = Logistic((0.0, 0.0), (_SCALE, _SCALE), (_SCALE, _SCALE, 0.0))
 
 
 @dataclass(frozen=True)
-class Head:
+class Calibrator:
     """An expert that is the same for all fleets, and two logistic regressions that weigh it for one of them.
 
     Attributes:
@@ -180,7 +188,7 @@ class Head:
         trust: of the logit of that, and of what the expert says beyond it of a threshold without any precedent.
     """
 
-    expert: Expert
+    expert: PriorNetwork
     logistic: Logistic
     trust: Logistic = TRUSTED
 
@@ -189,42 +197,42 @@ class Head:
         weighed = _with_score(self.expert, features)
         return self.trust.probability(_beyond(self.logistic, weighed))
 
-    def fitted(self, features: Float64, happened: Bool) -> "Head":
+    def fitted(self, features: Float64, happened: Bool) -> "Calibrator":
         """Return the head that fits these windows, drawn towards this one; the expert stays as it is."""
         weighed = _with_score(self.expert, features)
         logistic = self.logistic.fitted(weighed, happened)
-        return Head(self.expert, logistic, self.trust.fitted(_beyond(logistic, weighed), happened))
+        return Calibrator(self.expert, logistic, self.trust.fitted(_beyond(logistic, weighed), happened))
 
     def document(self) -> dict[str, Any]:
         """Return what ``from_document`` reads."""
         return asdict(self)
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> "Head":
+    def from_document(cls, document: Mapping[str, Any]) -> "Calibrator":
         """Return the head that ``document`` describes.
 
         Raises:
             KeyError, TypeError, ValueError: it describes none.
         """
-        logistic = _logistic(document["logistic"], len(PRECEDENTS) + 1)
-        return cls(Expert.from_document(document["expert"]), logistic, _logistic(document["trust"], 2))
+        logistic = _logistic(document["logistic"], len(RECURRENCE_FEATURES) + 1)
+        return cls(PriorNetwork.from_document(document["expert"]), logistic, _logistic(document["trust"], 2))
 
     @classmethod
-    def afresh(cls, expert: Expert, features: Float64, happened: Bool) -> "Head":
+    def afresh(cls, expert: PriorNetwork, features: Float64, happened: Bool) -> "Calibrator":
         """Return the head that fits these windows, and trusts ``expert`` until a fleet shows otherwise."""
         weighed = _with_score(expert, features)
         return cls(expert, unfitted(weighed, happened).fitted(weighed, happened))
 
 
-def _with_score(expert: Expert, features: Float64) -> Float64:
+def _with_score(expert: PriorNetwork, features: Float64) -> Float64:
     """Return what the first regression weighs, ``(windows, PRECEDENTS and one)``."""
-    return np.concatenate([features[:, : len(PRECEDENTS)], expert.score(features)[:, None]], axis=1)
+    return np.concatenate([features[:, : len(RECURRENCE_FEATURES)], expert.score(features)[:, None]], axis=1)
 
 
 def _beyond(logistic: Logistic, weighed: Float64) -> Float64:
     """Return what the second regression weighs, ``(windows, 2)``."""
     logit = logistic.logit(weighed)
-    unprecedented = weighed[:, _SINCE] >= _WITHOUT_PRECEDENT
+    unprecedented = weighed[:, _SINCE] >= _WITHOUT_RECURRENCE
     return np.stack([logit, unprecedented * np.maximum(weighed[:, -1] - logit, 0)], axis=1)
 
 
@@ -253,33 +261,33 @@ class BreachModel:
         target_precision: that the cuts were chosen for.
     """
 
-    head: Head
-    cuts: Mapping[tuple[str, Severity], Cut]
-    general: Cut = WITHOUT_KNOWLEDGE
+    head: Calibrator
+    cuts: Mapping[tuple[str, Severity], DecisionThreshold]
+    general: DecisionThreshold = WITHOUT_KNOWLEDGE
     target_precision: float = 0.8
 
-    def cut(self, metric: str, severity: Severity) -> Cut:
+    def cut(self, metric: str, severity: Severity) -> DecisionThreshold:
         """Return from which probability on an alert is raised."""
         return self.cuts.get((metric, severity), self.general)
 
-    def risks(self, forecast: Forecast, panel: Panel, watched: Sequence[Watch]) -> tuple[Risk, ...]:
-        """Return what is known of each threshold at the origin of ``forecast``, in the order of ``watched``.
+    def risks(self, forecast: Forecast, panel: Panel, monitored: Sequence[MonitoredThreshold]) -> tuple[Risk, ...]:
+        """Return what is known of each threshold at the origin of ``forecast``, in the order of ``monitored``.
 
         Nothing after the origin is used. A threshold whose series has no forecast, or no sample among the newest that
         make a breach, has no probability.
         """
         row_of = {key: row for row, key in enumerate(panel.keys)}
         forecast_keys = set(forecast.keys)
-        served = [watch for watch in watched if watch.key in forecast_keys]
+        served = [watch for watch in monitored if watch.key in forecast_keys]
         history = history_of(panel, forecast.origin)
-        found: dict[Watch, Risk] = {}
+        found: dict[MonitoredThreshold, Risk] = {}
         for first in range(0, len(served), _AT_ONCE):
             some = served[first : first + _AT_ONCE]
             windows = windows_of(some, forecast, history[[row_of[watch.key] for watch in some]])
             features, days = windows.described()
             chances = self.head.probability(features)
             found |= zip(some, _risks(some, windows, days, chances), strict=True)
-        return tuple(found.get(watch, Risk(watch, None, False)) for watch in watched)
+        return tuple(found.get(watch, Risk(watch, None, False)) for watch in monitored)
 
     def document(self) -> dict[str, Any]:
         """Return what ``from_document`` reads."""
@@ -301,14 +309,17 @@ class BreachModel:
         Raises:
             KeyError, TypeError, ValueError: it describes none.
         """
-        cuts = {(str(each["metric"]), Severity(each["severity"])): _read_cut(each) for each in document["cuts"]}
-        head = Head.from_document(document["head"])
-        return cls(head, cuts, _read_cut(document["general_cut"]), float(document["target_precision"]))
+        cuts = {
+            (str(each["metric"]), Severity(each["severity"])): _read_decision_threshold(each)
+            for each in document["cuts"]
+        }
+        head = Calibrator.from_document(document["head"])
+        return cls(head, cuts, _read_decision_threshold(document["general_cut"]), float(document["target_precision"]))
 
 
-def _read_cut(document: Mapping[str, Any]) -> Cut:
+def _read_decision_threshold(document: Mapping[str, Any]) -> DecisionThreshold:
     optional = {name: document[name] if document[name] is None else float(document[name]) for name in _RATIOS}
-    return Cut(
+    return DecisionThreshold(
         float(document["probability"]),
         optional["precision"],
         optional["recall"],
@@ -321,7 +332,9 @@ def _read_cut(document: Mapping[str, Any]) -> Cut:
 _RATIOS = ("precision", "recall")
 
 
-def _risks(watched: Sequence[Watch], windows: Windows, days: PastDays, chances: Float64) -> list[Risk]:
+def _risks(
+    monitored: Sequence[MonitoredThreshold], windows: Windows, days: SameHourHistory, chances: Float64
+) -> list[Risk]:
     newest = windows.history[:, -BREACH_STEPS:]
     value = _last_seen(newest)
     earlier = _last_seen(windows.history[:, -BREACH_STEPS - _EARLIER_STEPS : -_EARLIER_STEPS])
@@ -330,7 +343,7 @@ def _risks(watched: Sequence[Watch], windows: Windows, days: PastDays, chances: 
     peak_step = windows.paths[..., MEDIAN].argmax(axis=1)
     seen, known = (days.began & days.quiet).sum(axis=1), days.quiet.sum(axis=1)
     made = []
-    for row, watch in enumerate(watched):
+    for row, watch in enumerate(monitored):
         if not np.isfinite(value[row]):
             made.append(Risk(watch, None, False))
             continue

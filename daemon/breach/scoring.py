@@ -172,11 +172,11 @@ def over_servers(windows: AlarmWindows, score: Float64, seed: int = 0) -> tuple[
     generator = np.random.default_rng(seed)
     servers = np.unique(windows.server)
     rows_of = {server: np.flatnonzero(windows.server == server) for server in servers}
-    drawn = []
+    sampled = []
     for _ in range(_RESAMPLES):
         rows = np.concatenate([rows_of[one] for one in generator.choice(servers, len(servers))])
-        drawn.append(average_precision(score[rows], windows.happened[rows]))
-    known = [each for each in drawn if np.isfinite(each)]
+        sampled.append(average_precision(score[rows], windows.happened[rows]))
+    known = [each for each in sampled if np.isfinite(each)]
     if not known:
         return float("nan"), float("nan")
     low, high = np.quantile(known, [0.05, 0.95])

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from daemon.breach.decision import choose_cut
-from daemon.breach.definition import Severity, Watch, thresholded
+from daemon.breach.decision import choose_decision_threshold
+from daemon.breach.definition import MonitoredThreshold, Severity, thresholded
 from daemon.breach.model import BreachModel
 from daemon.breach.scoring import average_precision, brier, decisions, reliability_bins
-from daemon.breach.windows import Examples, configured, drawn, examples
+from daemon.breach.windows import Examples, configured, examples, sampled
 from daemon.core.forecast import Forecaster
 from daemon.core.metric import Metric
 from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_DAY, STEPS_PER_HOUR, Float64, Panel, floor_to_grid
@@ -31,7 +31,7 @@ _KEPT = 0.1
 
 
 @dataclass(frozen=True)
-class Rehearsal:
+class SimulatedIncidentSet:
     """Windows at the thresholds of simulated fleets, most of them about an incident.
 
     Attributes:
@@ -43,7 +43,7 @@ class Rehearsal:
     weight: Float64
 
     @classmethod
-    def concatenate(cls, parts: Sequence["Rehearsal"]) -> "Rehearsal":
+    def concatenate(cls, parts: Sequence["SimulatedIncidentSet"]) -> "SimulatedIncidentSet":
         """Return the windows of all parts."""
         weights = [np.empty(0), *(part.weight for part in parts)]
         return cls(Examples.concatenate([part.examples for part in parts]), np.concatenate(weights))
@@ -59,14 +59,14 @@ class Rehearsal:
         return self.examples.select(rows)
 
 
-def rehearse(
+def simulate_incident_set(
     forecaster: Forecaster,
     metrics: Mapping[str, Metric],
     seed: int,
     servers: int = SERVERS,
     days: int = _DAYS,
     on_progress: Callable[[float], None] = lambda done: None,
-) -> Rehearsal:
+) -> SimulatedIncidentSet:
     """Return windows of the thresholds of ``metrics`` on a simulated fleet that has many incidents.
 
     Args:
@@ -98,10 +98,10 @@ def rehearse(
     found = Examples.concatenate(parts)
     near = [
         _near(incidents, watch.key.server, origin)
-        for watch, origin in zip(found.watched, found.origins.tolist(), strict=True)
+        for watch, origin in zip(found.monitored, found.origins.tolist(), strict=True)
     ]
     usual = FleetSpec().incidents_per_server_week / PER_SERVER_WEEK
-    return Rehearsal(found, np.where(near, usual, 1 / _KEPT))
+    return SimulatedIncidentSet(found, np.where(near, usual, 1 / _KEPT))
 
 
 def _near(incidents: Mapping[str, Sequence[Incident]], server: str, origin: int) -> bool:
@@ -122,7 +122,7 @@ _WINDOWS = 60_000
 _APART_SECONDS = 2 * 3600
 _FIRST_STEPS = 7 * STEPS_PER_DAY
 _EVERY_STEPS = STEPS_PER_HOUR // 2
-_DRAWN_SEED = 20
+_SAMPLED_SEED = 20
 
 
 def learning_origins(panel: Panel, until: int) -> list[int]:
@@ -138,9 +138,9 @@ def learning_origins(panel: Panel, until: int) -> list[int]:
     return sorted({floor_to_grid(each) for each in np.linspace(first, last, count)}) if last > first else []
 
 
-def drawn_examples(panel: Panel, until: int, forecaster: Forecaster, seed: int = 0) -> Examples:
+def sampled_examples(panel: Panel, until: int, forecaster: Forecaster, seed: int = 0) -> Examples:
     """Return windows of random thresholds on all that is known ``until`` (epoch seconds)."""
-    return examples(panel, learning_origins(panel, until), forecaster, [drawn(_DRAWN_SEED + seed)])[0]
+    return examples(panel, learning_origins(panel, until), forecaster, [sampled(_SAMPLED_SEED + seed)])[0]
 
 
 def learn(
@@ -158,7 +158,7 @@ def learn(
     together; where there were too few of those too, on random thresholds of its metric, and then of all metrics.
     """
     origins = learning_origins(panel, until)
-    anything, own = examples(panel, origins, forecaster, [drawn(_DRAWN_SEED + seed), configured(metrics)])
+    anything, own = examples(panel, origins, forecaster, [sampled(_SAMPLED_SEED + seed), configured(metrics)])
     both = Examples.concatenate([anything, own])
     head = base.head.fitted(both.features, both.happened) if len(both.onset) else base.head
 
@@ -168,7 +168,7 @@ def learn(
     everything = judged("random thresholds of all metrics", anything)
     together = judged("all thresholds together", own)
     cuts = {}
-    for metric, severity in sorted({(watch.key.metric, watch.severity) for watch in own.watched}):
+    for metric, severity in sorted({(watch.key.metric, watch.severity) for watch in own.monitored}):
         its_own, alike = own.where(partial(_is_of, metric, severity)), anything.where(partial(_is_of, metric, None))
         candidates = [
             judged("its own threshold", its_own),
@@ -176,8 +176,8 @@ def learn(
             judged("random thresholds of the metric", alike),
             everything,
         ]
-        cuts[metric, severity] = choose_cut(candidates, target_precision)
-    general = choose_cut([everything], target_precision) if everything[2].any() else base.general
+        cuts[metric, severity] = choose_decision_threshold(candidates, target_precision)
+    general = choose_decision_threshold([everything], target_precision) if everything[2].any() else base.general
     return BreachModel(head, cuts, general, target_precision)
 
 
@@ -189,12 +189,12 @@ def measure(
     Of each metric, the figures of its critical threshold, or of the warning where it has no other.
     """
     last = end - HORIZON_STEPS * STEP_SECONDS
-    watched = {name: metric for name, metric in metrics.items() if _severity(metric) is not None}
-    panel = panel.select([row for row, key in enumerate(panel.keys) if key.metric in watched])
+    monitored = {name: metric for name, metric in metrics.items() if _severity(metric) is not None}
+    panel = panel.select([row for row, key in enumerate(panel.keys) if key.metric in monitored])
     origins = range(start, last + 1, _EVERY_STEPS * STEP_SECONDS)
-    (seen,) = examples(panel, origins, forecaster, [configured(watched)])
+    (seen,) = examples(panel, origins, forecaster, [configured(monitored)])
     incidents = {}
-    for name, metric in sorted(watched.items()):
+    for name, metric in sorted(monitored.items()):
         severity = _severity(metric)
         some = seen.where(partial(_is_of, name, severity))
         if len(some.onset) and severity is not None:
@@ -214,7 +214,7 @@ def measure(
     }
 
 
-def _is_of(metric: str, severity: Severity | None, watch: Watch) -> bool:
+def _is_of(metric: str, severity: Severity | None, watch: MonitoredThreshold) -> bool:
     return watch.key.metric == metric and severity in (None, watch.severity)
 
 

@@ -8,16 +8,16 @@ import numpy.typing as npt
 
 from daemon.breach.definition import (
     BREACH_STEPS,
+    CLEAR_STEPS,
     ONSET_STEPS,
-    QUIET_STEPS,
+    MonitoredThreshold,
     Severity,
-    Watch,
     breached,
     first_onset,
+    monitored_thresholds,
     past,
-    watches,
 )
-from daemon.breach.features import FEATURES, HISTORY_STEPS, PastDays, features
+from daemon.breach.features import FEATURES, HISTORY_STEPS, SameHourHistory, features
 from daemon.core.forecast import Forecast, Forecaster
 from daemon.core.metric import Direction, Metric
 from daemon.core.series import (
@@ -61,17 +61,17 @@ class Windows:
         """Return some of the windows."""
         return Windows(self.history[rows], self.paths[rows], self.thresholds[rows])
 
-    def described(self) -> tuple[Float64, PastDays]:
+    def described(self) -> tuple[Float64, SameHourHistory]:
         """Return the features, ``(windows, features)``, and the past that is among them."""
-        days = PastDays.of(self.history, self.thresholds)
+        days = SameHourHistory.of(self.history, self.thresholds)
         return features(self.history, self.paths, self.thresholds, days), days
 
     @property
     def quiet(self) -> Bool:
         """Whether the last QUIET_STEPS are known in part and saw no breach, and none has perhaps begun."""
         bad = past(self.history[:, -ONSET_STEPS:], self.thresholds[:, None])
-        begun = breached(bad)[:, -QUIET_STEPS:].any(axis=1) | bad[:, 1 - BREACH_STEPS :].any(axis=1)
-        return np.asarray(~begun & np.isfinite(self.history[:, -QUIET_STEPS:]).any(axis=1))
+        begun = breached(bad)[:, -CLEAR_STEPS:].any(axis=1) | bad[:, 1 - BREACH_STEPS :].any(axis=1)
+        return np.asarray(~begun & np.isfinite(self.history[:, -CLEAR_STEPS:]).any(axis=1))
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,13 @@ class Examples:
     Attributes:
         features: ``(windows, features)``.
         onset: ``(windows,)`` step at which the breach began, 1 to HORIZON_STEPS; 0 where none did.
-        watched: whose window each is.
+        monitored: whose window each is.
         origins: ``(windows,)`` epoch seconds.
     """
 
     features: Float64
     onset: npt.NDArray[np.intp]
-    watched: tuple[Watch, ...]
+    monitored: tuple[MonitoredThreshold, ...]
     origins: npt.NDArray[np.int64]
 
     @property
@@ -95,13 +95,13 @@ class Examples:
         """Whether a breach began."""
         return np.asarray(self.onset > 0)
 
-    def where(self, chosen: Callable[[Watch], bool]) -> "Examples":
+    def where(self, chosen: Callable[[MonitoredThreshold], bool]) -> "Examples":
         """Return the windows of the chosen thresholds."""
-        return self.select(np.flatnonzero([chosen(watch) for watch in self.watched]))
+        return self.select(np.flatnonzero([chosen(watch) for watch in self.monitored]))
 
     def select(self, rows: npt.NDArray[np.intp]) -> "Examples":
         """Return some of the windows."""
-        kept = tuple(self.watched[row] for row in rows.tolist())
+        kept = tuple(self.monitored[row] for row in rows.tolist())
         return Examples(self.features[rows], self.onset[rows], kept, self.origins[rows])
 
     @classmethod
@@ -110,39 +110,41 @@ class Examples:
         return cls(
             np.concatenate([np.empty((0, len(FEATURES))), *(part.features for part in parts)]),
             np.concatenate([np.empty(0, np.intp), *(part.onset for part in parts)]),
-            tuple(watch for part in parts for watch in part.watched),
+            tuple(watch for part in parts for watch in part.monitored),
             np.concatenate([np.empty(0, np.int64), *(part.origins for part in parts)]),
         )
 
 
-Chooser = Callable[[Panel, int, tuple[SeriesKey, ...]], Sequence[Watch]]
+ThresholdSampler = Callable[[Panel, int, tuple[SeriesKey, ...]], Sequence[MonitoredThreshold]]
 """Return the thresholds to look at, given the panel, an origin, and the series that have a forecast there."""
 
 
-def configured(metrics: Mapping[str, Metric]) -> Chooser:
+def configured(metrics: Mapping[str, Metric]) -> ThresholdSampler:
     """Choose the thresholds of the configuration."""
 
-    def choose(panel: Panel, origin: int, keys: tuple[SeriesKey, ...]) -> list[Watch]:
+    def choose(panel: Panel, origin: int, keys: tuple[SeriesKey, ...]) -> list[MonitoredThreshold]:
         profile = panel.profiles.get
-        return [each for key in keys for each in watches(key, profile(key.server, GENERIC_PROFILE), metrics)]
+        return [
+            each for key in keys for each in monitored_thresholds(key, profile(key.server, GENERIC_PROFILE), metrics)
+        ]
 
     return choose
 
 
 def examples(
-    panel: Panel, origins: Iterable[int], forecaster: Forecaster, choosers: Sequence[Chooser]
+    panel: Panel, origins: Iterable[int], forecaster: Forecaster, samplers: Sequence[ThresholdSampler]
 ) -> list[Examples]:
-    """Return, for each of ``choosers``, the quiet windows at ``origins`` (epoch seconds) that are known afterwards."""
-    parts: list[list[Examples]] = [[] for _ in choosers]
+    """Return, for each of ``samplers``, the quiet windows at ``origins`` (epoch seconds) that are known afterwards."""
+    parts: list[list[Examples]] = [[] for _ in samplers]
     row_of = {key: row for row, key in enumerate(panel.keys)}
     for origin in origins:
         forecast = forecaster.forecast(panel, origin)
         before = history_of(panel, origin)
         after = panel.between(origin + STEP_SECONDS, origin + HORIZON_STEPS * STEP_SECONDS).values
-        for choose, found in zip(choosers, parts, strict=True):
-            watched = choose(panel, origin, forecast.keys)
-            for first in range(0, len(watched), _AT_ONCE):
-                some = watched[first : first + _AT_ONCE]
+        for choose, found in zip(samplers, parts, strict=True):
+            monitored = choose(panel, origin, forecast.keys)
+            for first in range(0, len(monitored), _AT_ONCE):
+                some = monitored[first : first + _AT_ONCE]
                 rows = [row_of[watch.key] for watch in some]
                 found.append(judged(windows_of(some, forecast, before[rows]), after[rows], some, origin))
     return [Examples.concatenate(found) for found in parts]
@@ -153,26 +155,26 @@ def history_of(panel: Panel, origin: int) -> Float32:
     return panel.between(origin - (HISTORY_STEPS - 1) * STEP_SECONDS, origin).values
 
 
-def windows_of(watched: Sequence[Watch], forecast: Forecast, history: Float32) -> Windows:
+def windows_of(monitored: Sequence[MonitoredThreshold], forecast: Forecast, history: Float32) -> Windows:
     """Return the windows of thresholds at the origin of ``forecast``; ``history`` has a row for each of them."""
     row_of = {key: row for row, key in enumerate(forecast.keys)}
-    paths = forecast.paths[[row_of[watch.key] for watch in watched]]
-    above = np.array([watch.direction is Direction.ABOVE for watch in watched], dtype=bool)
-    return Windows.turned(history, paths, [watch.threshold for watch in watched], above)
+    paths = forecast.paths[[row_of[watch.key] for watch in monitored]]
+    above = np.array([watch.direction is Direction.ABOVE for watch in monitored], dtype=bool)
+    return Windows.turned(history, paths, [watch.threshold for watch in monitored], above)
 
 
-def judged(windows: Windows, after: Float32, watched: Sequence[Watch], origin: int) -> Examples:
+def judged(windows: Windows, after: Float32, monitored: Sequence[MonitoredThreshold], origin: int) -> Examples:
     """Return those of ``windows`` that are quiet, and mostly known in the 8 h ``after``, with what became of them.
 
     Args:
         windows: of thresholds at an origin.
         after: ``(windows, HORIZON_STEPS)`` what came after it, as it was measured.
-        watched: whose window each is.
+        monitored: whose window each is.
         origin: epoch seconds.
     """
     known = np.isfinite(after).mean(axis=1) > _KNOWN_SHARE
     rows = np.flatnonzero(windows.quiet & known)
-    kept = tuple(watched[row] for row in rows.tolist())
+    kept = tuple(monitored[row] for row in rows.tolist())
     quiet = windows.select(rows)
     sign = np.array([1 if watch.direction is Direction.ABOVE else -1 for watch in kept], dtype=np.float32)
     bad = past(after[rows] * sign[:, None], quiet.thresholds[:, None])
@@ -187,7 +189,7 @@ _RARITY = (0.7, 3.3)
 _FEWEST_VALUES = 288
 
 
-def drawn(seed: int) -> Chooser:
+def sampled(seed: int) -> ThresholdSampler:
     """Choose thresholds at random: quantiles of each series' last week, on either side, and beyond what it reached.
 
     They stand in for the thresholds that people set, of which few are ever reached: there is no end of them, each with
@@ -195,19 +197,19 @@ def drawn(seed: int) -> Chooser:
     """
     generator = np.random.default_rng(seed)
 
-    def choose(panel: Panel, origin: int, keys: tuple[SeriesKey, ...]) -> list[Watch]:
+    def choose(panel: Panel, origin: int, keys: tuple[SeriesKey, ...]) -> list[MonitoredThreshold]:
         row_of = {key: row for row, key in enumerate(panel.keys)}
         week = panel.between(origin - (STEPS_PER_WEEK - 1) * STEP_SECONDS, origin).values
-        watched = []
+        monitored = []
         for key in keys:
             values = week[row_of[key]]
-            watched += _draw(generator, key, values[np.isfinite(values)])
-        return watched
+            monitored += _draw(generator, key, values[np.isfinite(values)])
+        return monitored
 
     return choose
 
 
-def _draw(generator: np.random.Generator, key: SeriesKey, values: Float32) -> list[Watch]:
+def _draw(generator: np.random.Generator, key: SeriesKey, values: Float32) -> list[MonitoredThreshold]:
     direction = Direction.BELOW if generator.random() < _BELOW_SHARE else Direction.ABOVE
     rarity, beyond, further = generator.uniform(*_RARITY), generator.random(), generator.uniform(0, 0.5)
     if len(values) < _FEWEST_VALUES:
@@ -220,4 +222,4 @@ def _draw(generator: np.random.Generator, key: SeriesKey, values: Float32) -> li
     if threshold <= middle:
         return []
     sign = 1 if direction is Direction.ABOVE else -1
-    return [Watch(key, Severity.CRITICAL, sign * float(threshold), direction, GENERIC_PROFILE)]
+    return [MonitoredThreshold(key, Severity.CRITICAL, sign * float(threshold), direction, GENERIC_PROFILE)]

@@ -229,8 +229,8 @@ def backtest(
     served = ServedForecaster(forecaster, Climatology(given.metrics))
     if alerts:
         with progress_bar("forecasting") as tell:
-            warned = alerts_of(given, panel, times, served, registry.path(chosen) if chosen else None, others, tell)
-        (print_json if json else print_alert_tables)(warned)
+            alerting = alerts_of(given, panel, times, served, registry.path(chosen) if chosen else None, others, tell)
+        (print_json if json else print_alert_tables)(alerting)
         return
     # both files are begun before the work, so that one that cannot be written is known at once
     with atomic_path(report) if report else nullcontext() as page, forecast_file(out) if out else nullcontext() as file:

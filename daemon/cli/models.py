@@ -12,7 +12,7 @@ from rich.table import Table
 from daemon.cli.app import DEFAULT_CONFIG, ConfigOption, JsonOption, ModelOption, ModelsOption, table_console
 from daemon.cli.data import registry_of
 from daemon.core.errors import BadModel
-from daemon.models.claims import Claims, Standing, shown_figures
+from daemon.models.claims import Claims, ServingStatus, shown_figures
 from daemon.models.readiness import Readiness
 from daemon.models.registry import ModelRegistry
 
@@ -25,27 +25,27 @@ def claims(
 ) -> None:
     """Say what may and what must not be said of a model's accuracy, with the numbers and where they stand."""
     from daemon.cli.data import registry_of
-    from daemon.models.claims import claims_of, standing_of
+    from daemon.models.claims import claims_of, serving_status
 
     registry = registry_of(folder, config)
-    standing = standing_of(registry, model)
-    print_claims(standing, claims_of(registry, standing), json)
+    status = serving_status(registry, model)
+    print_claims(status, claims_of(registry, status), json)
 
 
-def headline(standing: Standing, level: str | None) -> str:
+def headline(status: ServingStatus, level: str | None) -> str:
     """Return which model it is about, of which level, and whether it serves."""
-    if standing.model is None:
+    if status.model is None:
         return "no model serves"
-    state = ", withdrawn" if standing.withdrawn else ", serves" if standing.serves else ""
-    return f"{standing.model}: level {level}{state}"
+    state = ", withdrawn" if status.withdrawn else ", serves" if status.serves else ""
+    return f"{status.model}: level {level}{state}"
 
 
-def print_claims(standing: Standing, made: Claims, as_json: bool) -> None:
+def print_claims(status: ServingStatus, made: Claims, as_json: bool) -> None:
     """Print each sentence with its number and its source, and what must not be said."""
     if as_json:
-        typer.echo(json.dumps({**asdict(standing), **asdict(made)}))
+        typer.echo(json.dumps({**asdict(status), **asdict(made)}))
         return
-    typer.echo(headline(standing, made.level))
+    typer.echo(headline(status, made.level))
     typer.echo("\nwhat may be said:")
     for claim in made.may:
         typer.echo(f"  - {claim.sentence}\n      {claim.number:g} ({claim.source})")
@@ -95,13 +95,13 @@ def print_model(registry: ModelRegistry, model: str, as_json: bool) -> None:
     record = registry.record(model)
     if record is None:
         raise BadModel(f"{registry.path(model)}: nothing is on record of its training")
-    damage = registry.damage(model)
+    integrity_error = registry.integrity_error(model)
     served = [asdict(promotion) for promotion in registry.promotions() if promotion.model == model]
-    withdrawn = registry.withdrawal(model) is not None
+    withdrawn = registry.demotion(model) is not None
     serves = registry.current() == model and not withdrawn
     shown = shown_figures(record)
     if as_json:
-        told = {"serves": serves, "withdrawn": withdrawn, "damage": damage, "promotions": served}
+        told = {"serves": serves, "withdrawn": withdrawn, "damage": integrity_error, "promotions": served}
         typer.echo(json.dumps({**asdict(record), **asdict(shown), **told}))
         return
     typer.echo(
@@ -114,8 +114,8 @@ def print_model(registry: ModelRegistry, model: str, as_json: bool) -> None:
     )
     for reason in shown.reasons:
         typer.echo(f"  {reason}")
-    if damage is not None:
-        typer.echo(f"damaged: {damage}")
+    if integrity_error is not None:
+        typer.echo(f"damaged: {integrity_error}")
     for promotion in served:
         what = "withdrawn at" if promotion["withdrawn"] else "served from"
         typer.echo(f"{what} {promotion['at']}: {promotion['why']}")
@@ -131,11 +131,11 @@ def print_model(registry: ModelRegistry, model: str, as_json: bool) -> None:
 
 
 def _row(registry: ModelRegistry, model: str, current: str | None) -> dict[str, Any]:
-    withdrawn = registry.withdrawal(model) is not None
+    withdrawn = registry.demotion(model) is not None
     row: dict[str, Any] = {"id": model, "serves": model == current and not withdrawn, "withdrawn": withdrawn}
-    damage = registry.damage(model)
-    if damage is not None:
-        return {**row, "problem": damage}
+    integrity_error = registry.integrity_error(model)
+    if integrity_error is not None:
+        return {**row, "problem": integrity_error}
     record = registry.record(model)
     if record is None:
         return {**row, "problem": "nothing is on record of its training"}
@@ -171,24 +171,24 @@ def readiness(
 ) -> None:
     """Go through the checklist for production, each line with its evidence; exit 3 if one fails."""
     from daemon.cli.data import registry_of
-    from daemon.models.claims import standing_of
+    from daemon.models.claims import serving_status
     from daemon.models.readiness import readiness_of
 
     registry = registry_of(folder, config)
-    standing = standing_of(registry, model)
-    made = readiness_of(registry, standing)
-    print_readiness(standing, made, json)
+    status = serving_status(registry, model)
+    made = readiness_of(registry, status)
+    print_readiness(status, made, json)
     if not made.ready:
         typer.echo(f"forewarn: not ready for production: {', '.join(made.failing)}", err=True)
         raise typer.Exit(3)
 
 
-def print_readiness(standing: Standing, made: Readiness, as_json: bool) -> None:
+def print_readiness(status: ServingStatus, made: Readiness, as_json: bool) -> None:
     """Print a line for each check with its evidence, and what to do where it fails."""
     if as_json:
-        typer.echo(json.dumps({**asdict(standing), "ready": made.ready, **asdict(made)}))
+        typer.echo(json.dumps({**asdict(status), "ready": made.ready, **asdict(made)}))
         return
-    typer.echo(headline(standing, made.level))
+    typer.echo(headline(status, made.level))
     for check in made.checks:
         typer.echo(f"{'pass' if check.passed else 'FAIL'}  {check.name}: {check.evidence} ({check.source})")
         if check.fix:
@@ -225,9 +225,9 @@ def promote(model: ModelArgument, folder: ModelsOption = None, config: ConfigOpt
     from daemon.models.claims import shown_figures
 
     registry = registry_of(folder, config)
-    path, damage = registry.path(model), registry.damage(model)
-    if damage is not None:
-        raise BadModel(f"{path}: is damaged and cannot serve: {damage}")
+    path, integrity_error = registry.path(model), registry.integrity_error(model)
+    if integrity_error is not None:
+        raise BadModel(f"{path}: is damaged and cannot serve: {integrity_error}")
     record = registry.record(model)
     rejected = record is not None and record.promoted is False
     registry.promote(model, "promoted by hand" + ", though the gate had rejected it" * rejected)
@@ -240,8 +240,8 @@ def promote(model: ModelArgument, folder: ModelsOption = None, config: ConfigOpt
 def rollback(folder: ModelsOption = None, config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Let the model serve again that served before the present one."""
     done = registry_of(folder, config).rollback()
-    for skipped, damage in done.skipped.items():
-        typer.echo(f"skipped {skipped}: {damage}", err=True)
+    for skipped, integrity_error in done.skipped.items():
+        typer.echo(f"skipped {skipped}: {integrity_error}", err=True)
     typer.echo(f"{done.model} serves again from the next tick, instead of {done.instead_of}")
 
 
@@ -253,7 +253,7 @@ def verify(model: ModelArgument, folder: ModelsOption = None, config: ConfigOpti
 
     registry = registry_of(folder, config)
     found = problems(registry.path(model))
-    if registry.damage(model) is None:
+    if registry.integrity_error(model) is None:
         from daemon.network.artifact import load_forecaster
 
         try:

@@ -62,7 +62,7 @@ def pretrain(
     with progress_bar("pretraining") as report:
         # what is learned of breaches counts as one more epoch
         parts = epochs + 1
-        watch = Watch(lambda done: report(done * epochs / parts), epochs)
+        watch = MonitoredThreshold(lambda done: report(done * epochs / parts), epochs)
         made = train(
             fleets,
             ZoneInfo("UTC"),
@@ -168,7 +168,7 @@ def retrain(
     say(model=trained.name, promoted=trained.verdict.promoted, reasons=reasons)
 
 
-class Watch:
+class MonitoredThreshold:
     """Turns the steps of all epochs into one progress, and says each epoch's losses."""
 
     def __init__(self, report: Callable[[float], None], epochs: int) -> None:
@@ -246,7 +246,7 @@ def train(
             given.zone,
             chosen,
             ModelRegistry(given.models),
-            Watch(report, epochs or chosen.epochs),
+            MonitoredThreshold(report, epochs or chosen.epochs),
             seed=given.seed if seed is None else seed,
             start=from_,
             epochs=epochs,

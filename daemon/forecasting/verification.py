@@ -20,7 +20,7 @@ _LEAST_SCALE = 0.1
 
 
 @dataclass(frozen=True)
-class KeptForecast:
+class PendingVerification:
     """A forecast that waits for its time to come, at HORIZONS only.
 
     Attributes:
@@ -36,7 +36,7 @@ class KeptForecast:
     forecasters: tuple[str, ...]
 
     @classmethod
-    def of(cls, forecast: Forecast) -> "KeptForecast":
+    def of(cls, forecast: Forecast) -> "PendingVerification":
         """Return what is kept of a forecast."""
         return cls(forecast.origin, forecast.keys, at_horizons(forecast), forecast.forecasters)
 
@@ -126,7 +126,7 @@ def at_horizons(forecast: Forecast) -> Float32:
     return np.ascontiguousarray(forecast.paths[:, [steps - 1 for steps in HORIZONS.values()]])
 
 
-def scored(kept: KeptForecast, panel: Panel, naive: Forecast, baseline: Forecast) -> list[LiveScore]:
+def scored(kept: PendingVerification, panel: Panel, naive: Forecast, baseline: Forecast) -> list[LiveScore]:
     """Return what ``kept`` came to, by forecaster, metric and horizon.
 
     A series that never changed is left out: whatever forecasts it is right, and says nothing of the others.
@@ -204,7 +204,7 @@ _LEAST_SHARE = 0.75
 
 
 @dataclass(frozen=True)
-class LiveVerdict:
+class LiveAssessment:
     """What the forecasts of one forecaster came to over a while.
 
     Attributes:
@@ -241,7 +241,7 @@ class LiveVerdict:
         return f"over {self.seconds / 3600:g} hours of served forecasts"
 
 
-def live_verdict(scores: Iterable[LiveScore], forecaster: str, at: int, seconds: int) -> LiveVerdict | None:
+def live_assessment(scores: Iterable[LiveScore], forecaster: str, at: int, seconds: int) -> LiveAssessment | None:
     """Return what ``forecaster`` came to in the last ``seconds`` for which it can be known at ``at``.
 
     None where it has not served for most of them.
@@ -250,13 +250,13 @@ def live_verdict(scores: Iterable[LiveScore], forecaster: str, at: int, seconds:
     own = [score for score in scores if score.forecaster == forecaster and score.origin > since]
     if len({score.origin for score in own}) < _LEAST_SHARE * seconds / KEEP_EVERY_SECONDS:
         return None
-    return LiveVerdict(forecaster, seconds, total(own))
+    return LiveAssessment(forecaster, seconds, total(own))
 
 
-class VerificationBook(Protocol):
+class VerificationRepository(Protocol):
     """Forecasts that wait for their time, and what those before came to, kept over restarts."""
 
-    def kept(self) -> tuple[KeptForecast, ...]:
+    def kept(self) -> tuple[PendingVerification, ...]:
         """Return the forecasts that wait, oldest first."""
         ...
 
@@ -264,7 +264,7 @@ class VerificationBook(Protocol):
         """Return the scores of origins at or after ``since`` (epoch seconds), oldest first."""
         ...
 
-    def write(self, kept: Sequence[KeptForecast], done: Sequence[int], scores: Sequence[LiveScore]) -> None:
+    def write(self, kept: Sequence[PendingVerification], done: Sequence[int], scores: Sequence[LiveScore]) -> None:
         """Keep more forecasts, let go of those of the origins ``done``, and add ``scores``, in one transaction.
 
         Raises:
@@ -299,7 +299,7 @@ class VerificationRules:
 
 
 @dataclass(frozen=True)
-class Verified:
+class VerificationResult:
     """What is known of the forecasts that were served.
 
     Attributes:
@@ -311,7 +311,7 @@ class Verified:
 
     scores: tuple[LiveScore, ...] = ()
     waiting: int = 0
-    verdict: LiveVerdict | None = None
+    verdict: LiveAssessment | None = None
     rules: VerificationRules | None = None
 
     @property
@@ -326,14 +326,14 @@ class Verification:
     """Keeps a forecast an hour, and scores it beside seasonal naive and the climatology from the same origin."""
 
     def __init__(
-        self, book: VerificationBook, naive: Forecaster, baseline: Forecaster, rules: VerificationRules
+        self, repository: VerificationRepository, naive: Forecaster, baseline: Forecaster, rules: VerificationRules
     ) -> None:
         """Start with what the book knows at the first tick."""
-        self._book, self._naive, self._baseline, self._rules = book, naive, baseline, rules
-        self._kept: tuple[KeptForecast, ...] | None = None
+        self._repository, self._naive, self._baseline, self._rules = repository, naive, baseline, rules
+        self._kept: tuple[PendingVerification, ...] | None = None
         self._scores: tuple[LiveScore, ...] = ()
 
-    def run(self, at: int, forecast: Forecast, panel: Panel, serving: str) -> Verified:
+    def run(self, at: int, forecast: Forecast, panel: Panel, serving: str) -> VerificationResult:
         """Score what is due at grid time ``at``, keep ``forecast`` if it is time to, and write both.
 
         Args:
@@ -344,24 +344,24 @@ class Verification:
         """
         oldest = at - DUE_SECONDS - self._rules.window_seconds
         if self._kept is None:
-            self._kept, self._scores = self._book.kept(), self._book.scores(oldest)
+            self._kept, self._scores = self._repository.kept(), self._repository.scores(oldest)
         due = [kept for kept in self._kept if _is_due(kept, panel, at)]
-        new = [KeptForecast.of(forecast)] if self._time_to_keep(at) and forecast.keys else []
+        new = [PendingVerification.of(forecast)] if self._time_to_keep(at) and forecast.keys else []
         found = [score for kept in due for score in self._scored(kept, panel)]
         if due or new:
             done = [kept.origin for kept in due]
-            self._book.write(new, done, found)
+            self._repository.write(new, done, found)
             self._kept = (*(kept for kept in self._kept if kept.origin not in done), *new)
             self._scores = self._pruned((*self._scores, *found), oldest)
-        verdict = live_verdict(self._scores, serving, at, self._rules.judged_seconds)
-        return Verified(self._scores, len(self._kept), verdict, self._rules)
+        verdict = live_assessment(self._scores, serving, at, self._rules.judged_seconds)
+        return VerificationResult(self._scores, len(self._kept), verdict, self._rules)
 
     def _time_to_keep(self, at: int) -> bool:
         known = [kept.origin for kept in self._kept or ()]
         # a clock that was set back is no reason to wait
         return not any(at - KEEP_EVERY_SECONDS < origin <= at for origin in known)
 
-    def _scored(self, kept: KeptForecast, panel: Panel) -> list[LiveScore]:
+    def _scored(self, kept: PendingVerification, panel: Panel) -> list[LiveScore]:
         if kept.origin < panel.start:
             _log.warning("forecast_unverified", origin=as_text(kept.origin), reason="its history is gone")
             return []
@@ -372,11 +372,11 @@ class Verification:
 
     def _pruned(self, scores: tuple[LiveScore, ...], oldest: int) -> tuple[LiveScore, ...]:
         if scores and scores[0].origin < oldest:
-            self._book.prune(oldest)
+            self._repository.prune(oldest)
         return tuple(score for score in scores if score.origin >= oldest)
 
 
-def _is_due(kept: KeptForecast, panel: Panel, at: int) -> bool:
+def _is_due(kept: PendingVerification, panel: Panel, at: int) -> bool:
     if at < kept.origin + DUE_SECONDS:
         return False
     last = kept.origin + HORIZON_STEPS * STEP_SECONDS

@@ -255,7 +255,7 @@ _BASE, _BASELINE = "the base network, which does", "the climatology baseline, wh
 
 
 @dataclass(frozen=True)
-class Standing:
+class ServingStatus:
     """A model, and whether it serves.
 
     Attributes:
@@ -269,7 +269,7 @@ class Standing:
     withdrawn: str
 
 
-def standing_of(registry: ModelRegistry, model: str | None = None) -> Standing:
+def serving_status(registry: ModelRegistry, model: str | None = None) -> ServingStatus:
     """Return how ``model``, by default the one that is to serve, stands.
 
     Raises:
@@ -277,22 +277,22 @@ def standing_of(registry: ModelRegistry, model: str | None = None) -> Standing:
     """
     current = registry.current()
     name = current if model is None else model
-    line = registry.withdrawal(ForecastSource.BASE.value if name is None else name)
+    line = registry.demotion(ForecastSource.BASE.value if name is None else name)
     withdrawn = "" if line is None else f"withdrawn at {line.at}: {line.why}"
     if name is not None:
         registry.path(name)
-    return Standing(name, name is not None and name == current and not withdrawn, withdrawn)
+    return ServingStatus(name, name is not None and name == current and not withdrawn, withdrawn)
 
 
-def claims_of(registry: ModelRegistry, standing: Standing) -> Claims:
+def claims_of(registry: ModelRegistry, status: ServingStatus) -> Claims:
     """Return what may be said of the model, or where there is none, of what serves in its place.
 
     Raises:
         BadModel: the record of its training is damaged, or there is none.
     """
-    if standing.model is None:
-        return claims_without_model(_BASELINE if standing.withdrawn else _BASE)
-    return claims(info_of(registry, standing.model), standing.withdrawn)
+    if status.model is None:
+        return claims_without_model(_BASELINE if status.withdrawn else _BASE)
+    return claims(info_of(registry, status.model), status.withdrawn)
 
 
 def info_of(registry: ModelRegistry, model: str) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ from daemon.core.scoring import SOUND_COVERAGE
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateDecision:
     """What the gate decided, and why.
 
     Attributes:
@@ -29,7 +29,9 @@ class Verdict:
     naive_loss: float = 1.0
 
 
-def judge(candidate_loss: float, serving_model: str | None, serving_loss: float | None, coverage_80: float) -> Verdict:
+def judge(
+    candidate_loss: float, serving_model: str | None, serving_loss: float | None, coverage_80: float
+) -> GateDecision:
     """Return the verdict: a model serves only if it beats seasonal naive and what serves, and its coverage is sound.
 
     Args:
@@ -41,7 +43,7 @@ def judge(candidate_loss: float, serving_model: str | None, serving_loss: float 
     against_naive, naive_reason = _against_naive(candidate_loss)
     against_serving, serving_reason = _against_serving(candidate_loss, serving_model, serving_loss)
     sound, coverage_reason = _coverage(coverage_80)
-    return Verdict(
+    return GateDecision(
         against_naive and against_serving and sound,
         (naive_reason, serving_reason, coverage_reason),
         _known(candidate_loss),

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from daemon.core.levels import LevelName, Sayable
 from daemon.core.scoring import rating
-from daemon.models.claims import Standing, counted, info_of, sayable
+from daemon.models.claims import ServingStatus, counted, info_of, sayable
 from daemon.models.record import FILE, level_of, measured, tested
 from daemon.models.registry import ModelRegistry
 
@@ -253,18 +253,18 @@ def _latency(info: Mapping[str, Any]) -> Check:
     return _check("inference latency measured", done, evidence, "inference_latency_ms", "Train anew: it is measured.")
 
 
-def readiness_of(registry: ModelRegistry, standing: Standing) -> Readiness:
+def readiness_of(registry: ModelRegistry, status: ServingStatus) -> Readiness:
     """Return the checklist of the model; where there is none, no line of it passes.
 
     Raises:
         BadModel: the record of its training is damaged, or there is none.
     """
-    if standing.model is None:
+    if status.model is None:
         return readiness({}, Recorded())
-    folder = registry.path(standing.model)
+    folder = registry.path(status.model)
     samples, with_actual = _count_samples(folder / SAMPLES_FILE)
     return readiness(
-        info_of(registry, standing.model), Recorded(_count_epochs(folder / EPOCHS_FILE), samples, with_actual)
+        info_of(registry, status.model), Recorded(_count_epochs(folder / EPOCHS_FILE), samples, with_actual)
     )
 
 

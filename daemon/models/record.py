@@ -163,10 +163,10 @@ _SAMPLE_COLUMNS = ("origin", "server", "metric", "step", "actual", *QUANTILE_COL
 
 def problems(folder: Path) -> list[str]:
     """Return in sentences what is wrong with the files of a model directory; none if it is whole."""
-    return [*_strangers(folder), *file_problems(folder, _CHECKS)] or list(_disagreement(folder))
+    return [*_unexpected_files(folder), *file_problems(folder, _CHECKS)] or list(_disagreement(folder))
 
 
-def _strangers(folder: Path) -> Iterator[str]:
+def _unexpected_files(folder: Path) -> Iterator[str]:
     for path in sorted(folder.iterdir()):
         if path.is_symlink():
             yield f"{path.name}: is a link; a model directory holds its files itself"

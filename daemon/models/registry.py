@@ -68,7 +68,7 @@ class PromotionJournal:
             raise BadModel(f"{self._path}: cannot be read: {error}; move it away") from error
         return [self._parse(number, line) for number, line in enumerate(lines, 1)]
 
-    def withdrawal(self, model: str) -> Promotion | None:
+    def demotion(self, model: str) -> Promotion | None:
         """Return the line by which ``model`` is withdrawn; None where it is not, or was promoted since.
 
         Raises:
@@ -196,31 +196,31 @@ class ModelRegistry:
         current = self.current()
         skipped: dict[str, str] = {}
         for model in served_before(current, self._journal.read()):
-            damage = self.damage(model)
-            if damage is None:
+            integrity_error = self.integrity_error(model)
+            if integrity_error is None:
                 self.promote(model, f"rolled back from {current}", back=True)
                 return Rollback(model, current, skipped)
-            skipped[model] = damage
-        over = "".join(f"; {model}: {damage}" for model, damage in skipped.items())
+            skipped[model] = integrity_error
+        over = "".join(f"; {model}: {integrity_error}" for model, integrity_error in skipped.items())
         raise ModelNotFound(
             f"{self._folder}: no model served before {current or 'now'} that still can{over}; "
             "promote one with forewarn models promote ID, or train one with forewarn train"
         )
 
-    def withdraw(self, model: str, why: str) -> None:
+    def demote(self, model: str, why: str) -> None:
         """Put on record that ``model``, an id or ``base``, does not serve until it is promoted."""
         self._folder.mkdir(parents=True, exist_ok=True)
         self._journal.append(model, model, why, withdrawn=True)
 
-    def withdrawal(self, model: str) -> Promotion | None:
+    def demotion(self, model: str) -> Promotion | None:
         """Return since when and why ``model``, an id or ``base``, is withdrawn; None where it is not.
 
         Raises:
             BadModel: the journal of promotions is damaged.
         """
-        return self._journal.withdrawal(model)
+        return self._journal.demotion(model)
 
-    def damage(self, model: str) -> str | None:
+    def integrity_error(self, model: str) -> str | None:
         """Return in a sentence why ``model`` cannot serve; None where nothing of it is seen to be damaged."""
         try:
             self.record(model)

@@ -79,7 +79,7 @@ class TrainingRun:
 
 
 @dataclass(frozen=True)
-class Wish:
+class TrainingRequest:
     """Something asks for a training.
 
     Attributes:
@@ -92,15 +92,15 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Looked:
+class TriggerCheck:
     """What a look for reasons to train gave.
 
     Attributes:
-        wish: the first reason; None if there is none.
+        request: the first reason; None if there is none.
         drift: share of the series that behave otherwise than when the model was trained; None where not measurable.
     """
 
-    wish: Wish | None = None
+    request: TrainingRequest | None = None
     drift: float | None = None
 
 
@@ -267,7 +267,7 @@ class TrainingState:
         runs: those that ended, oldest first.
         next_time: when the next one is scheduled, epoch seconds of the service's clock; None if never.
         refused: why what was due last did not begin; empty if it did.
-        looked: what the newest look for other reasons to train gave.
+        trigger_check: what the newest look for other reasons to train gave.
     """
 
     current: TrainingRun | None
@@ -275,7 +275,7 @@ class TrainingState:
     runs: tuple[TrainingRun, ...]
     next_time: float | None
     refused: str
-    looked: Looked
+    trigger_check: TriggerCheck
 
 
 class Retraining:
@@ -297,16 +297,16 @@ class Retraining:
         self._current: TrainingRun | None = None
         self._considered = max((run.started for run in self._runs), default=now())
         self._refused = ""
-        self._looked = Looked()
+        self._trigger_check = TriggerCheck()
 
-    def follow(self, rules: TrainingRules) -> None:
+    def reconfigure(self, rules: TrainingRules) -> None:
         """Go on by other rules; a run under way ends by those that it began by."""
         self._rules = rules
 
-    def run(self, at: int, looked: Looked) -> None:
+    def run(self, at: int, trigger_check: TriggerCheck) -> None:
         """Note what ended, resume what was cut off, begin what is due at grid time ``at``, or what was looked for."""
         with self._lock:
-            self._looked = looked
+            self._trigger_check = trigger_check
             self._collect()
             if self._current is not None:
                 return
@@ -318,8 +318,8 @@ class Retraining:
             self._considered = max(self._considered, float(at))
             if due and due <= at:
                 self._begin(self._rules.level, Trigger.SCHEDULE)
-            elif looked.wish is not None and not self._paused(at):
-                self._begin(self._rules.level, looked.wish.trigger, looked.wish.why)
+            elif trigger_check.request is not None and not self._paused(at):
+                self._begin(self._rules.level, trigger_check.request.trigger, trigger_check.request.why)
 
     def request(self, level: LevelName | None) -> TrainingRun:
         """Begin a run by hand.
@@ -353,7 +353,7 @@ class Retraining:
             self._collect()
             next_time = self._rules.next_time and self._rules.next_time(self._considered)
             told = self._trainer.told() if self._current is not None else ()
-            return TrainingState(self._current, told, self._runs, next_time, self._refused, self._looked)
+            return TrainingState(self._current, told, self._runs, next_time, self._refused, self._trigger_check)
 
     def close(self) -> None:
         """End the run under way; it is resumed at the next start."""

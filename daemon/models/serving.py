@@ -17,7 +17,7 @@ _log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Loaders:
+class ModelLoaders:
     """How models are read: one by its id, and what comes with the package, the network only where it is needed."""
 
     model: Callable[[str], Forecaster]
@@ -39,7 +39,7 @@ class ServingModel:
         withdrawn: why the loaded model, or the base, does not serve; empty if it does.
     """
 
-    def __init__(self, registry: ModelRegistry, loaders: Loaders) -> None:
+    def __init__(self, registry: ModelRegistry, loaders: ModelLoaders) -> None:
         self._registry, self._loaders = registry, loaders
         self._base: Forecaster | None = None
         self._risks: RiskModel | None = None
@@ -82,12 +82,12 @@ class ServingModel:
             self._base = self._loaders.base()
         return self._forecaster or self._base
 
-    def withdraw(self, why: str) -> None:
+    def demote(self, why: str) -> None:
         """Let the baseline serve in place of what does now, on record and over restarts, from the next ``refresh``."""
-        self._registry.withdraw(self.forecaster, why)
+        self._registry.demote(self.forecaster, why)
         _log.warning("model_withdrawn", model=self.forecaster, reason=why)
 
-    def reload(self, loaders: Loaders) -> None:
+    def reload(self, loaders: ModelLoaders) -> None:
         """Read everything again at the next ``refresh``, by ``loaders``; what is loaded serves until that is done."""
         self._loaders, self._base, self._base_risks = loaders, None, None
         self._damaged, self._outdated = "", True
@@ -118,7 +118,7 @@ class ServingModel:
             _log.info("model_loaded", model=wanted)
 
     def _obey(self) -> None:
-        line = self._registry.withdrawal(self.forecaster)
+        line = self._registry.demotion(self.forecaster)
         self.withdrawn = "" if line is None else f"withdrawn at {line.at}: {line.why}"
 
 

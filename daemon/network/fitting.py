@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from daemon.core.training_info import EpochRecord
 from daemon.network.loss import weighted_loss
 from daemon.network.model import TemporalFusionTransformer
-from daemon.network.sampling import Batch, Rounds, prefetched
+from daemon.network.sampling import Batch, InterleavedSampler, prefetched
 
 _WARM_UP_SHARE = 0.15
 _AVERAGE_DECAY = 0.995
@@ -81,7 +81,7 @@ Progress = Callable[[int, int, int], None]
 
 def fit(
     network: TemporalFusionTransformer,
-    training: Rounds,
+    training: InterleavedSampler,
     validation: Iterable[Batch],
     plan: Plan,
     on_epoch: Callable[[EpochRecord], None],
@@ -169,7 +169,7 @@ class _Passes(IterableDataset[Batch]):
         self._batches, self._epoch = batches, first_epoch
 
     def __iter__(self) -> Iterator[Batch]:
-        if isinstance(self._batches, Rounds):
+        if isinstance(self._batches, InterleavedSampler):
             self._batches.begin(self._epoch)
         self._epoch += 1
         return prefetched(self._batches)

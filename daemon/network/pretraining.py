@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from daemon.breach.model import BreachModel, write_calibration
-from daemon.breach.training import PER_SERVER_WEEK, SERVERS, drawn_examples, rehearse
+from daemon.breach.training import PER_SERVER_WEEK, SERVERS, sampled_examples, simulate_incident_set
 from daemon.core.errors import NotEnoughHistory
 from daemon.core.forecast import ForecastSource
 from daemon.core.metric import Metric
@@ -27,7 +27,7 @@ from daemon.network.history import LOOKBACK_STEPS, History
 from daemon.network.identity import NO_NAMES
 from daemon.network.model import Architecture, TemporalFusionTransformer
 from daemon.network.prior_network import learn_base
-from daemon.network.sampling import FirstDaysSampler, Rounds, Sampler, WindowSampler, mixed
+from daemon.network.sampling import ColdStartSampler, InterleavedSampler, Sampler, WindowSampler, tsmixup
 from daemon.network.training import BATCH_SIZE, LEARNING_RATE, TUNING_RATE
 from daemon.network.training_info import fingerprint
 from daemon.simulation.synthetic import synthetic
@@ -38,7 +38,7 @@ SYNTHETIC_FLEETS = 16
 SYNTHETIC_SERIES = 160
 SYNTHETIC_DAYS = 35
 # none of them is a fleet that anything else is trained or measured on
-_FIRST_INCIDENT_SEED, _FIRST_DRAWN_SEED = 20_000, 30_000
+_FIRST_INCIDENT_SEED, _FIRST_SAMPLED_SEED = 20_000, 30_000
 _SYNTHETIC_SHARE = 1
 # of going through a fleet with incidents, where a fleet's drawn thresholds are 1
 _REHEARSAL_WORK = 3
@@ -125,7 +125,7 @@ def pretrain(
         history = History.from_panel(panel, zone, int(known.timestamps[-1]))
         shares += [
             (_sampler(history, 0, last, seed), 1),
-            (_sampler(_mixed(known, zone, generator), 0, last, seed), 1),
+            (_sampler(_tsmixup(known, zone, generator), 0, last, seed), 1),
         ]
         first_days.append((_first_days(known, zone, seed), 1))
         span = (LOOKBACK_STEPS + last, LOOKBACK_STEPS + panel.steps - 1)
@@ -138,10 +138,10 @@ def pretrain(
         network.started_from(start)
     # a server's first hours are learnt last: from the beginning on they cost known servers accuracy
     whole = max(1, epochs - _FIRST_DAYS_EPOCHS) if start is None else 0
-    early = _Phase(whole, LEARNING_RATE, Rounds(shares))
-    late = _Phase(epochs - whole, TUNING_RATE, Rounds([*shares, *first_days]))
+    early = _Phase(whole, LEARNING_RATE, InterleavedSampler(shares))
+    late = _Phase(epochs - whole, TUNING_RATE, InterleavedSampler([*shares, *first_days]))
     phases = [phase for phase in (early, late) if phase.epochs] or [late]
-    fitted = _fit(network, phases, Rounds(held), on_epoch, on_step)
+    fitted = _fit(network, phases, InterleavedSampler(held), on_epoch, on_step)
     record = {
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "made_by": "forewarn pretrain",
@@ -165,7 +165,7 @@ def pretrain(
         "versions": versions(),
     }
     unlike = {
-        f"synthetic {number}": synthetic(_FIRST_DRAWN_SEED + seed + number, SYNTHETIC_SERIES, SYNTHETIC_DAYS)
+        f"synthetic {number}": synthetic(_FIRST_SAMPLED_SEED + seed + number, SYNTHETIC_SERIES, SYNTHETIC_DAYS)
         for number in range(synthetic_fleets)
     }
     breach = learn_breaches(network, {**fleets, **unlike}, zone, metrics or {}, incident_fleets, seed, on_breaches)
@@ -175,13 +175,13 @@ def pretrain(
 class _Phase(NamedTuple):
     epochs: int
     learning_rate: float
-    training: Rounds
+    training: InterleavedSampler
 
 
 def _fit(
     network: TemporalFusionTransformer,
     phases: Sequence[_Phase],
-    held: Rounds,
+    held: InterleavedSampler,
     on_epoch: Callable[[EpochRecord], None],
     on_step: Progress,
 ) -> Fit:
@@ -218,27 +218,29 @@ def learn_breaches(
     """
     forecaster = NetworkForecaster(network, None, {}, zone, "", ForecastSource.BASE)
     work = len(fleets) + _REHEARSAL_WORK * incident_fleets
-    drawn, rehearsals = [], []
+    sampled, rehearsals = [], []
     for done, panel in enumerate(fleets.values()):
-        drawn.append(drawn_examples(panel, panel.end, forecaster, seed))
+        sampled.append(sampled_examples(panel, panel.end, forecaster, seed))
         on_progress((done + 1) / work)
     for number in range(incident_fleets):
         part = partial(_part, on_progress, (len(fleets) + _REHEARSAL_WORK * number) / work, _REHEARSAL_WORK / work)
-        rehearsals.append(rehearse(forecaster, metrics, _FIRST_INCIDENT_SEED + seed + number, on_progress=part))
-    return learn_base(drawn, rehearsals, seed)
+        rehearsals.append(
+            simulate_incident_set(forecaster, metrics, _FIRST_INCIDENT_SEED + seed + number, on_progress=part)
+        )
+    return learn_base(sampled, rehearsals, seed)
 
 
 def _part(report: Callable[[float], None], before: float, share: float, done: float) -> None:
     report(before + share * done)
 
 
-def _mixed(panel: Panel, zone: ZoneInfo, generator: np.random.Generator) -> History:
-    return History.from_panel(mixed(panel, generator), zone)
+def _tsmixup(panel: Panel, zone: ZoneInfo, generator: np.random.Generator) -> History:
+    return History.from_panel(tsmixup(panel, generator), zone)
 
 
-def _first_days(panel: Panel, zone: ZoneInfo, seed: int) -> FirstDaysSampler:
+def _first_days(panel: Panel, zone: ZoneInfo, seed: int) -> ColdStartSampler:
     # as many as it takes: a pass ends when all windows of the longest fleet were seen
-    return FirstDaysSampler(panel, zone, NO_NAMES, 1, BATCH_SIZE, seed)
+    return ColdStartSampler(panel, zone, NO_NAMES, 1, BATCH_SIZE, seed)
 
 
 def _sampler(history: History, first: int, last: int, seed: int) -> WindowSampler:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from daemon.breach.decision import choose_cut
-from daemon.breach.model import BreachModel, Expert, Head, standardised
-from daemon.breach.training import TARGET_PRECISION, Rehearsal
+from daemon.breach.decision import choose_decision_threshold
+from daemon.breach.model import BreachModel, Calibrator, PriorNetwork, standardised
+from daemon.breach.training import TARGET_PRECISION, SimulatedIncidentSet
 from daemon.breach.windows import Examples
 from daemon.core.series import Bool, Float64
 
@@ -21,7 +21,7 @@ _SMALLEST_DEVIATION = 1e-6
 _EMPHASIS = 1 / 2
 
 
-def train_expert(features: Float64, happened: Bool, weight: Float64, seed: int) -> Expert:
+def train_prior_network(features: Float64, happened: Bool, weight: Float64, seed: int) -> PriorNetwork:
     """Return the expert that scores these windows best, by weighted cross-entropy.
 
     Args:
@@ -54,23 +54,29 @@ def train_expert(features: Float64, happened: Bool, weight: Float64, seed: int) 
             optimizer.step()
             schedule.step()
     weights = [torch.cat([layer.weight.T, layer.bias[None]]).detach().tolist() for layer in linear]
-    return Expert(tuple(mean.tolist()), tuple(deviation.tolist()), tuple(tuple(map(tuple, layer)) for layer in weights))
+    return PriorNetwork(
+        tuple(mean.tolist()), tuple(deviation.tolist()), tuple(tuple(map(tuple, layer)) for layer in weights)
+    )
 
 
-def learn_base(drawn_on_fleets: Sequence[Examples], rehearsals: Sequence[Rehearsal], seed: int) -> BreachModel:
+def learn_base(
+    sampled_on_fleets: Sequence[Examples], rehearsals: Sequence[SimulatedIncidentSet], seed: int
+) -> BreachModel:
     """Return a model for every metric alike.
 
     Args:
-        drawn_on_fleets: windows of drawn thresholds: of them the expert learns what comes to nothing.
+        sampled_on_fleets: windows of drawn thresholds: of them the expert learns what comes to nothing.
         rehearsals: simulated incidents: of them it learns how a breach without a precedent begins.
         seed: of the expert.
     """
-    anything, rehearsal = Examples.concatenate(drawn_on_fleets), Rehearsal.concatenate(rehearsals)
+    anything, rehearsal = Examples.concatenate(sampled_on_fleets), SimulatedIncidentSet.concatenate(rehearsals)
     everything = Examples.concatenate([anything, rehearsal.examples])
     weight = np.concatenate([np.ones(len(anything.onset)), rehearsal.weight**_EMPHASIS])
-    expert = train_expert(everything.features, everything.happened, weight, seed)
+    expert = train_prior_network(everything.features, everything.happened, weight, seed)
     usual = Examples.concatenate([anything, rehearsal.usual(len(anything.onset), seed)])
-    head = Head.afresh(expert, usual.features, usual.happened)
+    head = Calibrator.afresh(expert, usual.features, usual.happened)
     name = "random thresholds of the fleets that it was pretrained on"
-    general = choose_cut([(name, head.probability(anything.features), anything.happened)], TARGET_PRECISION)
+    general = choose_decision_threshold(
+        [(name, head.probability(anything.features), anything.happened)], TARGET_PRECISION
+    )
     return BreachModel(head, {}, general, TARGET_PRECISION)

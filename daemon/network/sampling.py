@@ -146,7 +146,7 @@ class WindowSampler(IterableDataset[Batch]):
         return Batch(windows, rows, torch.where(observed, target, 0.0), observed, weight)
 
 
-class Rounds(IterableDataset[Batch]):
+class InterleavedSampler(IterableDataset[Batch]):
     """Several samplers in turn, each giving its share of every round, until each has been through once."""
 
     def __init__(self, shares: Sequence[tuple[Sampler, int]]) -> None:
@@ -207,7 +207,7 @@ _ORIGINS_PER_BATCH = 4
 _FORGOTTEN_WHEN_COLD = (0.0, 0.25, 1.0)
 
 
-class FirstDaysSampler(IterableDataset[Batch]):
+class ColdStartSampler(IterableDataset[Batch]):
     """Windows whose history is cut to its last hours, its scale measured on these alone, as a new server's is.
 
     Their servers are not told: a new one has no bucket that anything was learnt of.
@@ -286,7 +286,7 @@ _LEAST_SHARE = 0.2
 _DAYS_APART = 7
 
 
-def mixed(panel: Panel, generator: np.random.Generator) -> Panel:
+def tsmixup(panel: Panel, generator: np.random.Generator) -> Panel:
     """Return as many series as ``panel`` has, each a convex combination of two of them in units of their spread.
 
     The second one is taken up to six days later than the first, so that its rhythm stays and its events move. After

@@ -29,7 +29,14 @@ from daemon.network.forecaster import NetworkForecaster
 from daemon.network.history import LOOKBACK_STEPS, History
 from daemon.network.identity import Vocabulary
 from daemon.network.model import Architecture, TemporalFusionTransformer
-from daemon.network.sampling import FirstDaysSampler, Rounds, WindowSampler, held_out_servers, mixed, without_servers
+from daemon.network.sampling import (
+    ColdStartSampler,
+    InterleavedSampler,
+    WindowSampler,
+    held_out_servers,
+    tsmixup,
+    without_servers,
+)
 from daemon.network.training_info import training_info
 from daemon.system.process import keep_freed_memory
 
@@ -175,13 +182,13 @@ def train(
     if start is not None:
         network.started_from(start)
     ours = _sampler(history, (0, spans.training), level.stride_steps, seed)
-    mixture = History.from_panel(mixed(known, np.random.default_rng(seed)), zone).to(_device())
+    mixture = History.from_panel(tsmixup(known, np.random.default_rng(seed)), zone).to(_device())
     rounds = math.ceil(len(ours) / _REAL_SHARE)
-    training = Rounds(
+    training = InterleavedSampler(
         [
             (ours, _REAL_SHARE),
             (_sampler(mixture, (0, spans.training), level.stride_steps, seed), _MIXED_SHARE),
-            (FirstDaysSampler(known, zone, names, rounds, BATCH_SIZE, seed), _FIRST_DAYS_SHARE),
+            (ColdStartSampler(known, zone, names, rounds, BATCH_SIZE, seed), _FIRST_DAYS_SHARE),
         ]
     )
     validation = _sampler(history, (spans.training, spans.validation), _VALIDATION_STRIDE, None)

@@ -9,13 +9,13 @@ import numpy as np
 import structlog
 
 from daemon.alerting.delivery import Delivery
-from daemon.alerting.engine import Alerting, Tick, Warned
+from daemon.alerting.engine import Alerting, AlertingResult, Tick
 from daemon.alerting.state import Phase
 from daemon.core.forecast import Forecast, Forecaster, ForecastSource
 from daemon.core.series import GENERIC_PROFILE, STEP_SECONDS, STEPS_PER_DAY, Panel, as_text
 from daemon.core.server import ProfileRules, ServerState
 from daemon.core.telemetry import Telemetry, timed
-from daemon.forecasting.verification import Verification, Verified
+from daemon.forecasting.verification import Verification, VerificationResult
 from daemon.ingest.ingest import Ingest, SourceState
 from daemon.ingest.ports import Store
 from daemon.ingest.window import RecentHistory
@@ -42,8 +42,8 @@ class Snapshot:
         model_error: why the current model could not be loaded; empty if it could.
         record: what is on record of the serving model's training; None if nothing is.
         rows_by_source: how many series each source of forecasts made.
-        warned: risks, alerts and the ledger of predictions.
-        verified: what earlier forecasts came to.
+        alerting: risks, alerts and the ledger of predictions.
+        verification: what earlier forecasts came to.
         withdrawn: why the baseline serves in place of the model or the base network; empty if it does not.
     """
 
@@ -56,8 +56,8 @@ class Snapshot:
     model_error: str = ""
     record: ModelRecord | None = None
     rows_by_source: Mapping[ForecastSource, int] = field(default_factory=dict)
-    warned: Warned = field(default_factory=Warned)
-    verified: Verified = field(default_factory=Verified)
+    alerting: AlertingResult = field(default_factory=AlertingResult)
+    verification: VerificationResult = field(default_factory=VerificationResult)
     withdrawn: str = ""
 
 
@@ -98,9 +98,9 @@ class Cycle:
             forecast = forecast_panel(panel, at, self._model.refresh(panel), self._baseline)
         servers = self._server_states(panel, at)
         with self._stage("verify"):
-            verified = self._verified(at, forecast, panel)
+            verification = self._verify(at, forecast, panel)
         with self._stage("alert"):
-            warned = self._warned(at, forecast, panel, servers, sources)
+            alerting = self._alert(at, forecast, panel, servers, sources)
         snapshot = Snapshot(
             at,
             self._now(),
@@ -111,8 +111,8 @@ class Cycle:
             self._model.error,
             self._model.record,
             {source: forecast.sources.count(source) for source in ForecastSource},
-            warned,
-            verified,
+            alerting,
+            verification,
             self._model.withdrawn,
         )
         with self._stage("expose"):
@@ -130,7 +130,7 @@ class Cycle:
             servers=len(snapshot.servers),
             series=len(forecast.keys),
             forecast_by={source.value: rows for source, rows in snapshot.rows_by_source.items() if rows},
-            alerts=sum(alert.state.phase is Phase.FIRING for alert in warned.alerts.values()),
+            alerts=sum(alert.state.phase is Phase.FIRING for alert in alerting.alerts.values()),
             failed_sources=[source.name for source in sources if not source.healthy],
         )
         return snapshot
@@ -141,20 +141,20 @@ class Cycle:
             yield
         self._progress()
 
-    def _verified(self, at: int, forecast: Forecast, panel: Panel) -> Verified:
-        verified = self._verification.run(at, forecast, panel, self._model.forecaster)
-        if verified.fallback and not self._model.withdrawn:
-            self._model.withdraw(verified.fallback)
-        return verified
+    def _verify(self, at: int, forecast: Forecast, panel: Panel) -> VerificationResult:
+        verification = self._verification.run(at, forecast, panel, self._model.forecaster)
+        if verification.fallback and not self._model.withdrawn:
+            self._model.demote(verification.fallback)
+        return verification
 
-    def _warned(
+    def _alert(
         self,
         at: int,
         forecast: Forecast,
         panel: Panel,
         servers: tuple[ServerState, ...],
         sources: tuple[SourceState, ...],
-    ) -> Warned:
+    ) -> AlertingResult:
         healthy = all(source.healthy for source in sources)
         record = self._model.record
         level = record.level.value if record is not None else ""

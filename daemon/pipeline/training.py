@@ -22,7 +22,7 @@ from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, Panel
 from daemon.core.training_info import EpochRecord
 from daemon.forecasting.baselines import Climatology, SeasonalNaive
 from daemon.forecasting.evaluation import Scores, held_out_origins, score
-from daemon.models.gate import Verdict, judge
+from daemon.models.gate import GateDecision, judge
 from daemon.models.record import read_info
 from daemon.models.registry import ModelRegistry
 from daemon.network.artifact import load_forecaster, load_network
@@ -34,7 +34,7 @@ from daemon.reports.training import render_training_report
 _log = structlog.get_logger()
 
 
-def verdict_of(model: TrainedModel, registry: ModelRegistry) -> Verdict:
+def gate_decision(model: TrainedModel, registry: ModelRegistry) -> GateDecision:
     """Return whether ``model`` may serve: it is scored beside what serves on the windows that both can forecast.
 
     The base network is nothing to beat: training starts from it and keeps it where no epoch is better.
@@ -73,7 +73,7 @@ def _serving(registry: ModelRegistry, model: TrainedModel) -> tuple[str | None, 
     name = None
     try:
         name = registry.current()
-        if registry.withdrawal(name or ForecastSource.BASE.value) is not None:
+        if registry.demotion(name or ForecastSource.BASE.value) is not None:
             return ForecastSource.BASELINE.value, Climatology(model.metrics)
         return name, None if name is None else load_forecaster(registry.path(name), model.metrics)
     except BadModel as problem:
@@ -107,7 +107,7 @@ class Trained:
 
     name: str
     model: TrainedModel
-    verdict: Verdict
+    verdict: GateDecision
 
 
 def train_and_register(
@@ -162,7 +162,7 @@ def train_and_register(
         on_epoch=progress.epoch,
         on_step=progress.step,
     )
-    verdict = verdict_of(model, registry)
+    verdict = gate_decision(model, registry)
     measured_on = {key: model.info["held_out"][key] for key in ("origins", "from", "to")}
     model = replace(model, info={**model.info, "verdict": {**asdict(verdict), **measured_on}})
     with registry.new() as (name, folder):

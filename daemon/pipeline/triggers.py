@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, STEPS_PER_WEEK, Float32, Panel, floor_to_grid
-from daemon.models.runs import Looked, Trigger, Wish
+from daemon.models.runs import TrainingRequest, Trigger, TriggerCheck
 from daemon.pipeline.cycle import Snapshot
 
 _DAY_SECONDS = STEPS_PER_DAY * STEP_SECONDS
@@ -78,7 +78,7 @@ class Triggers:
         self._drift_of = ""
         self._drift_at = 0
 
-    def look(self, snapshot: Snapshot, panel: Panel) -> Looked:
+    def look(self, snapshot: Snapshot, panel: Panel) -> TriggerCheck:
         """Return the first reason to train that there is at a tick, and how far the servers have drifted."""
         self._measure_drift(snapshot, panel)
         reasons = {
@@ -89,8 +89,8 @@ class Triggers:
         }
         for trigger, reason in reasons.items():
             if trigger in self._rules.wanted and (text := reason()):
-                return Looked(Wish(trigger, text), self._drift)
-        return Looked(None, self._drift)
+                return TriggerCheck(TrainingRequest(trigger, text), self._drift)
+        return TriggerCheck(None, self._drift)
 
     def _measure_drift(self, snapshot: Snapshot, panel: Panel) -> None:
         record, since = snapshot.record, snapshot.at - self._drift_at
@@ -133,5 +133,5 @@ def _new_servers(snapshot: Snapshot, most: float) -> str:
 def _quality(snapshot: Snapshot) -> str:
     if snapshot.withdrawn:
         return f"what served was {snapshot.withdrawn}"
-    verdict = snapshot.verified.verdict
+    verdict = snapshot.verification.verdict
     return "" if verdict is None else verdict.out_of_bounds

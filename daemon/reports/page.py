@@ -158,8 +158,8 @@ class _Drawn:
 
 def render_page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
     """Return a page as HTML; every text in it is escaped, and it asks nothing of any network."""
-    drawn = _Drawn()
-    body = "".join(_section(section, drawn) for section in sections)
+    sampled = _Drawn()
+    body = "".join(_section(section, sampled) for section in sections)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
@@ -167,15 +167,17 @@ def render_page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
         f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>"
         f'<h1>{escape(title)}</h1><p class="muted">{escape(subtitle)}</p>{body}'
         "<noscript><p>The charts need JavaScript; all else can be read without.</p></noscript></main>"
-        f"{_scripts(drawn.charts) if drawn.charts else ''}</body></html>\n"
+        f"{_scripts(sampled.charts) if sampled.charts else ''}</body></html>\n"
     )
 
 
-def _section(section: Section, drawn: _Drawn) -> str:
-    return f"<section><h2>{escape(section.title)}</h2>{''.join(_part(part, drawn) for part in section.parts)}</section>"
+def _section(section: Section, sampled: _Drawn) -> str:
+    return (
+        f"<section><h2>{escape(section.title)}</h2>{''.join(_part(part, sampled) for part in section.parts)}</section>"
+    )
 
 
-def _part(part: Part, drawn: _Drawn) -> str:
+def _part(part: Part, sampled: _Drawn) -> str:
     if isinstance(part, str):
         return f"<p>{escape(part)}</p>"
     if isinstance(part, Points):
@@ -185,8 +187,8 @@ def _part(part: Part, drawn: _Drawn) -> str:
     if isinstance(part, Folded):
         return f"<details><summary>{escape(part.title)}</summary>{_table(part.table)}</details>"
     if isinstance(part, Chart):
-        return drawn.place(part)
-    return f'<div class="charts">{"".join(drawn.place(chart) for chart in part.charts)}</div>'
+        return sampled.place(part)
+    return f'<div class="charts">{"".join(sampled.place(chart) for chart in part.charts)}</div>'
 
 
 def _table(table: Table) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from daemon.alerting.alertmanager import AlertmanagerNotifier
 from daemon.alerting.delivery import Delivery
-from daemon.alerting.engine import Alerting, AlertRules, FleetRule
+from daemon.alerting.engine import Alerting, AlertRules, GroupRule
 from daemon.alerting.state import Notifier
 from daemon.api.app import create_app
 from daemon.api.models import add_claims, add_models, add_training
@@ -16,7 +16,7 @@ from daemon.api.push import PushEndpoint
 from daemon.api.scenarios import add_scenarios
 from daemon.api.security import Authentication, ClientLimits, WebAccess
 from daemon.api.server import HttpServer
-from daemon.api.snapshot_cache import Board
+from daemon.api.snapshot_cache import SnapshotCache
 from daemon.api.telemetry import PrometheusTelemetry
 from daemon.breach.model import base_breach_model, read_breach_model
 from daemon.config.schema import Config
@@ -35,10 +35,10 @@ from daemon.ingest.replay import ReplaySource, SimulatorSource
 from daemon.ingest.window import RecentHistory
 from daemon.models.registry import ModelRegistry
 from daemon.models.runs import Retraining, TrainingJournal, TrainingRules, Trigger
-from daemon.models.serving import Loaders, ServingModel
+from daemon.models.serving import ModelLoaders, ServingModel
 from daemon.pipeline.cycle import Cycle, Snapshot
 from daemon.pipeline.triggers import TriggerRules, Triggers
-from daemon.service.lifecycle import ConfigReload, Service, Stopping, Work
+from daemon.service.lifecycle import ConfigReload, ConfiguredPipeline, Service, Stopping
 from daemon.service.training_process import TrainingProcess
 from daemon.simulation.fleet import Fleet
 from daemon.simulation.incident import IncidentTuning
@@ -89,7 +89,7 @@ def alert_rules(config: Config) -> AlertRules:
     alerting = config.alerting
     return AlertRules(
         alerting.policy(),
-        FleetRule(alerting.fleet_servers, alerting.fleet_share),
+        GroupRule(alerting.fleet_servers, alerting.fleet_share),
         alerting.keep_severity,
         alerting.ledger_days * 86_400,
         str(alerting.external_url or ""),
@@ -116,13 +116,13 @@ _HISTORY_STEPS = 28 * 288
 
 
 @dataclass(frozen=True)
-class Foundation:
+class Components:
     """What a service is built on once and keeps over reloads of its configuration."""
 
     store: SqlStore
     clock: Clock
     telemetry: PrometheusTelemetry
-    board: Board
+    snapshots: SnapshotCache
     window: RecentHistory
     model: ServingModel
     stopping: Stopping
@@ -141,43 +141,43 @@ def build_service(config: Config, path: Path) -> Service:
     Raises:
         ForewarnError: the store cannot be opened, the address not bound, or a file not read.
     """
-    foundation = _foundation(config, path)
-    telemetry, board, manager = foundation.telemetry, foundation.board, foundation.manager
-    service = Service(build_work(config, foundation), telemetry, board, foundation.stopping, manager)
+    components = _components(config, path)
+    telemetry, snapshots, manager = components.telemetry, components.snapshots, components.manager
+    service = Service(build_pipeline(config, components), telemetry, snapshots, components.stopping, manager)
 
-    def follow(changed: Config) -> None:
-        service.follow(build_work(changed, foundation))
+    def reconfigure(changed: Config) -> None:
+        service.reconfigure(build_pipeline(changed, components))
 
     def reloaded(succeeded: bool) -> None:
         telemetry.reloaded(succeeded)
         manager.reloaded()
 
-    reload = ConfigReload(path, config, follow, manager.reloading, reloaded)
-    telemetry.show_training(foundation.retraining.state)
+    reload = ConfigReload(path, config, reconfigure, manager.reloading, reloaded)
+    telemetry.show_training(components.retraining.state)
     telemetry.show_gpus(torch_memory)
     access = WebAccess(config.http.web_config_file)
     authentication = Authentication(config.http.bearer_token_file, lambda: access.now().basic_auth_users)
     limits = ClientLimits(config.http.requests_per_minute, config.http.failed_logins_per_minute)
-    app = create_app(board, telemetry, lambda: service.push, reload.run, authentication, access, limits)
-    add_training(app, foundation.retraining)
+    app = create_app(snapshots, telemetry, lambda: service.push, reload.run, authentication, access, limits)
+    add_training(app, components.retraining)
     add_models(app, ModelRegistry(config.models_dir))
     add_claims(app, ModelRegistry(config.models_dir))
-    add_scenarios(app, foundation.scenarios)
+    add_scenarios(app, components.scenarios)
     server = HttpServer(app, config.http.host, config.http.port, access.context)
-    scheduler = GridScheduler(foundation.clock, config.schedule.delay_seconds, service.tick)
-    service.runs(server, scheduler, foundation.store, reload, foundation.retraining)
+    scheduler = GridScheduler(components.clock, config.schedule.delay_seconds, service.tick)
+    service.runs(server, scheduler, components.store, reload, components.retraining)
     return service
 
 
-def _foundation(config: Config, path: Path) -> Foundation:
+def _components(config: Config, path: Path) -> Components:
     store = SqlStore(config.store_url)
     clock = build_clock(config, store)
-    board = Board(clock, config.domain_metrics(), config.exposition.series_budget)
-    return Foundation(
+    snapshots = SnapshotCache(clock, config.domain_metrics(), config.exposition.series_budget)
+    return Components(
         store,
         clock,
-        PrometheusTelemetry(clock, board.problems),
-        board,
+        PrometheusTelemetry(clock, snapshots.problems),
+        snapshots,
         RecentHistory(store, _HISTORY_STEPS),
         serving_model(config),
         Stopping(),
@@ -193,7 +193,7 @@ def _foundation(config: Config, path: Path) -> Foundation:
     )
 
 
-def build_work(config: Config, on: Foundation) -> Work:
+def build_pipeline(config: Config, on: Components) -> ConfiguredPipeline:
     """Return what ``config`` makes of the foundation; the clients of sources and targets are open.
 
     Raises:
@@ -210,7 +210,7 @@ def build_work(config: Config, on: Foundation) -> Work:
         targets = [notifier.name for notifier in notifiers]
         progress = on.manager.progress
         ingest = Ingest(sources, on.store, metrics, retention_seconds, on.telemetry, on.stopping.requested, progress)
-        book = on.store.alert_book()
+        repository = on.store.alert_repository()
         triggers = Triggers(trigger_rules(config))
 
         def retrain(snapshot: Snapshot, panel: Panel) -> None:
@@ -223,32 +223,35 @@ def build_work(config: Config, on: Foundation) -> Work:
             on.model,
             Climatology(metrics),
             Verification(
-                on.store.verification_book(), SeasonalNaive(metrics), Climatology(metrics), verification_rules(config)
+                on.store.verification_repository(),
+                SeasonalNaive(metrics),
+                Climatology(metrics),
+                verification_rules(config),
             ),
-            Alerting(book, metrics, alert_rules(config), targets, partial(_wall_time, on.clock)),
-            Delivery(book, notifiers, config.alerting.queue_limit, on.clock, on.telemetry, SystemClock().now),
+            Alerting(repository, metrics, alert_rules(config), targets, partial(_wall_time, on.clock)),
+            Delivery(repository, notifiers, config.alerting.queue_limit, on.clock, on.telemetry, SystemClock().now),
             ProfileRules((rule.pattern, rule.profile) for rule in config.profiles),
             retention_seconds,
             on.telemetry,
             on.clock.now,
-            (on.board.publish, on.telemetry.publish),
+            (on.snapshots.publish, on.telemetry.publish),
             progress,
             retrain,
         )
 
-        def adopt() -> None:
-            on.board.configure(metrics, config.exposition.series_budget)
+        def apply() -> None:
+            on.snapshots.configure(metrics, config.exposition.series_budget)
             on.model.reload(_loaders(config))
-            on.retraining.follow(training)
-            on.scenarios.follow(_simulated(sources))
+            on.retraining.reconfigure(training)
+            on.scenarios.reconfigure(_simulated(sources))
             on.telemetry.configure([source.name for source in sources], targets)
             configure_logs(config.logging.level, config.logging.format)
 
         endpoint = _push_endpoint(config, ingest, on)
-        return Work(cycle, endpoint, config.schedule.delay_seconds, adopt, clients.pop_all().close)
+        return ConfiguredPipeline(cycle, endpoint, config.schedule.delay_seconds, apply, clients.pop_all().close)
 
 
-def _push_endpoint(config: Config, ingest: Ingest, on: Foundation) -> PushEndpoint | None:
+def _push_endpoint(config: Config, ingest: Ingest, on: Components) -> PushEndpoint | None:
     name = next((source.name for source in config.sources if isinstance(source, PushConfig)), None)
     if name is None:
         return None
@@ -263,9 +266,9 @@ def serving_model(config: Config) -> ServingModel:
     return ServingModel(ModelRegistry(config.models_dir), _loaders(config))
 
 
-def _loaders(config: Config) -> Loaders:
+def _loaders(config: Config) -> ModelLoaders:
     registry = ModelRegistry(config.models_dir)
-    return Loaders(
+    return ModelLoaders(
         partial(_load, registry, config),
         lambda model: read_breach_model(registry.path(model)),
         partial(_load_base, config),

@@ -63,7 +63,7 @@ def _tell(service: Service, config_file: Path, url: str, started: float) -> None
     say("simulating a week of 20 servers")
     if not _wait_for(service, *ForecastSource):
         return
-    snapshot = service.board.snapshot
+    snapshot = service.snapshots.snapshot
     if snapshot is not None:
         say(
             f"{len(snapshot.servers)} servers, {len(snapshot.forecast.keys)} series; until a model is trained, the "
@@ -105,7 +105,7 @@ def _end(training: subprocess.Popen[bytes]) -> None:
 
 def _wait_for(service: Service, *sources: ForecastSource) -> bool:
     while not service.stopping:
-        snapshot = service.board.snapshot
+        snapshot = service.snapshots.snapshot
         if snapshot is not None and any(snapshot.rows_by_source.get(source) for source in sources):
             return True
         time.sleep(_POLL_SECONDS)

@@ -13,7 +13,7 @@ import structlog
 from daemon.alerting.state import Phase
 from daemon.api.push import PushEndpoint
 from daemon.api.server import HttpServer
-from daemon.api.snapshot_cache import Board
+from daemon.api.snapshot_cache import SnapshotCache
 from daemon.api.telemetry import PrometheusTelemetry
 from daemon.config.loading import load_config
 from daemon.config.schema import Config
@@ -48,7 +48,7 @@ class ConfigReload:
         self,
         path: Path,
         config: Config,
-        follow: Callable[[Config], None],
+        reconfigure: Callable[[Config], None],
         began: Callable[[], None],
         ended: Callable[[bool], None],
     ) -> None:
@@ -57,12 +57,12 @@ class ConfigReload:
         Args:
             path: the file.
             config: what was read from it at the start.
-            follow: changes the running service; raises and changes nothing where it cannot.
+            reconfigure: changes the running service; raises and changes nothing where it cannot.
             began: called before each reload.
             ended: called after it with whether it succeeded.
         """
         self._path, self._config = path, config
-        self._follow, self._began, self._ended = follow, began, ended
+        self._follow, self._began, self._ended = reconfigure, began, ended
         self._reloading = threading.Lock()
 
     def run(self) -> None:
@@ -121,21 +121,21 @@ class Stopping:
 
 
 @dataclass(frozen=True)
-class Work:
+class ConfiguredPipeline:
     """What a configuration makes of the service; a reload exchanges it as one.
 
     Attributes:
         cycle: the work of a tick.
         push: takes pushed metrics; None where that is not configured.
         delay_seconds: from a grid time to its tick.
-        adopt: lets what outlives a reload follow the same configuration.
+        apply: lets what outlives a reload follow the same configuration.
         close: ends the clients of sources and targets.
     """
 
     cycle: Cycle
     push: PushEndpoint | None
     delay_seconds: float
-    adopt: Callable[[], None]
+    apply: Callable[[], None]
     close: Callable[[], None]
 
 
@@ -144,18 +144,18 @@ class Service:
 
     def __init__(
         self,
-        work: Work,
+        work: ConfiguredPipeline,
         telemetry: PrometheusTelemetry,
-        board: Board,
+        snapshots: SnapshotCache,
         stopping: Stopping,
         manager: ServiceManager,
     ) -> None:
         self._work, self._telemetry = work, telemetry
-        self._board, self._stopping, self._manager = board, stopping, manager
+        self._snapshots, self._stopping, self._manager = snapshots, stopping, manager
         self._ticking = threading.Lock()
         self._stack = ExitStack()
         self._last = 0
-        work.adopt()
+        work.apply()
 
     def runs(
         self,
@@ -205,10 +205,10 @@ class Service:
         self._last = at
 
     def _tell(self, snapshot: Snapshot) -> None:
-        problems = self._board.problems()
+        problems = self._snapshots.problems()
         if not problems:
             self._manager.ready()
-        firing = sum(alert.state.phase is Phase.FIRING for alert in snapshot.warned.alerts.values())
+        firing = sum(alert.state.phase is Phase.FIRING for alert in snapshot.alerting.alerts.values())
         self._manager.status(
             "not ready: " + "; ".join(problems)
             if problems
@@ -216,15 +216,15 @@ class Service:
             f"{as_text(snapshot.at)}; {firing} alerts fire"
         )
 
-    def follow(self, work: Work) -> None:
+    def reconfigure(self, work: ConfiguredPipeline) -> None:
         """Go on by ``work`` from the next tick, and close what it replaces; a tick under way ends first."""
         with self._ticking:
             if self._stopping.requested():
                 work.close()
                 return
             before, self._work = self._work, work
-            work.adopt()
-        self._scheduler.follow(work.delay_seconds)
+            work.apply()
+        self._scheduler.reconfigure(work.delay_seconds)
         before.close()
 
     def start(self) -> None:
@@ -266,9 +266,9 @@ class Service:
         return self._work.push
 
     @property
-    def board(self) -> Board:
+    def snapshots(self) -> SnapshotCache:
         """Where the newest tick's result is."""
-        return self._board
+        return self._snapshots
 
     @property
     def ticking(self) -> bool:

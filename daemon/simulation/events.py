@@ -182,14 +182,14 @@ class Reboots:
     def first_between(self, row: int, start: int, end: int) -> int | None:
         """Return when the server first goes down in ``start .. end`` (epoch seconds, both included), if it does."""
         for day in range(start // DAY_SECONDS, end // DAY_SECONDS + 1):
-            drawn = self._of_server(row, day)
-            if drawn is not None and start <= day * DAY_SECONDS + drawn[0] * STEP_SECONDS <= end:
-                return day * DAY_SECONDS + drawn[0] * STEP_SECONDS
+            sampled = self._of_server(row, day)
+            if sampled is not None and start <= day * DAY_SECONDS + sampled[0] * STEP_SECONDS <= end:
+                return day * DAY_SECONDS + sampled[0] * STEP_SECONDS
         return None
 
     def _draw(self, day: int) -> dict[int, tuple[int, int]]:
-        drawn = {row: self._of_server(row, day) for row in range(len(self._keys))}
-        return {row: reboot for row, reboot in drawn.items() if reboot is not None}
+        sampled = {row: self._of_server(row, day) for row in range(len(self._keys))}
+        return {row: reboot for row, reboot in sampled.items() if reboot is not None}
 
     def _of_server(self, row: int, day: int) -> tuple[int, int] | None:
         """Return the step of the day at which the server goes down and for how many, if it does."""

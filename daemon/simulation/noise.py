@@ -69,7 +69,7 @@ class Wander:
 
     def __init__(self, keys: Sequence[Key]) -> None:
         self._keys = tuple(keys)
-        self._drawn = lru_cache(maxsize=LOOK_BACK_DAYS + 2)(self._draw)
+        self._sampled = lru_cache(maxsize=LOOK_BACK_DAYS + 2)(self._draw)
 
     def level(self, day: int) -> Float32:
         """Return the level at every step of ``day``, ``(subjects, steps)``, of unit variance at midnight."""
@@ -78,13 +78,13 @@ class Wander:
         return level
 
     def _midnight(self, day: int) -> Float32:
-        before = np.stack([self._drawn(day - age) for age in range(LOOK_BACK_DAYS)])
+        before = np.stack([self._sampled(day - age) for age in range(LOOK_BACK_DAYS)])
         level: Float32 = (WEIGHTS @ before)[:, None]
         return level
 
     def _draw(self, day: int) -> Float32:
-        drawn = [key.generator(Purpose.WANDER, day).standard_normal(dtype=np.float32) for key in self._keys]
-        return np.array(drawn, dtype=np.float32)
+        sampled = [key.generator(Purpose.WANDER, day).standard_normal(dtype=np.float32) for key in self._keys]
+        return np.array(sampled, dtype=np.float32)
 
 
 class Component(IntEnum):
@@ -166,14 +166,14 @@ class NoiseField:
         """Return the innovations of ``day``, ``(steps, components, subjects)``."""
         normals = (FIRST_BURST, STEPS_PER_DAY)
         uniforms = (len(Component) - FIRST_BURST, STEPS_PER_DAY)
-        drawn = np.empty((STEPS_PER_DAY, *self._decay.shape), dtype=np.float32)
+        sampled = np.empty((STEPS_PER_DAY, *self._decay.shape), dtype=np.float32)
         for subject, key in enumerate(self._keys):
             random = key.generator(Purpose.NOISE, day)
-            drawn[:, :FIRST_BURST, subject] = random.standard_normal(normals, dtype=np.float32).T
-            drawn[:, FIRST_BURST:, subject] = random.random(uniforms, dtype=np.float32).T
-        drawn[:, :FIRST_BURST] = _heavy_tailed(drawn[:, :FIRST_BURST])
-        drawn[:, FIRST_BURST:] = _jumps(drawn[:, FIRST_BURST:], self._chances)
-        return drawn * self._gain
+            sampled[:, :FIRST_BURST, subject] = random.standard_normal(normals, dtype=np.float32).T
+            sampled[:, FIRST_BURST:, subject] = random.random(uniforms, dtype=np.float32).T
+        sampled[:, :FIRST_BURST] = _heavy_tailed(sampled[:, :FIRST_BURST])
+        sampled[:, FIRST_BURST:] = _jumps(sampled[:, FIRST_BURST:], self._chances)
+        return sampled * self._gain
 
 
 def _heavy_tailed(normal: Float32) -> Float32:

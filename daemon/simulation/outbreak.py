@@ -103,7 +103,7 @@ class Outbreaks:
         self._reboots = reboots
         self._callers = callers(servers)
         self._chances = [_chances(server, kinds) for server in servers]
-        self._drawn = lru_cache(maxsize=CACHED_WEEKS)(self._draw)
+        self._sampled = lru_cache(maxsize=CACHED_WEEKS)(self._draw)
         self._own = lru_cache(maxsize=CACHED_WEEKS)(self._draw_own)
         self._followed = lru_cache(maxsize=CACHED_WEEKS)(self._follow)
         self._week = lru_cache(maxsize=CACHED_WEEKS)(self._settle)
@@ -129,8 +129,8 @@ class Outbreaks:
         return (*self._own(week), *kept)
 
     def _draw_own(self, week: int) -> tuple[Outbreak, ...]:
-        before = self._drawn(week - 1)
-        return tuple(one for one in self._drawn(week) if not one.overlaps(before))
+        before = self._sampled(week - 1)
+        return tuple(one for one in self._sampled(week) if not one.overlaps(before))
 
     def _draw(self, week: int) -> tuple[Outbreak, ...]:
         if not self._rate:

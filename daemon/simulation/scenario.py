@@ -179,21 +179,21 @@ class Repaired(Outbreak):
 
 
 def with_scenarios(
-    drawn: Iterable[Outbreak], scenarios: Sequence[Scenario], servers: Sequence[Server], start: int, end: int
+    sampled: Iterable[Outbreak], scenarios: Sequence[Scenario], servers: Sequence[Server], start: int, end: int
 ) -> list[Outbreak]:
     """Return what happens in ``start .. end`` (epoch seconds, both included), by start and row.
 
     Args:
-        drawn: what would have happened then.
+        sampled: what would have happened then.
         scenarios: those that touch that time; a server that the fleet does not have is left out.
         servers: of the fleet.
         start: the first step.
         end: the last step.
     """
     if not scenarios:
-        return list(drawn)
+        return list(sampled)
     rows = {server.id: row for row, server in enumerate(servers)}
-    happening = list(_not_healed(drawn, scenarios, rows))
+    happening = list(_not_healed(sampled, scenarios, rows))
     for scenario in scenarios:
         for name, begin in _begins(scenario, servers).items():
             ending = scenario.ending_on(name)
@@ -205,7 +205,7 @@ def with_scenarios(
 
 
 def _not_healed(
-    drawn: Iterable[Outbreak], scenarios: Sequence[Scenario], rows: Mapping[str, int]
+    sampled: Iterable[Outbreak], scenarios: Sequence[Scenario], rows: Mapping[str, int]
 ) -> Iterator[Outbreak]:
     """Yield the incidents that come, each up to where its server is made healthy; one healed is healed for good."""
     healthy = [
@@ -215,7 +215,7 @@ def _not_healed(
         for name in each.servers
         if name in rows
     ]
-    for one in drawn:
+    for one in sampled:
         healing = [
             each for row, each in healthy if row == one.row and each.start <= one.end and one.start <= each.ending.until
         ]
@@ -325,7 +325,7 @@ class Scenarios:
         self._profiles: Mapping[str, str] = {}
         self._known = _read(path)
 
-    def follow(self, profiles: Mapping[str, str]) -> None:
+    def reconfigure(self, profiles: Mapping[str, str]) -> None:
         """Take the servers of all simulators, with their profiles; none where there is no simulator."""
         self._profiles = dict(profiles)
 

@@ -145,7 +145,7 @@ def _server(seed: int, profile_name: str, number: int) -> Server:
     has_swap = bool(random.random() < profile.swap_chance)
     clear_disk, clear_memory = (int(second) for second in random.integers(0, 7 * 3600, size=2))
     traits: Traits[float] = draw(profile.traits, random)
-    work = tuple(_drawn_work(key, slot, ranges) for slot, ranges in enumerate(profile.work))
+    work = tuple(_sampled_work(key, slot, ranges) for slot, ranges in enumerate(profile.work))
     return Server(
         name,
         profile_name,
@@ -159,7 +159,7 @@ def _server(seed: int, profile_name: str, number: int) -> Server:
     )
 
 
-def _drawn_work(key: Key, slot: int, ranges: Work[tuple[float, float]]) -> Work[float]:
+def _sampled_work(key: Key, slot: int, ranges: Work[tuple[float, float]]) -> Work[float]:
     work: Work[float] = draw(ranges, key.generator(Purpose.TRAITS, 1 + slot))
     return work
 

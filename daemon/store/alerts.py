@@ -10,23 +10,23 @@ from sqlalchemy import Connection, delete, select
 from sqlalchemy import insert as plain_insert
 
 from daemon.alerting.outcomes import Outcome, Prediction
-from daemon.alerting.state import Alert, AlertName, AlertState, Identity, Notification, Phase, Queued
+from daemon.alerting.state import Alert, AlertKey, AlertName, AlertState, Notification, Phase, Queued
 from daemon.breach.definition import Severity
 from daemon.store.schema import alerts, notifications, predictions, upsert
 
 Transaction = Callable[[], AbstractContextManager[Connection]]
 
 
-class SqlAlertBook:
+class SqlAlertRepository:
     """The book of alerts in an SQLite file or a PostgreSQL database, in the transactions of its store."""
 
     def __init__(self, reading: Transaction, writing: Transaction) -> None:
         self._reading, self._writing = reading, writing
 
-    def alerts(self) -> dict[Identity, Alert]:
+    def alerts(self) -> dict[AlertKey, Alert]:
         """Return every alert that was written and not removed."""
         with self._reading() as connection:
-            return {_identity(row): _alert(row) for row in connection.execute(select(alerts))}
+            return {_alert_key(row): _alert(row) for row in connection.execute(select(alerts))}
 
     def predictions(self, since: int) -> tuple[Prediction, ...]:
         """Return the predictions that are not judged yet and those made at or after ``since``, oldest first."""
@@ -48,7 +48,7 @@ class SqlAlertBook:
 
     def write(
         self,
-        changed: Mapping[Identity, Alert | None],
+        changed: Mapping[AlertKey, Alert | None],
         lines: Sequence[Prediction],
         queue: Mapping[str, Sequence[Notification]],
     ) -> None:
@@ -62,15 +62,15 @@ class SqlAlertBook:
         Raises:
             StoreUnavailable: nothing was written.
         """
-        kept = [_alert_row(identity, alert) for identity, alert in changed.items() if alert is not None]
+        kept = [_alert_row(alert_key, alert) for alert_key, alert in changed.items() if alert is not None]
         waiting = [
             {"target": target, "notification": json.dumps(asdict(each))}
             for target, some in queue.items()
             for each in some
         ]
         with self._writing() as connection:
-            for identity in (key for key, alert in changed.items() if alert is None):
-                same = [alerts.c[name] == value for name, value in identity._asdict().items()]
+            for alert_key in (key for key, alert in changed.items() if alert is None):
+                same = [alerts.c[name] == value for name, value in alert_key._asdict().items()]
                 connection.execute(delete(alerts).where(*same))
             upsert(connection, alerts, kept)
             upsert(connection, predictions, [asdict(line) for line in lines])
@@ -105,13 +105,13 @@ class SqlAlertBook:
             return connection.execute(delete(predictions).where(old)).rowcount
 
 
-def _alert_row(identity: Identity, alert: Alert) -> dict[str, str]:
+def _alert_row(alert_key: AlertKey, alert: Alert) -> dict[str, str]:
     state, annotations = json.dumps(asdict(alert.state)), json.dumps(dict(alert.annotations))
-    return {**identity._asdict(), "state": state, "annotations": annotations}
+    return {**alert_key._asdict(), "state": state, "annotations": annotations}
 
 
-def _identity(row: Any) -> Identity:
-    return Identity(AlertName(row.name), row.server, row.metric, row.severity, row.profile)
+def _alert_key(row: Any) -> AlertKey:
+    return AlertKey(AlertName(row.name), row.server, row.metric, row.severity, row.profile)
 
 
 def _alert(row: Any) -> Alert:

@@ -17,10 +17,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from daemon.core.errors import StoreUnavailable
 from daemon.core.series import STEP_SECONDS, Float32, Int64, Panel, Samples, SeriesKey, ceil_to_grid, floor_to_grid
 from daemon.store import schema
-from daemon.store.alerts import SqlAlertBook
+from daemon.store.alerts import SqlAlertRepository
 from daemon.store.engine import connect, for_reading, for_writing, parse, shown, unavailable
 from daemon.store.schema import insert, meta, series, servers, ticks, watermarks
-from daemon.store.verification import SqlVerificationBook
+from daemon.store.verification import SqlVerificationRepository
 
 SeriesIds = npt.NDArray[np.int32]
 
@@ -430,13 +430,13 @@ class SqlStore:
         with self._writing() as connection:
             return delete_ticks(connection, before)
 
-    def alert_book(self) -> SqlAlertBook:
+    def alert_repository(self) -> SqlAlertRepository:
         """Return the book of alerts in the same database."""
-        return SqlAlertBook(self._reading, self._writing)
+        return SqlAlertRepository(self._reading, self._writing)
 
-    def verification_book(self) -> SqlVerificationBook:
+    def verification_repository(self) -> SqlVerificationRepository:
         """Return the book of verification in the same database."""
-        return SqlVerificationBook(self._reading, self._writing)
+        return SqlVerificationRepository(self._reading, self._writing)
 
     def size_bytes(self) -> int:
         """Return what the store takes on disk, with the space that is free for reuse."""

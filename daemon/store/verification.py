@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, select
 from daemon.core.forecast import HORIZONS, QUANTILES
 from daemon.core.scoring import INTERVALS
 from daemon.core.series import SeriesKey
-from daemon.forecasting.verification import KeptForecast, LiveScore, Tally
+from daemon.forecasting.verification import LiveScore, PendingVerification, Tally
 from daemon.store.schema import kept_forecasts, live_scores, upsert
 
 Transaction = Callable[[], AbstractContextManager[Connection]]
@@ -19,13 +19,13 @@ Transaction = Callable[[], AbstractContextManager[Connection]]
 _INSIDE = [f"inside_{name}" for name in INTERVALS]
 
 
-class SqlVerificationBook:
+class SqlVerificationRepository:
     """The book of verification in an SQLite file or a PostgreSQL database, in the transactions of its store."""
 
     def __init__(self, reading: Transaction, writing: Transaction) -> None:
         self._reading, self._writing = reading, writing
 
-    def kept(self) -> tuple[KeptForecast, ...]:
+    def kept(self) -> tuple[PendingVerification, ...]:
         """Return the forecasts that wait, oldest first."""
         with self._reading() as connection:
             return tuple(
@@ -40,7 +40,7 @@ class SqlVerificationBook:
         with self._reading() as connection:
             return tuple(_score(row) for row in connection.execute(ordered))
 
-    def write(self, kept: Sequence[KeptForecast], done: Sequence[int], scores: Sequence[LiveScore]) -> None:
+    def write(self, kept: Sequence[PendingVerification], done: Sequence[int], scores: Sequence[LiveScore]) -> None:
         """Keep more forecasts, let go of those of the origins ``done``, and add ``scores``, in one transaction.
 
         Raises:
@@ -57,16 +57,16 @@ class SqlVerificationBook:
             return connection.execute(delete(live_scores).where(live_scores.c.origin < before)).rowcount
 
 
-def _kept_row(kept: KeptForecast) -> dict[str, Any]:
+def _kept_row(kept: PendingVerification) -> dict[str, Any]:
     series = [[*key, forecaster] for key, forecaster in zip(kept.keys, kept.forecasters, strict=True)]
     return {"origin": kept.origin, "series": json.dumps(series), "paths": kept.paths.astype("<f4").tobytes()}
 
 
-def _kept(row: Any) -> KeptForecast:
+def _kept(row: Any) -> PendingVerification:
     series = json.loads(row.series)
     paths = np.frombuffer(row.paths, dtype="<f4").reshape(len(series), len(HORIZONS), len(QUANTILES))
     keys = tuple(SeriesKey(server, metric) for server, metric, _ in series)
-    return KeptForecast(row.origin, keys, paths, tuple(forecaster for _, _, forecaster in series))
+    return PendingVerification(row.origin, keys, paths, tuple(forecaster for _, _, forecaster in series))
 
 
 def _score_row(score: LiveScore) -> dict[str, Any]:

@@ -101,7 +101,7 @@ class GridScheduler:
         )
         self._scheduler.start()
 
-    def follow(self, delay_seconds: float) -> None:
+    def reconfigure(self, delay_seconds: float) -> None:
         """Run the job by another delay, and once at once: for the grid time that is due by the new one already.
 
         The job may be asked for a grid time that it has had.

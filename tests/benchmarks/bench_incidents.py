@@ -116,7 +116,7 @@ def main() -> None:
 
 
 def _predicted(model: BreachModel, windows: Examples) -> Bools:
-    cuts = [model.cut(watch.key.metric, watch.severity).probability for watch in windows.watched]
+    cuts = [model.cut(watch.key.metric, watch.severity).probability for watch in windows.monitored]
     return np.asarray(model.head.probability(windows.features) >= np.array(cuts))
 
 
@@ -124,11 +124,11 @@ def _history(spec: FleetSpec, metrics: Mapping[str, Metric]) -> tuple[Panel, lis
     """Return the metrics that have thresholds, and the incidents; all fleets name their servers alike, these do not."""
     fleet = Fleet(spec)
     panel = fleet.panel(START, FIRST + TESTED_DAYS * 86_400 - STEP_SECONDS)
-    watched = panel.select([row for row, key in enumerate(panel.keys) if key.metric in thresholded(metrics)])
-    keys = tuple(key._replace(server=f"new-{key.server}") for key in watched.keys)
-    profiles = {f"new-{server}": profile for server, profile in watched.profiles.items()}
+    monitored = panel.select([row for row, key in enumerate(panel.keys) if key.metric in thresholded(metrics)])
+    keys = tuple(key._replace(server=f"new-{key.server}") for key in monitored.keys)
+    profiles = {f"new-{server}": profile for server, profile in monitored.profiles.items()}
     incidents = [replace(one, server=f"new-{one.server}") for one in fleet.incidents(FIRST, panel.end)]
-    return replace(watched, keys=keys, profiles=profiles), incidents
+    return replace(monitored, keys=keys, profiles=profiles), incidents
 
 
 def _by_window(name: str, alerted: Bools, happened: Bools, chances: Float64) -> None:

@@ -14,9 +14,9 @@ from daemon.forecasting.baselines import Climatology, SeasonalNaive
 from daemon.forecasting.verification import (
     DUE_SECONDS,
     KEEP_EVERY_SECONDS,
-    KeptForecast,
     LiveScore,
-    live_verdict,
+    PendingVerification,
+    live_assessment,
     scored,
 )
 from daemon.ingest.metrics_file import read_metrics_file
@@ -47,13 +47,13 @@ def _pack(folder: Path) -> None:
     seconds = []
     for origin in origins:
         known = panel.between(origin - WINDOW_SECONDS, origin + DUE_SECONDS)
-        kept = KeptForecast.of(base.forecast(known, origin))
+        kept = PendingVerification.of(base.forecast(known, origin))
         began = time.perf_counter()
         scores += scored(kept, known, naive.forecast(known, origin), climatology.forecast(known, origin))
         seconds.append(time.perf_counter() - began)
     against, skills = [], []
     for origin in origins:
-        verdict = live_verdict(scores, "base", origin + DUE_SECONDS, DAY_SECONDS)
+        verdict = live_assessment(scores, "base", origin + DUE_SECONDS, DAY_SECONDS)
         if verdict is not None and verdict.tally.against_baseline and verdict.tally.skill:
             against.append(verdict.tally.against_baseline)
             skills.append(verdict.tally.skill)

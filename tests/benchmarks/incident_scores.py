@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from daemon.alerting.state import Policy
-from daemon.breach.definition import ONSET_STEPS, Watch, onsets, past
+from daemon.breach.definition import ONSET_STEPS, MonitoredThreshold, onsets, past
 from daemon.breach.windows import Examples
 from daemon.core.series import STEP_SECONDS, Panel, SeriesKey
 from daemon.simulation.incident import Incident
@@ -55,7 +55,7 @@ def causes(windows: Examples, incidents: Iterable[Incident]) -> list[Incident | 
     at = windows.origins + windows.onset * STEP_SECONDS
     return [
         next((one for one in by_server.get(watch.key.server, ()) if step and one.start <= breach <= one.end), None)
-        for watch, step, breach in zip(windows.watched, windows.onset.tolist(), at.tolist(), strict=True)
+        for watch, step, breach in zip(windows.monitored, windows.onset.tolist(), at.tolist(), strict=True)
     ]
 
 
@@ -89,9 +89,9 @@ def raised(windows: Examples, predicted: Bools, policy: Policy) -> Bools:
         policy: how many predicted ticks, of how many, make it fire.
     """
     fires = np.zeros(len(predicted), dtype=bool)
-    recent: dict[Watch, list[int]] = {}
+    recent: dict[MonitoredThreshold, list[int]] = {}
     for row in np.flatnonzero(predicted).tolist():
-        at, votes = int(windows.origins[row]), recent.setdefault(windows.watched[row], [])
+        at, votes = int(windows.origins[row]), recent.setdefault(windows.monitored[row], [])
         votes[:] = [*(each for each in votes if at - each < policy.raise_window * STEP_SECONDS), at]
         fires[row] = len(votes) >= policy.raise_ticks
     return fires
@@ -112,9 +112,9 @@ def outcomes(
         alerted: ``(windows,)`` whether there is an alert at the window.
     """
     rows_of: dict[tuple[str, str], list[int]] = {}
-    for row, watch in enumerate(windows.watched):
+    for row, watch in enumerate(windows.monitored):
         rows_of.setdefault((watch.key.server, watch.key.metric), []).append(row)
-    thresholds = np.array([watch.threshold for watch in windows.watched], dtype=np.float64)
+    thresholds = np.array([watch.threshold for watch in windows.monitored], dtype=np.float64)
     found = []
     for one in incidents:
         rows = np.array(rows_of.get((one.server, one.metric), []), dtype=np.intp)

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from daemon.api.app import create_app
 from daemon.api.security import Authentication, WebAccess
 from daemon.api.server import HttpServer
-from daemon.api.snapshot_cache import Board
+from daemon.api.snapshot_cache import SnapshotCache
 from daemon.api.telemetry import PrometheusTelemetry
 from tests.browser.chromium import look_at
 from tests.fakes.source import FakeClock
@@ -19,9 +19,9 @@ from tests.fakes.source import FakeClock
 def app() -> FastAPI:
     """The application."""
     clock = FakeClock(0)
-    board = Board(clock, {}, 1000)
+    snapshots = SnapshotCache(clock, {}, 1000)
     return create_app(
-        board, PrometheusTelemetry(clock), lambda: None, lambda: None, Authentication(None, dict), WebAccess(None)
+        snapshots, PrometheusTelemetry(clock), lambda: None, lambda: None, Authentication(None, dict), WebAccess(None)
     )
 
 

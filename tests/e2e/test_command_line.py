@@ -427,14 +427,14 @@ def garble_current(models: Path, model: Path) -> None:
     (models / "current").write_bytes(b"\xff\xfe")
 
 
-@pytest.mark.parametrize("damage", [cut_weights, remove_model, garble_current])
+@pytest.mark.parametrize("integrity_error", [cut_weights, remove_model, garble_current])
 def test_a_damaged_model_is_named(
-    damage: Callable[[Path, Path], None], simulated: Path, models: Path, tmp_path: Path
+    integrity_error: Callable[[Path, Path], None], simulated: Path, models: Path, tmp_path: Path
 ) -> None:
     """Whatever of it is damaged: one line with the model's place, no traceback, status 1."""
     copy = tmp_path / "models"
     shutil.copytree(models, copy)
-    damage(copy, copy / (copy / "current").read_text().strip())
+    integrity_error(copy, copy / (copy / "current").read_text().strip())
     refused("forecast", "--data", simulated, "--models", "models", folder=tmp_path, status=1, says=("models",))
 
 

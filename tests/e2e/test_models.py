@@ -85,7 +85,7 @@ def test_a_withdrawn_model_is_shown_as_such(registry: ModelRegistry, tmp_path: P
     """It is current and does not serve; the record says since when and why."""
     name = register(registry)
     registry.promote(name, "by a test")
-    registry.withdraw(name, "its pinball loss was 1.200 of the climatology's")
+    registry.demote(name, "its pinball loss was 1.200 of the climatology's")
     (row,) = json.loads(models("list", "--json", folder=tmp_path).stdout)["models"]
     assert (row["serves"], row["withdrawn"]) == (False, True)
     assert "withdrawn" in models("list", folder=tmp_path).stdout

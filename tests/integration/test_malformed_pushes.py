@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from daemon.api.app import create_app
 from daemon.api.push import PushEndpoint
 from daemon.api.security import Authentication, WebAccess
-from daemon.api.snapshot_cache import Board
+from daemon.api.snapshot_cache import SnapshotCache
 from daemon.api.telemetry import PrometheusTelemetry
 from daemon.core.series import Panel
 from daemon.ingest.ingest import Ingest
@@ -41,11 +41,11 @@ def store(tmp_path: Path) -> Iterator[SqlStore]:
 def client(store: SqlStore) -> TestClient:
     """The application that writes to the store."""
     clock = FakeClock(T0 + 30)
-    telemetry, board = PrometheusTelemetry(clock), Board(clock, {}, 1000)
+    telemetry, snapshots = PrometheusTelemetry(clock), SnapshotCache(clock, {}, 1000)
     ingest = Ingest([], store, ("cpu", "mem"), 86_400, telemetry)
     endpoint = PushEndpoint("push", ingest, ("cpu", "mem"), 86_400, clock, telemetry, 1 << 20)
     authentication = Authentication(None, dict)
-    app = create_app(board, telemetry, lambda: endpoint, lambda: None, authentication, WebAccess(None))
+    app = create_app(snapshots, telemetry, lambda: endpoint, lambda: None, authentication, WebAccess(None))
     return TestClient(app, raise_server_exceptions=False)
 
 
@@ -99,12 +99,12 @@ def test_a_thousand_malformed_bodies_harm_nothing(client: TestClient, store: Sql
 def test_the_good_records_of_a_mixed_body_are_taken(client: TestClient, store: SqlStore) -> None:
     """Whatever stands between them; each bad one is named by its place."""
     bad = [{**GOOD, "timestamp": each} for each in STRANGE if each != GOOD["timestamp"]]
-    mixed = [
+    tsmixup = [
         record
         for pair in zip(bad, ({**GOOD, "server": f"s{n}"} for n in range(len(bad))), strict=True)
         for record in pair
     ]
-    answer = client.post("/api/v1/metrics", json=mixed).json()
+    answer = client.post("/api/v1/metrics", json=tsmixup).json()
     assert (answer["accepted"], answer["rejected"]) == (len(bad), len(bad))
     assert [each["index"] for each in answer["rejections"]] == list(range(0, 2 * len(bad), 2))
     assert {key.server for key in content(store).keys} == {f"s{n}" for n in range(len(bad))}

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from daemon.api.app import create_app
 from daemon.api.security import Authentication, ClientLimits, WebAccess
 from daemon.api.server import HttpServer
-from daemon.api.snapshot_cache import Board
+from daemon.api.snapshot_cache import SnapshotCache
 from daemon.api.telemetry import PrometheusTelemetry
 from daemon.config.loading import default_text, load_config
 from daemon.config.web import load_web_config
@@ -44,10 +44,12 @@ class Listener:
 
     def __init__(self, web: Path, token: Path | None = None, limits: ClientLimits | None = None) -> None:
         clock = FakeClock(0)
-        board = Board(clock, {}, 1000)
+        snapshots = SnapshotCache(clock, {}, 1000)
         access = WebAccess(web)
         authentication = Authentication(token, lambda: access.now().basic_auth_users)
-        app = create_app(board, PrometheusTelemetry(clock), lambda: None, lambda: None, authentication, access, limits)
+        app = create_app(
+            snapshots, PrometheusTelemetry(clock), lambda: None, lambda: None, authentication, access, limits
+        )
         self._server = HttpServer(app, "127.0.0.1", 0, access.context)
         self.url = f"{'https' if access.context else 'http'}://127.0.0.1:{self._server.port}"
 
@@ -200,8 +202,8 @@ def client(web: Path) -> Iterator[TestClient]:
     def fails() -> None:
         raise RuntimeError("secret internals")
 
-    board = Board(clock, {}, 1000)
-    app = create_app(board, PrometheusTelemetry(clock), lambda: None, fails, Authentication(None, dict), access)
+    snapshots = SnapshotCache(clock, {}, 1000)
+    app = create_app(snapshots, PrometheusTelemetry(clock), lambda: None, fails, Authentication(None, dict), access)
     # as it is outside the service, structlog draws every variable of a traceback, for seconds
     with capture_logs(), TestClient(app, raise_server_exceptions=False) as opened:
         yield opened

@@ -79,7 +79,7 @@ def _alerts(observed: Observed) -> list[Finding]:
     config = load_config(observed.config)
     store = SqlStore(config.store_url)
     try:
-        ledger = [line for line in store.alert_book().predictions(START) if line.outcome is not Outcome.MISSED]
+        ledger = [line for line in store.alert_repository().predictions(START) if line.outcome is not Outcome.MISSED]
     finally:
         store.close()
     told = [alert for notification in observed.notifications for alert in notification["alerts"]]

@@ -75,7 +75,7 @@ class _Replay:
         self._kills = options.kill_ticks(self._chance)
         self._trainings = options.training_ticks()
         self._tick = -1
-        self._said = self._looked = time.monotonic()
+        self._said = self._trigger_check = time.monotonic()
 
     def run(self) -> None:
         """Return when the last tick has been, and the trainings are over."""
@@ -92,7 +92,7 @@ class _Replay:
                 raise TimeoutError(f"no tick after {self._tick} within {_STUCK_SECONDS} s")
             if self._kills and self._tick >= self._kills[0]:
                 self._kill()
-            if time.monotonic() - self._looked > 2:
+            if time.monotonic() - self._trigger_check > 2:
                 self._train()
             self._say()
         wait_until(self._trained, _TRAINING_SECONDS, "the end of the trainings")
@@ -117,7 +117,7 @@ class _Replay:
 
     def _train(self) -> bool:
         """Ask for a training if one is due and none is under way; return whether those that are due are done."""
-        self._looked = time.monotonic()
+        self._trigger_check = time.monotonic()
         state = self._get("/api/v1/training")
         if "runs" in state:
             self._observed.runs = state["runs"]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from daemon.alerting.state import Policy
-from daemon.breach.definition import Severity, Watch
+from daemon.breach.definition import MonitoredThreshold, Severity
 from daemon.breach.features import FEATURES
 from daemon.breach.windows import Examples
 from daemon.core.metric import Direction
@@ -20,11 +20,12 @@ CRITICAL = {"memory_leak": 1.0, "traffic_surge": 1.0}
 
 def windows(*rows: tuple[str, int, int]) -> Examples:
     """Return windows of (server, origin, step at which the breach begins; 0 for none)."""
-    watched = tuple(
-        Watch(SeriesKey(server, "m"), Severity.CRITICAL, 1, Direction.ABOVE, "generic") for server, _, _ in rows
+    monitored = tuple(
+        MonitoredThreshold(SeriesKey(server, "m"), Severity.CRITICAL, 1, Direction.ABOVE, "generic")
+        for server, _, _ in rows
     )
     onset, origins = np.array([row[2] for row in rows]), np.array([row[1] for row in rows])
-    return Examples(np.zeros((len(rows), len(FEATURES))), onset, watched, origins)
+    return Examples(np.zeros((len(rows), len(FEATURES))), onset, monitored, origins)
 
 
 def test_a_breach_is_put_down_to_the_incident_of_its_time_and_server() -> None:

@@ -34,7 +34,7 @@ def policies(draw: st.DrawFn) -> Policy:
 
 
 @st.composite
-def watched(draw: st.DrawFn) -> Timed:
+def monitored(draw: st.DrawFn) -> Timed:
     """Draw what was seen at ticks of which some were skipped, with runs of the same as they occur."""
     likely = st.sampled_from([0.0, 0.1, 0.29, 0.31, 0.49, 0.5, 0.9])
     one = st.builds(Observation, st.none() | likely, st.booleans(), st.sampled_from([CUT, CUT, 0.3]))
@@ -221,7 +221,7 @@ def test_what_flaps_about_the_cut_fires_once(cycles: int, swing: float, policy: 
 
 
 @settings(max_examples=300)
-@given(watched(), policies())
+@given(monitored(), policies())
 def test_nothing_changes_twice_within_its_hold(seen: Timed, policy: Policy) -> None:
     """Between firing and not firing lie at least the ticks of the hold, but for what is given up without data."""
     moved = AlertState().changed
@@ -234,7 +234,7 @@ def test_nothing_changes_twice_within_its_hold(seen: Timed, policy: Policy) -> N
 
 
 @settings(max_examples=200)
-@given(watched(), policies(), st.sets(st.integers(0, 159)))
+@given(monitored(), policies(), st.sets(st.integers(0, 159)))
 def test_restarts_change_nothing(seen: Timed, policy: Policy, restarts: set[int]) -> None:
     """A state that was stored as JSON and read again at any ticks leads to the same states."""
     state, states = AlertState(), []
@@ -245,7 +245,7 @@ def test_restarts_change_nothing(seen: Timed, policy: Policy, restarts: set[int]
 
 
 @settings(max_examples=200)
-@given(watched(), policies())
+@given(monitored(), policies())
 def test_forgetting_changes_nothing(seen: Timed, policy: Policy) -> None:
     """A caller that drops what is forgettable at every tick sees the same phases, since the same ticks."""
     state, kept = AlertState(), []
@@ -259,7 +259,7 @@ def test_forgetting_changes_nothing(seen: Timed, policy: Policy) -> None:
 
 
 @settings(max_examples=200)
-@given(watched(), policies(), st.data())
+@given(monitored(), policies(), st.data())
 def test_missing_data_alone_changes_nothing(seen: Timed, policy: Policy, data: st.DataObject) -> None:
     """Fewer ticks without data than it takes to give up leave the phase as it was, whenever they come."""
     at, state = START, AlertState()
@@ -277,7 +277,7 @@ def test_missing_data_alone_changes_nothing(seen: Timed, policy: Policy, data: s
 
 
 @settings(max_examples=300)
-@given(watched(), policies())
+@given(monitored(), policies())
 def test_nothing_resolves_while_breached_or_predicted(seen: Timed, policy: Policy) -> None:
     """What is true or foretold at a tick goes on firing at that tick."""
     for (_, each), (before, after) in zip(seen, pairwise([AlertState(), *lived(seen, policy)]), strict=True):

@@ -18,7 +18,7 @@ from daemon.core.server import ServerState
 from daemon.forecasting.baselines import Climatology
 from daemon.models.serving import forecast_panel
 from daemon.network.artifact import base_forecaster
-from tests.fakes.alert_book import FakeAlertBook
+from tests.fakes.alert_repository import FakeAlertRepository
 
 METRICS = {"disk": Metric("disk", "%", 0, 100, thresholds=Thresholds(critical=85))}
 START = 1_767_225_600  # 2026-01-01T00:00:00Z
@@ -73,17 +73,17 @@ def day() -> Mapping[str, Told]:
     panel = Panel(keys, START, np.stack(list(SERVERS.values())).clip(0, 100).astype(np.float32))
     network, risks = base_forecaster(METRICS, ZoneInfo("UTC")), base_breach_model()
     servers = [ServerState(server, "generic", "known", ("disk",), 0) for server in SERVERS]
-    alerting = Alerting(FakeAlertBook(), METRICS, AlertRules(), (), float)
+    alerting = Alerting(FakeAlertRepository(), METRICS, AlertRules(), (), float)
     told = {server: Told() for server in SERVERS}
     firing: set[str] = set()
     for step in range(FIRST, len(STEPS), EVERY_STEPS):
         at = START + step * STEP_SECONDS
         known = panel.between(START, at)
         forecast = forecast_panel(known, at, network, Climatology(METRICS))
-        warned = alerting.run(Tick(at, forecast, known, servers, True), risks)
+        result = alerting.run(Tick(at, forecast, known, servers, True), risks)
         now = {
             key.server
-            for key, alert in warned.alerts.items()
+            for key, alert in result.alerts.items()
             if alert.state.phase is Phase.FIRING and key.name is AlertName.PREDICTED_BREACH
         }
         for server in now - firing:
@@ -92,7 +92,7 @@ def day() -> Mapping[str, Told]:
             told[server].resolved.append(step - FIRST)
         firing = now
     for server, each in told.items():
-        each.lines = tuple(line for line in warned.predictions if line.server == server)
+        each.lines = tuple(line for line in alerting.predictions if line.server == server)
     return told
 
 

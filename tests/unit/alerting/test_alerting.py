@@ -4,21 +4,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from daemon.alerting.engine import Alerting, AlertRules, Tick, Warned
+from daemon.alerting.engine import Alerting, AlertingResult, AlertRules, Tick
 from daemon.alerting.outcomes import Outcome
-from daemon.alerting.state import AlertName, Identity, Phase, Policy
-from daemon.breach.definition import Cut, Risk, Severity, Watch
+from daemon.alerting.state import AlertKey, AlertName, Phase, Policy
+from daemon.breach.definition import DecisionThreshold, MonitoredThreshold, Risk, Severity
 from daemon.core.errors import StoreUnavailable
 from daemon.core.forecast import Forecast, ForecastSource
 from daemon.core.metric import Metric, Thresholds
 from daemon.core.series import Panel, SeriesKey
 from daemon.core.server import ServerState
-from tests.fakes.alert_book import FakeAlertBook
+from tests.fakes.alert_repository import FakeAlertRepository
 
 START = 1_767_225_600
 FIRST = START + 3 * 86_400
 METRICS = {"disk": Metric("disk", "%", thresholds=Thresholds(80, 90), hint="what fills it")}
-GOOD = Cut(0.6, 0.82, 0.4, True, "its own threshold", 50)
+GOOD = DecisionThreshold(0.6, 0.82, 0.4, True, "its own threshold", 50)
 POOR = replace(GOOD, precision=0.5, reached=False)
 
 
@@ -34,9 +34,9 @@ class FakeRisks:
         self.probability: dict[str, float | None] = {}
         self.cuts = {Severity.WARNING: GOOD, Severity.CRITICAL: GOOD}
 
-    def risks(self, forecast: Forecast, panel: Panel, watched: Sequence[Watch]) -> tuple[Risk, ...]:
+    def risks(self, forecast: Forecast, panel: Panel, monitored: Sequence[MonitoredThreshold]) -> tuple[Risk, ...]:
         made = []
-        for watch in watched:
+        for watch in monitored:
             chance = self.probability.get(watch.key.server, 0.0)
             if chance is None:
                 made.append(Risk(watch, None, False))
@@ -46,7 +46,7 @@ class FakeRisks:
             made.append(Risk(watch, chance, breached, float(newest[-1]), 61.5, 7200, 3600, (70, 92, 95), 7500, 3, 20))
         return tuple(made)
 
-    def cut(self, metric: str, severity: Severity) -> Cut:
+    def cut(self, metric: str, severity: Severity) -> DecisionThreshold:
         return self.cuts[severity]
 
 
@@ -54,7 +54,7 @@ class Rig:
     """Alerting over a panel of which a test says what is known and what is likely."""
 
     def __init__(self, servers: Sequence[str] = ("db-1",), **rules: object) -> None:
-        self.servers, self.book, self.risks = tuple(servers), FakeAlertBook(), FakeRisks()
+        self.servers, self.repository, self.risks = tuple(servers), FakeAlertRepository(), FakeRisks()
         self.rules = AlertRules(**rules)  # type: ignore[arg-type]
         keys = tuple(SeriesKey(server, "disk") for server in self.servers)
         self.panel = Panel(keys, START, np.full((len(keys), 6 * 288), 70, np.float32))
@@ -65,14 +65,14 @@ class Rig:
 
     def restart(self, metrics: Mapping[str, Metric] = METRICS) -> None:
         """Start anew from what the book knows."""
-        self.alerting = Alerting(self.book, metrics, self.rules, ("am",), lambda at: at + 0.5)
+        self.alerting = Alerting(self.repository, metrics, self.rules, ("am",), lambda at: at + 0.5)
 
     def breach(self, server: str, step: int, steps: int = 12) -> None:
         """Let ``server`` be past both thresholds from ``step`` steps after the first tick on."""
         column = (FIRST - START) // 300 + step
         self.panel.values[self.servers.index(server), column : column + steps] = 95
 
-    def tick(self, ticks: int = 1, **probability: float | None) -> Warned:
+    def tick(self, ticks: int = 1, **probability: float | None) -> AlertingResult:
         """Run some ticks at which each server is as likely to breach as said; underscores stand for dashes."""
         self.risks.probability = {name.replace("_", "-"): chance for name, chance in probability.items()}
         for _ in range(ticks):
@@ -83,11 +83,11 @@ class Rig:
                 ServerState(name, "database", "stale" if name in self.stale else "known", ("disk",), self.at - 900)
                 for name in self.servers
             ]
-            warned = self.alerting.run(
+            alerting = self.alerting.run(
                 Tick(self.at, forecast, known, states, self.healthy, "m", "production"), self.risks
             )
             self.at += 300
-        return warned
+        return alerting
 
     def firing(self) -> list[Mapping[str, str]]:
         """Return the labels of what fires."""
@@ -97,18 +97,18 @@ class Rig:
         """Return what waits to be told: which alert, and whether it ended."""
         return [
             (each.notification.labels["alertname"], bool(each.notification.ends_at))
-            for each in self.book.queued("am", 100)
+            for each in self.repository.queued("am", 100)
         ]
 
 
-def identity(severity: str = "critical", server: str = "db-1") -> Identity:
-    return Identity(AlertName.PREDICTED_BREACH, server, "disk", severity, "database")
+def alert_key(severity: str = "critical", server: str = "db-1") -> AlertKey:
+    return AlertKey(AlertName.PREDICTED_BREACH, server, "disk", severity, "database")
 
 
 def test_an_alert_is_told_once_when_it_fires_and_once_when_it_ends() -> None:
     """Its news is queued in the transaction that changes its state; between the two it is only repeated."""
     rig = Rig()
-    assert rig.tick(db_1=0.7).alerts[identity()].state.phase is Phase.PENDING
+    assert rig.tick(db_1=0.7).alerts[alert_key()].state.phase is Phase.PENDING
     assert rig.queue() == []
     rig.tick(20, db_1=0.7)
     assert rig.queue() == [("PredictedBreach", False)] * 2
@@ -123,9 +123,9 @@ def test_labels_are_identity_and_annotations_say_the_rest() -> None:
     rig = Rig()
     rig.tick(3, db_1=0.7)
     before = rig.firing()
-    warned = rig.tick(db_1=0.93)
+    alerting = rig.tick(db_1=0.93)
     assert rig.firing() == before
-    annotations = warned.alerts[identity()].annotations
+    annotations = alerting.alerts[alert_key()].annotations
     assert annotations["summary"] == (
         "db-1: disk reaches its critical threshold of 90 % in 2 h, at 02:15 UTC, 93 % sure."
     )
@@ -159,9 +159,9 @@ def test_missing_data_holds_and_says_so() -> None:
     rig = Rig()
     rig.tick(3, db_1=0.7)
     rig.stale = {"db-1"}
-    warned = rig.tick(5, db_1=None)
-    assert warned.alerts[identity()].state.phase is Phase.FIRING
-    assert "none since before" in warned.alerts[identity()].annotations["data"]
+    alerting = rig.tick(5, db_1=None)
+    assert alerting.alerts[alert_key()].state.phase is Phase.FIRING
+    assert "none since before" in alerting.alerts[alert_key()].annotations["data"]
     assert {labels["alertname"] for labels in rig.firing()} == {"PredictedBreach", "ServerDataMissing"}
     missing = next(labels for labels in rig.firing() if labels["alertname"] == "ServerDataMissing")
     assert missing == {
@@ -185,11 +185,11 @@ def test_many_of_a_profile_are_one_more_alert() -> None:
     rig = Rig(["a", "b", "c", "d"])
     rig.tick(6, a=0.9, b=0.9)
     assert {labels["alertname"] for labels in rig.firing()} == {"PredictedBreach"}
-    warned = rig.tick(4, a=0.9, b=0.9, c=0.9)
-    fleet = Identity(AlertName.FLEET_PREDICTED_BREACH, "", "disk", "critical", "database")
-    assert warned.alerts[fleet].annotations["servers"] == "a, b, c"
+    alerting = rig.tick(4, a=0.9, b=0.9, c=0.9)
+    fleet = AlertKey(AlertName.GROUP_PREDICTED_BREACH, "", "disk", "critical", "database")
+    assert alerting.alerts[fleet].annotations["servers"] == "a, b, c"
     assert "server" not in next(each for each in rig.firing() if each["alertname"] == "FleetPredictedBreach")
-    assert warned.alerts[identity(server="a")].annotations["fleet"].startswith("3 servers of profile database")
+    assert alerting.alerts[alert_key(server="a")].annotations["fleet"].startswith("3 servers of profile database")
 
 
 def test_an_alert_that_cannot_be_precise_is_info() -> None:
@@ -209,18 +209,18 @@ def test_an_alert_that_goes_on_is_judged_every_eight_hours() -> None:
     """Firing for a day over nothing is wrong more than once; the breach that comes at last is foretold by the last."""
     rig = Rig(policy=Policy())
     rig.breach("db-1", 250)
-    warned = rig.tick(260, db_1=0.9)
-    outcomes = [line.outcome for line in warned.predictions if line.severity is Severity.CRITICAL]
+    alerting = rig.tick(260, db_1=0.9)
+    outcomes = [line.outcome for line in alerting.predictions if line.severity is Severity.CRITICAL]
     assert outcomes == [Outcome.FALSE, Outcome.FALSE, Outcome.HIT]
-    assert warned.figures.precision == pytest.approx(1 / 3)
+    assert alerting.figures.precision == pytest.approx(1 / 3)
 
 
 def test_an_unpredicted_breach_is_missed_and_not_alerted_on() -> None:
     """What was past its threshold without a prediction is entered as missed; it is the real alert's matter."""
     rig = Rig()
     rig.breach("db-1", 20)
-    warned = rig.tick(40)
-    assert [line.outcome for line in warned.predictions] == [Outcome.MISSED] * 2
+    alerting = rig.tick(40)
+    assert [line.outcome for line in alerting.predictions] == [Outcome.MISSED] * 2
     assert rig.queue() == []
 
 
@@ -228,11 +228,11 @@ def test_what_cannot_be_written_is_not_done() -> None:
     """A tick whose transaction fails leaves the states as they were; the next one makes up for it."""
     rig = Rig()
     rig.tick(db_1=0.7)
-    rig.book.failure = StoreUnavailable("full")
+    rig.repository.failure = StoreUnavailable("full")
     with pytest.raises(StoreUnavailable):
         rig.tick(db_1=0.7)
     assert rig.firing() == []
-    rig.book.failure = None
+    rig.repository.failure = None
     rig.tick(db_1=0.7)
     assert len(rig.firing()) == 2
     assert len(rig.queue()) == 2

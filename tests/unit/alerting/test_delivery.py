@@ -5,7 +5,7 @@ from structlog.testing import capture_logs
 
 from daemon.alerting.delivery import Delivery
 from daemon.alerting.state import Notification
-from tests.fakes.alert_book import FakeAlertBook
+from tests.fakes.alert_repository import FakeAlertRepository
 from tests.fakes.notifier import FakeNotifier
 from tests.fakes.source import FakeClock, FakeTelemetry
 
@@ -19,16 +19,16 @@ class Rig:
     """Delivery to two targets."""
 
     def __init__(self, queue_limit: int = 100) -> None:
-        self.book, self.telemetry = FakeAlertBook(), FakeTelemetry()
+        self.repository, self.telemetry = FakeAlertRepository(), FakeTelemetry()
         self.first, self.second = FakeNotifier("first"), FakeNotifier("second")
         notifiers = (self.first, self.second)
-        self.delivery = Delivery(self.book, notifiers, queue_limit, FakeClock(0), self.telemetry, lambda: WALL)
+        self.delivery = Delivery(self.repository, notifiers, queue_limit, FakeClock(0), self.telemetry, lambda: WALL)
 
     def queue(self, *news: Notification) -> None:
-        self.book.write({}, [], {"first": news, "second": news})
+        self.repository.write({}, [], {"first": news, "second": news})
 
     def waiting(self) -> tuple[int, int]:
-        return len(self.book.queued("first", 99)), len(self.book.queued("second", 99))
+        return len(self.repository.queued("first", 99)), len(self.repository.queued("second", 99))
 
 
 def test_every_target_gets_everything_and_again_at_each_tick() -> None:
@@ -79,15 +79,15 @@ def test_the_queue_is_bounded() -> None:
     rig.first.down = True
     rig.queue(*(replace(NEWS, labels={"server": str(number)}) for number in range(5)))
     rig.delivery.run([])
-    assert [each.notification.labels["server"] for each in rig.book.queued("first", 9)] == ["3", "4"]
+    assert [each.notification.labels["server"] for each in rig.repository.queued("first", 9)] == ["3", "4"]
     assert rig.telemetry.counts["notifications", "first", "dropped"] == 3
     assert rig.telemetry.counts["queued", "first"] == 2
 
 
 def test_without_targets_nothing_is_done() -> None:
     """A service without an Alertmanager has nobody to tell."""
-    book, telemetry = FakeAlertBook(), FakeTelemetry()
-    Delivery(book, (), 10, FakeClock(0), telemetry, lambda: WALL).run([NEWS])
+    repository, telemetry = FakeAlertRepository(), FakeTelemetry()
+    Delivery(repository, (), 10, FakeClock(0), telemetry, lambda: WALL).run([NEWS])
     assert not telemetry.counts
 
 

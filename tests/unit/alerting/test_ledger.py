@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.alerting.outcomes import Kind, Outcome, Prediction, figures_by_kind, judged, kind_of, ledger_figures
-from daemon.breach.definition import BREACH_STEPS, QUIET_STEPS, Severity
+from daemon.alerting.outcomes import Kind, Outcome, Prediction, figures_by_kind, judged, kind_of, prediction_figures
+from daemon.breach.definition import BREACH_STEPS, CLEAR_STEPS, Severity
 from tests.panels import START
 
 STEP, HOUR = 300, 3600
@@ -131,7 +131,7 @@ def test_lines_are_in_the_order_of_time() -> None:
 def test_figures_count_each_outcome() -> None:
     """Precision is of the judged alerts and recall of the breaches; the unknown and the open count for neither."""
     ledger = _ledger(hit=6, late=1, false=3, missed=2, unknown=5, open_=4)
-    figures = ledger_figures(ledger)
+    figures = prediction_figures(ledger)
     assert (figures.hits, figures.late, figures.false, figures.missed) == (6, 1, 3, 2)
     assert (figures.unknown, figures.open) == (5, 4)
     assert figures.precision == pytest.approx(0.6)
@@ -140,16 +140,16 @@ def test_figures_count_each_outcome() -> None:
 
 def test_lead_times_are_those_of_the_hits() -> None:
     """The median lies between the middle ones of an even number."""
-    figures = ledger_figures(_ledger(hit=4, late=2, missed=2))
+    figures = prediction_figures(_ledger(hit=4, late=2, missed=2))
     assert figures.lead_seconds == (STEP, 2 * STEP, 3 * STEP, 4 * STEP)
     assert figures.median_lead_seconds == 2.5 * STEP
 
 
 def test_nothing_counted_is_no_ratio() -> None:
     """An empty ledger has neither precision, recall nor a median; one without breaches has no recall."""
-    empty = ledger_figures(())
+    empty = prediction_figures(())
     assert (empty.precision, empty.recall, empty.median_lead_seconds) == (None, None, None)
-    quiet, unforeseen = ledger_figures(_ledger(false=1)), ledger_figures(_ledger(missed=1))
+    quiet, unforeseen = prediction_figures(_ledger(false=1)), prediction_figures(_ledger(missed=1))
     assert (quiet.precision, quiet.recall) == (0.0, None)
     assert (unforeseen.precision, unforeseen.recall) == (None, 0.0)
 
@@ -161,9 +161,9 @@ def test_figures_by_kind_are_over_all_servers() -> None:
     warning = [replace(line, severity=Severity.WARNING) for line in _ledger(late=1)]
     found = figures_by_kind([*_ledger(hit=2), *web_2, *disk, *warning])
     assert found == {
-        ("cpu_pct", Severity.CRITICAL): ledger_figures([*_ledger(hit=2), *web_2]),
-        ("disk_pct", Severity.CRITICAL): ledger_figures(disk),
-        ("cpu_pct", Severity.WARNING): ledger_figures(warning),
+        ("cpu_pct", Severity.CRITICAL): prediction_figures([*_ledger(hit=2), *web_2]),
+        ("disk_pct", Severity.CRITICAL): prediction_figures(disk),
+        ("cpu_pct", Severity.WARNING): prediction_figures(warning),
     }
     assert figures_by_kind(()) == {}
 
@@ -186,7 +186,7 @@ def _ledger(
 LAST = 300
 """Steps in which predictions are made and breaches begin in the property tests."""
 DONE = LAST + 200
-LEAST_APART = QUIET_STEPS + BREACH_STEPS
+LEAST_APART = CLEAR_STEPS + BREACH_STEPS
 
 History = tuple[dict[Kind, list[int]], dict[Kind, list[int]]]
 
@@ -208,7 +208,7 @@ def followed(history: History, looks: Sequence[int], known: float = 1.0) -> tupl
     ledger: tuple[Prediction, ...] = ()
     for before, step in pairwise([-1, *looks]):
         new = [prediction(_time(one), kind) for kind in made for one in made[kind] if before < one <= step]
-        seen = _seen(onsets, before - QUIET_STEPS, step)
+        seen = _seen(onsets, before - CLEAR_STEPS, step)
         ledger = judged([*ledger, *new], seen, PROFILES, lambda _: known, _time(step))
     return ledger
 
@@ -245,11 +245,11 @@ def test_looking_at_every_tick_or_once_is_the_same(history: History) -> None:
 @settings(max_examples=100, deadline=None)
 @given(histories(), looks, st.sampled_from([0.0, 0.49, 0.5, 1.0]))
 def test_every_prediction_has_one_outcome_and_every_breach_is_accounted_for(
-    history: History, looked: list[int], known: float
+    history: History, trigger_check: list[int], known: float
 ) -> None:
     """No prediction is lost, doubled or left open, and each breach is missed or was foretold, never both."""
     made, onsets = history
-    ledger = followed(history, looked, known)
+    ledger = followed(history, trigger_check, known)
     for kind in (CPU, DISK):
         lines = [line for line in ledger if kind_of(line) == kind]
         judged_lines = [line for line in lines if line.outcome is not Outcome.MISSED]
@@ -263,9 +263,9 @@ def test_every_prediction_has_one_outcome_and_every_breach_is_accounted_for(
 
 @settings(max_examples=100, deadline=None)
 @given(histories(), looks, st.integers(0, 1000))
-def test_judging_again_changes_nothing(history: History, looked: list[int], later: int) -> None:
+def test_judging_again_changes_nothing(history: History, trigger_check: list[int], later: int) -> None:
     """Whatever onsets are given once more, and however much later, a judged ledger stays as it is."""
-    ledger = followed(history, looked)
+    ledger = followed(history, trigger_check)
     every = _seen(history[1], -1, DONE)
     assert judged(ledger, every, PROFILES, lambda _: 0.0, _time(DONE + later)) == ledger
 

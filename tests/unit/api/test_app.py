@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from daemon.api.app import create_app
 from daemon.api.push import PushEndpoint
 from daemon.api.security import Authentication, ClientLimits, WebAccess
-from daemon.api.snapshot_cache import Board
+from daemon.api.snapshot_cache import SnapshotCache
 from daemon.api.telemetry import PrometheusTelemetry
 from daemon.core.errors import ConfigError, StoreUnavailable
 from daemon.core.forecast import Forecast, ForecastSource
@@ -36,13 +36,19 @@ class Rig:
         self.clock, self.store = FakeClock(T0 + 30), FakeStore()
         self.telemetry = PrometheusTelemetry(self.clock)
         self.refused: list[str] = []
-        self.board = Board(self.clock, {}, 1000)
+        self.snapshots = SnapshotCache(self.clock, {}, 1000)
         ingest = Ingest([], self.store, ("cpu", "mem"), 86_400, self.telemetry)
         endpoint = PushEndpoint("push", ingest, ("cpu", "mem"), 86_400, self.clock, self.telemetry, 2048)
         access = WebAccess(None)
         authentication = Authentication(token_file, dict)
         app = create_app(
-            self.board, self.telemetry, lambda: endpoint if push else None, self.reload, authentication, access, limits
+            self.snapshots,
+            self.telemetry,
+            lambda: endpoint if push else None,
+            self.reload,
+            authentication,
+            access,
+            limits,
         )
         self.client = TestClient(app, raise_server_exceptions=False)
 
@@ -57,7 +63,7 @@ class Rig:
         servers = (ServerState("a", "generic", "known", ("cpu",), T0), ServerState("b", "database", "cold", (), T0))
         rows = {ForecastSource.MODEL: 2, ForecastSource.BASELINE: 1}
         snapshot = Snapshot(T0, T0 + 20, Forecast(T0, keys, paths, made, "m"), servers, sources, "m", "", RECORD, rows)
-        self.board.publish(snapshot)
+        self.snapshots.publish(snapshot)
         self.telemetry.publish(snapshot)
 
     def push(self, document: Any) -> Any:
@@ -165,7 +171,7 @@ def test_what_may_not_be_claimed_is_no_metric(record: ModelRecord) -> None:
     rig = Rig()
     rig.publish()
     assert "forewarn_model_quantile_loss 0.3" in rig.client.get("/metrics").text
-    snapshot = rig.board.snapshot
+    snapshot = rig.snapshots.snapshot
     assert snapshot is not None
     rig.telemetry.publish(replace(snapshot, record=record))
     text = rig.client.get("/metrics").text

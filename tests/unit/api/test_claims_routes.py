@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from daemon.api.models import add_claims
-from daemon.models.claims import claims, standing_of
+from daemon.models.claims import claims, serving_status
 from daemon.models.readiness import readiness_of
 from daemon.models.registry import ModelRegistry
 from tests.model_directory import register
@@ -57,7 +57,7 @@ def test_the_checklist_is_that_of_the_model_that_serves(rig: Rig) -> None:
     """Every line with its evidence; one that fails makes it not ready."""
     model = register(rig.registry)
     rig.registry.promote(model, "by a test")
-    made = readiness_of(rig.registry, standing_of(rig.registry))
+    made = readiness_of(rig.registry, serving_status(rig.registry))
     expected = {"model": model, "serves": True, "withdrawn": "", "ready": True, "level": "production"}
     assert rig.get("/api/v1/readiness") == {**expected, "checks": [asdict(check) for check in made.checks]}
     other = register(rig.registry, data_hours=100)

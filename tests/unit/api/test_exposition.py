@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from daemon.alerting.engine import Warned
+from daemon.alerting.engine import AlertingResult
 from daemon.api.exposition import expose
-from daemon.breach.definition import Cut, Risk, Severity, Watch
+from daemon.breach.definition import DecisionThreshold, MonitoredThreshold, Risk, Severity
 from daemon.core.forecast import Forecast, ForecastSource
 from daemon.core.metric import Direction
 from daemon.core.series import SeriesKey
@@ -23,16 +23,44 @@ def forecast() -> Forecast:
     return Forecast(1_767_571_200, KEYS, paths, (ForecastSource.MODEL,) * 2, "m")
 
 
-def warned() -> Warned:
+def alerting() -> AlertingResult:
     risks = [
-        Risk(Watch(KEYS[0], Severity.WARNING, 80, Direction.ABOVE, "generic"), 0.25, True, 81, 70, 3600, 3000),
-        Risk(Watch(KEYS[0], Severity.CRITICAL, 90, Direction.ABOVE, "generic"), 0.75, False, 81, 70, None, 7200),
-        Risk(Watch(KEYS[1], Severity.CRITICAL, 5, Direction.BELOW, "generic"), 0.1, False, 81, 70, None, 7200),
-        Risk(Watch(SeriesKey("gone", "disk"), Severity.CRITICAL, 90, Direction.ABOVE, "generic"), None, False),
+        Risk(
+            MonitoredThreshold(KEYS[0], Severity.WARNING, 80, Direction.ABOVE, "generic"),
+            0.25,
+            True,
+            81,
+            70,
+            3600,
+            3000,
+        ),
+        Risk(
+            MonitoredThreshold(KEYS[0], Severity.CRITICAL, 90, Direction.ABOVE, "generic"),
+            0.75,
+            False,
+            81,
+            70,
+            None,
+            7200,
+        ),
+        Risk(
+            MonitoredThreshold(KEYS[1], Severity.CRITICAL, 5, Direction.BELOW, "generic"),
+            0.1,
+            False,
+            81,
+            70,
+            None,
+            7200,
+        ),
+        Risk(
+            MonitoredThreshold(SeriesKey("gone", "disk"), Severity.CRITICAL, 90, Direction.ABOVE, "generic"),
+            None,
+            False,
+        ),
     ]
-    cut = Cut(0.6, 0.8, 0.5, True, "its own threshold", 30)
+    cut = DecisionThreshold(0.6, 0.8, 0.5, True, "its own threshold", 30)
     kinds = {(risk.watch.key.metric, risk.watch.severity) for risk in risks}
-    return Warned(tuple(risks), dict.fromkeys(kinds, cut))
+    return AlertingResult(tuple(risks), dict.fromkeys(kinds, cut))
 
 
 def samples(text: str) -> dict[tuple[str, ...], float]:
@@ -45,7 +73,7 @@ def samples(text: str) -> dict[tuple[str, ...], float]:
 
 def test_horizons_and_quantiles() -> None:
     """Step k is origin + k times five minutes: 8h is the 96th step, 30m the 6th."""
-    found = samples(expose(forecast(), Warned(), {}, 1000).text.decode())
+    found = samples(expose(forecast(), AlertingResult(), {}, 1000).text.decode())
     assert found["forewarn_forecast", "db-3", "disk", "8h", "0.5"] == 963
     assert found["forewarn_forecast", "db-3", "disk", "30m", "0.1"] == 61
     assert found["forewarn_forecast", 'odd"na\\me', "free", "1h", "0.9"] == 125
@@ -54,14 +82,14 @@ def test_horizons_and_quantiles() -> None:
 
 def test_the_peak_is_on_the_bad_side() -> None:
     """Where below is bad, the peak is the lowest value."""
-    found = samples(expose(forecast(), Warned(), {"free": Direction.BELOW}, 1000).text.decode())
+    found = samples(expose(forecast(), AlertingResult(), {"free": Direction.BELOW}, 1000).text.decode())
     assert found["forewarn_forecast_peak", "db-3", "disk", "0.9"] == 965
     assert found["forewarn_forecast_peak", 'odd"na\\me', "free", "0.9"] == 15
 
 
 def test_over_the_budget_the_export_narrows_and_says_so() -> None:
     """The lean profile keeps 1h and 8h, 0.5 and 0.9, and counts what it drops."""
-    found = samples(expose(forecast(), Warned(), {}, 30).text.decode())
+    found = samples(expose(forecast(), AlertingResult(), {}, 30).text.decode())
     shown = [key for key in found if key[0].startswith("forewarn_forecast")]
     assert {key[3] for key in shown if key[0] == "forewarn_forecast"} == {"1h", "8h"}
     assert {key[-1] for key in shown} == {"0.5", "0.9"}
@@ -70,13 +98,13 @@ def test_over_the_budget_the_export_narrows_and_says_so() -> None:
 
 def test_compressed_is_the_same() -> None:
     """The gzipped text, with what follows it, is the text with what follows it."""
-    made = expose(forecast(), Warned(), {}, 1000)
+    made = expose(forecast(), AlertingResult(), {}, 1000)
     assert gzip.decompress(made.compressed_followed_by(b"rest 1\n")) == made.followed_by(b"rest 1\n")
 
 
 def test_risks_are_shown() -> None:
     """A probability for every threshold that has one; a time only where a breach is foreseen, never −1 or +Inf."""
-    found = samples(expose(forecast(), warned(), {}, 1000).text.decode())
+    found = samples(expose(forecast(), alerting(), {}, 1000).text.decode())
     assert found["forewarn_breach_probability", "db-3", "disk", "critical"] == 0.75
     assert found["forewarn_breached", "db-3", "disk", "warning"] == 1
     assert found["forewarn_alert_cut", "disk", "critical"] == 0.6
@@ -90,6 +118,6 @@ def test_promtool_passes() -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is missing: apt-get install prometheus")
-    text = expose(forecast(), warned(), {}, 1000).text
+    text = expose(forecast(), alerting(), {}, 1000).text
     done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 from daemon.api.app import create_app
 from daemon.api.scenarios import add_scenarios
 from daemon.api.security import Authentication, WebAccess
-from daemon.api.snapshot_cache import Board
+from daemon.api.snapshot_cache import SnapshotCache
 from daemon.api.telemetry import PrometheusTelemetry
 from daemon.simulation.scenario import MOST_ACTIVE, Scenarios
 from tests.fakes.source import FakeClock
@@ -23,10 +23,10 @@ class Rig:
     def __init__(self, folder: Path) -> None:
         self.clock = FakeClock(NOON + 30)
         self.scenarios = Scenarios(folder / "scenarios.json", self.clock.now)
-        self.scenarios.follow(SERVERS)
-        telemetry, board = PrometheusTelemetry(self.clock), Board(self.clock, {}, 1000)
+        self.scenarios.reconfigure(SERVERS)
+        telemetry, snapshots = PrometheusTelemetry(self.clock), SnapshotCache(self.clock, {}, 1000)
         access = WebAccess(None)
-        app = create_app(board, telemetry, lambda: None, lambda: None, Authentication(None, dict), access)
+        app = create_app(snapshots, telemetry, lambda: None, lambda: None, Authentication(None, dict), access)
         add_scenarios(app, self.scenarios)
         self.client = TestClient(app, raise_server_exceptions=False)
 
@@ -133,7 +133,7 @@ def test_an_ending_of_what_is_not_there_or_over_is_refused(rig: Rig) -> None:
 
 def test_without_a_simulator_every_path_says_so(rig: Rig) -> None:
     """404, as there is nothing that a scenario could happen to."""
-    rig.scenarios.follow({})
+    rig.scenarios.reconfigure({})
     for method, path in (("GET", ""), ("POST", ""), ("DELETE", "/critical-1")):
         answer = rig.ask(method, path, 404, json={"kind": "critical"} if method == "POST" else None)
         assert "no source is of type simulator" in answer["error"]

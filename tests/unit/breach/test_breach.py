@@ -2,8 +2,8 @@ import numpy as np
 
 from daemon.breach.definition import (
     BREACH_STEPS,
+    CLEAR_STEPS,
     ONSET_STEPS,
-    QUIET_STEPS,
     breached,
     first_crossing,
     first_onset,
@@ -44,7 +44,7 @@ def test_the_steps_before_that_decide_are_as_many_as_it_says() -> None:
     bad = np.zeros((1, ONSET_STEPS + BREACH_STEPS), dtype=bool)
     bad[0, :BREACH_STEPS] = bad[0, -BREACH_STEPS:] = True
     assert np.flatnonzero(onsets(bad)).tolist() == [0]
-    assert ONSET_STEPS - BREACH_STEPS < QUIET_STEPS
+    assert ONSET_STEPS - BREACH_STEPS < CLEAR_STEPS
     assert np.flatnonzero(onsets(np.pad(bad, ((0, 0), (0, 1)))[:, 1:])).tolist() == [ONSET_STEPS - 1]
 
 

@@ -4,12 +4,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from daemon.breach.decision import choose_cut
-from daemon.breach.definition import Cut, Severity, Watch, thresholded, watches
-from daemon.breach.features import DAYS, HISTORY_STEPS, PastDays
+from daemon.breach.decision import choose_decision_threshold
+from daemon.breach.definition import DecisionThreshold, MonitoredThreshold, Severity, monitored_thresholds, thresholded
+from daemon.breach.features import DAYS, HISTORY_STEPS, SameHourHistory
 from daemon.breach.model import BreachModel, base_breach_model, unfitted
 from daemon.breach.training import learn, learning_origins, measure
-from daemon.breach.windows import configured, drawn, examples
+from daemon.breach.windows import configured, examples, sampled
 from daemon.core.forecast import Forecast, ForecastSource
 from daemon.core.metric import Direction, Metric, Thresholds
 from daemon.core.series import Panel, SeriesKey
@@ -18,7 +18,7 @@ from tests.panels import START
 
 METRICS = {"load": Metric("load", thresholds=Thresholds(80, 90))}
 KEY = SeriesKey("s", "load")
-CRITICAL = Watch(KEY, Severity.CRITICAL, 90.0, Direction.ABOVE, "generic")
+CRITICAL = MonitoredThreshold(KEY, Severity.CRITICAL, 90.0, Direction.ABOVE, "generic")
 
 
 def noons(days: int = 28, servers: int = 3, seed: int = 0) -> Panel:
@@ -37,9 +37,9 @@ def noons(days: int = 28, servers: int = 3, seed: int = 0) -> Panel:
 def test_thresholds_of_a_profile_take_the_place_of_the_metrics() -> None:
     """Where a profile has only one of the two, the other is the metric's; a metric without thresholds has no watch."""
     metric = Metric("load", thresholds=Thresholds(80, 90), profile_thresholds={"ml": Thresholds(critical=99)})
-    found = [(each.severity.value, each.threshold) for each in watches(KEY, "ml", {"load": metric})]
+    found = [(each.severity.value, each.threshold) for each in monitored_thresholds(KEY, "ml", {"load": metric})]
     assert found == [("warning", 80), ("critical", 99)]
-    assert list(watches(KEY, "ml", {"load": Metric("load")})) == []
+    assert list(monitored_thresholds(KEY, "ml", {"load": Metric("load")})) == []
     by_profile = Metric("load", profile_thresholds={"ml": Thresholds(critical=99)})
     assert thresholded({"load": by_profile, "other": Metric("other")}) == {"load"}
 
@@ -50,7 +50,7 @@ def test_the_past_of_a_threshold() -> None:
     history[0, HISTORY_STEPS - 288 + 50 : HISTORY_STEPS - 288 + 62] = 95
     history[0, HISTORY_STEPS - 2 * 288 - 3 : HISTORY_STEPS - 2 * 288 + 3] = 95
     history[0, : HISTORY_STEPS - 20 * 288] = np.nan
-    days = PastDays.of(history, np.array([90, 90], np.float32))
+    days = SameHourHistory.of(history, np.array([90, 90], np.float32))
     assert days.began[0].nonzero()[0].tolist() == [0]
     # two days before, the hours began within a breach; what is not known began neither way
     assert days.quiet[0].tolist() == [True, False, *[True] * 18, *[False] * (DAYS - 20)]
@@ -66,8 +66,8 @@ def test_it_learns_what_is_likely() -> None:
     model = learn(panel.between(START, until), until, Climatology({}), METRICS, base_breach_model())
     noon = START + 25 * 86_400 + 8 * 3600
     forecast = Climatology({}).forecast(panel, noon)
-    watched = [Watch(key, Severity.CRITICAL, 90.0, Direction.ABOVE, "generic") for key in panel.keys]
-    daily, sometimes, never = (risk.probability or 0 for risk in model.risks(forecast, panel, watched))
+    monitored = [MonitoredThreshold(key, Severity.CRITICAL, 90.0, Direction.ABOVE, "generic") for key in panel.keys]
+    daily, sometimes, never = (risk.probability or 0 for risk in model.risks(forecast, panel, monitored))
     assert daily > 0.8
     assert 0.1 < sometimes < 0.8
     assert never < 0.02
@@ -85,13 +85,13 @@ def test_nothing_after_the_origin_is_used(seed: int) -> None:
     values = panel.values.copy()
     values[:, (origin - START) // 300 + 1 :] = np.random.default_rng(seed).uniform(0, 100)
     changed = replace(panel, values=values)
-    watched = configured(METRICS)(panel, origin, panel.keys)
+    monitored = configured(METRICS)(panel, origin, panel.keys)
     made = []
     for each in (panel, changed):
         model = learn(each, origin, Climatology({}), METRICS, base_breach_model())
         forecast = Climatology({}).forecast(each, origin)
-        chosen = drawn(seed)(each, origin, each.keys)
-        made.append((model, model.risks(forecast, each, watched), chosen))
+        chosen = sampled(seed)(each, origin, each.keys)
+        made.append((model, model.risks(forecast, each, monitored), chosen))
     assert made[0] == made[1]
 
 
@@ -103,16 +103,16 @@ def test_below_is_above_turned_over() -> None:
     model = base_breach_model()
     found = []
     for each, threshold, direction in ((panel, 90.0, Direction.ABOVE), (turned, 10.0, Direction.BELOW)):
-        watch = Watch(each.keys[0], Severity.CRITICAL, threshold, direction, "generic")
+        watch = MonitoredThreshold(each.keys[0], Severity.CRITICAL, threshold, direction, "generic")
         forecast = Climatology({}).forecast(each, origin)
         (risk,) = model.risks(forecast, each, [watch])
         found.append(risk)
     above, below = found
     assert below.probability == pytest.approx(above.probability, abs=0.02)
-    assert (below.median_seconds, below.seen_days, below.past_days) == (
+    assert (below.median_seconds, below.seen_days, below.same_hour_history) == (
         above.median_seconds,
         above.seen_days,
-        above.past_days,
+        above.same_hour_history,
     )
     assert above.peak is not None
     assert below.peak is not None
@@ -125,7 +125,7 @@ def test_time_to_breach_is_that_of_the_paths() -> None:
     origin = START + 25 * 86_400
     paths = np.full((1, 96, 7), 50, np.float32)
     paths[0, 30:, 5:] = 95
-    watch = Watch(panel.keys[0], Severity.CRITICAL, 90.0, Direction.ABOVE, "generic")
+    watch = MonitoredThreshold(panel.keys[0], Severity.CRITICAL, 90.0, Direction.ABOVE, "generic")
     forecast = Forecast(origin, panel.keys, paths, (ForecastSource.MODEL,))
     (risk,) = base_breach_model().risks(forecast, panel, [watch])
     assert (risk.median_seconds, risk.early_seconds, risk.breach_seconds) == (None, 31 * 300, 31 * 300)
@@ -137,7 +137,7 @@ def test_time_to_breach_is_that_of_the_paths() -> None:
 
 def test_a_model_survives_its_document() -> None:
     """What is written as JSON is read back; weights that do not fit together, or other features, are refused."""
-    cut = Cut(0.7, 0.81, 0.3, True, "its own threshold", 40)
+    cut = DecisionThreshold(0.7, 0.81, 0.3, True, "its own threshold", 40)
     model = replace(base_breach_model(), cuts={("load", Severity.CRITICAL): cut})
     document = json.loads(json.dumps(model.document()))
     assert BreachModel.from_document(document) == model
@@ -156,18 +156,18 @@ def test_a_cut_is_the_lowest_that_reaches_the_target() -> None:
     """Of 100 windows the likelier half comes true four times in five: with an error to spare that keeps 0.7."""
     probability = np.linspace(0, 1, 100)
     happened = (np.arange(100) >= 50) & (np.arange(100) % 5 > 0)
-    cut = choose_cut([("little", probability[:5], happened[:5]), ("plenty", probability, happened)], 0.7)
+    cut = choose_decision_threshold([("little", probability[:5], happened[:5]), ("plenty", probability, happened)], 0.7)
     assert cut.chosen_on == "plenty"
     assert cut.reached
     assert cut.probability == pytest.approx(0.5, abs=0.02)
     assert cut.precision == pytest.approx(0.8, abs=0.01)
     assert cut.recall == 1.0
     # 0.8 in 50 windows may be 0.74, and the 0.83 of the likeliest 24 may be less than 0.8 too
-    higher = choose_cut([("plenty", probability, happened)], 0.8)
+    higher = choose_decision_threshold([("plenty", probability, happened)], 0.8)
     assert (higher.reached, higher.windows, higher.precision) == (False, 24, pytest.approx(20 / 24))
-    hard = choose_cut([("plenty", probability, happened)], 0.95)
+    hard = choose_decision_threshold([("plenty", probability, happened)], 0.95)
     assert not hard.reached
-    assert choose_cut([], 0.8).precision is None
+    assert choose_decision_threshold([], 0.8).precision is None
 
 
 def test_a_cut_that_keeps_no_precision_is_not_taken() -> None:
@@ -181,17 +181,17 @@ def test_a_cut_that_keeps_no_precision_is_not_taken() -> None:
         ("rare", probability, rarely),
         ("alike", probability, likelier),
     )
-    assert choose_cut([own, alike], 0.8).chosen_on == "alike"
-    worst = choose_cut([rare, own], 0.8)
+    assert choose_decision_threshold([own, alike], 0.8).chosen_on == "alike"
+    worst = choose_decision_threshold([rare, own], 0.8)
     assert not worst.reached
-    assert worst.precision == max(choose_cut([each], 0.8).precision or 0 for each in (own, rare))
+    assert worst.precision == max(choose_decision_threshold([each], 0.8).precision or 0 for each in (own, rare))
 
 
 def test_sure_alerts_do_not_pay_for_unlikely_ones() -> None:
     """Beside many that are certain, some that are never right would keep the precision: they are left out."""
     probability = np.concatenate([np.full(800, 0.95), np.full(100, 0.6), np.full(190, 0.1)])
     happened = np.concatenate([np.full(800, True), np.arange(100) % 5 > 1, np.full(190, False)])
-    cut = choose_cut([("mixed", probability, happened)], 0.75)
+    cut = choose_decision_threshold([("mixed", probability, happened)], 0.75)
     assert (cut.probability, cut.windows) == (0.6, 900)
     assert cut.precision == pytest.approx(860 / 900)
 
@@ -238,15 +238,15 @@ def test_a_steady_rise_without_precedent_is_likelier() -> None:
     random = np.random.default_rng(0)
     filling = np.full(steps, 40.0)
     filling[-144:] += np.linspace(0, 44, 144)
-    standing = np.full(steps, 40.0)
-    standing[-144:] = 84.0
-    values = np.stack([filling, standing]) + random.normal(0, 0.5, (2, steps))
+    status = np.full(steps, 40.0)
+    status[-144:] = 84.0
+    values = np.stack([filling, status]) + random.normal(0, 0.5, (2, steps))
     keys = (SeriesKey("a", "load"), SeriesKey("b", "load"))
     panel = Panel(keys, START, values.astype(np.float32))
     paths = np.broadcast_to(np.linspace(70, 89, 7, dtype=np.float32), (2, 96, 7))
     forecast = Forecast(panel.end, keys, paths, (ForecastSource.MODEL,) * 2)
-    watched = [Watch(key, Severity.CRITICAL, 90.0, Direction.ABOVE, "generic") for key in keys]
-    rising, level = (risk.probability or 0 for risk in base_breach_model().risks(forecast, panel, watched))
+    monitored = [MonitoredThreshold(key, Severity.CRITICAL, 90.0, Direction.ABOVE, "generic") for key in keys]
+    rising, level = (risk.probability or 0 for risk in base_breach_model().risks(forecast, panel, monitored))
     assert rising > 2 * level
 
 

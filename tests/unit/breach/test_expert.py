@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from daemon.breach.features import FEATURES, PRECEDENTS, SIGNS, signs
-from daemon.breach.model import Expert, Head, Logistic, sigmoid, unfitted
-from daemon.breach.training import rehearse
+from daemon.breach.features import FEATURES, LEADING_INDICATORS, RECURRENCE_FEATURES, leading_indicators
+from daemon.breach.model import Calibrator, Logistic, PriorNetwork, sigmoid, unfitted
+from daemon.breach.training import simulate_incident_set
 from daemon.core.metric import Metric, Thresholds
 from daemon.forecasting.baselines import Climatology
-from daemon.network.prior_network import learn_base, train_expert
+from daemon.network.prior_network import learn_base, train_prior_network
 from daemon.simulation.spec import FleetSpec
 
 METRICS = {"mem_used_pct": Metric("mem_used_pct", 0, 100, thresholds=Thresholds(85, 95))}
@@ -29,17 +29,21 @@ def test_signs_mean_the_same_in_any_unit() -> None:
     history = np.cumsum(random.normal(0.05, 1, (3, 300)), axis=1).astype(np.float32)
     paths = np.sort(random.normal(10, 5, (3, 96, 7)), axis=-1).astype(np.float32)
     limit = history.max(axis=1) + 5
-    found = signs(history, paths, limit)
-    assert found.shape == (3, len(SIGNS))
-    assert signs(1000 * history, 1000 * paths, 1000 * limit) == pytest.approx(found, rel=1e-3, abs=1e-3)
-    assert np.isfinite(signs(np.full_like(history, np.nan), paths, limit)).all()
+    found = leading_indicators(history, paths, limit)
+    assert found.shape == (3, len(LEADING_INDICATORS))
+    assert leading_indicators(1000 * history, 1000 * paths, 1000 * limit) == pytest.approx(found, rel=1e-3, abs=1e-3)
+    assert np.isfinite(leading_indicators(np.full_like(history, np.nan), paths, limit)).all()
 
 
 def test_signs_of_a_rise() -> None:
     """Half of the way is left where half of it is gone, and the trend reaches the threshold when it would."""
     history = np.concatenate([np.full(200, 40.0), np.linspace(40, 60, 100)])[None].astype(np.float32)
     found = dict(
-        zip(SIGNS, signs(history, np.full((1, 96, 7), 60, np.float32), np.array([80], np.float32))[0], strict=True)
+        zip(
+            LEADING_INDICATORS,
+            leading_indicators(history, np.full((1, 96, 7), 60, np.float32), np.array([80], np.float32))[0],
+            strict=True,
+        )
     )
     assert found["way left from the mean of 15 min"] == pytest.approx(0.5, abs=0.01)
     assert found["way left from highest of 6 h"] == pytest.approx(0.5, abs=0.01)
@@ -51,10 +55,10 @@ def test_signs_of_a_rise() -> None:
 def test_an_expert_learns_what_no_line_tells_apart() -> None:
     """Of two signs that only mean something together; the same seed makes the same expert."""
     features, happened = windows()
-    expert = train_expert(features, happened, np.ones(len(happened)), seed=1)
+    expert = train_prior_network(features, happened, np.ones(len(happened)), seed=1)
     others, followed = windows(seed=1)
     assert ((expert.score(others) > 0) == followed).mean() > 0.85
-    assert train_expert(features, happened, np.ones(len(happened)), seed=1) == expert
+    assert train_prior_network(features, happened, np.ones(len(happened)), seed=1) == expert
     line = unfitted(features, happened).fitted(features, happened)
     assert ((line.probability(others) > 0.5) == followed).mean() < 0.6
 
@@ -63,8 +67,8 @@ def test_weights_stand_for_windows() -> None:
     """Windows that stand for ten each draw the chance towards theirs."""
     features, _ = windows()
     happened = np.arange(len(features)) % 2 == 0
-    often = train_expert(features, happened, np.where(happened, 10.0, 1.0), seed=0)
-    rarely = train_expert(features, happened, np.where(happened, 0.1, 1.0), seed=0)
+    often = train_prior_network(features, happened, np.where(happened, 10.0, 1.0), seed=0)
+    rarely = train_prior_network(features, happened, np.where(happened, 0.1, 1.0), seed=0)
     assert np.median(often.score(features)) > 1
     assert np.median(rarely.score(features)) < -1
 
@@ -72,26 +76,26 @@ def test_weights_stand_for_windows() -> None:
 def test_an_expert_survives_its_document() -> None:
     """Read back from JSON it scores the same; layers that do not fit, or numbers that are none, are refused."""
     features, happened = windows(500)
-    expert = train_expert(features, happened, np.ones(500), seed=0)
-    head = Head.afresh(expert, features, happened)
+    expert = train_prior_network(features, happened, np.ones(500), seed=0)
+    head = Calibrator.afresh(expert, features, happened)
     document = json.loads(json.dumps(head.document()))
-    assert Head.from_document(document) == head
+    assert Calibrator.from_document(document) == head
     document["expert"]["weights"][1].pop()
     with pytest.raises(ValueError, match="breach network"):
-        Head.from_document(document)
+        Calibrator.from_document(document)
     damaged = replace(expert, mean=(float("nan"), *expert.mean[1:]))
     with pytest.raises(ValueError, match="not finite"):
-        Expert.from_document({"mean": damaged.mean, "deviation": damaged.deviation, "weights": damaged.weights})
+        PriorNetwork.from_document({"mean": damaged.mean, "deviation": damaged.deviation, "weights": damaged.weights})
 
 
 def test_a_fleet_weighs_the_expert() -> None:
     """Where the expert's score says nothing of a fleet's breaches, learning on the fleet takes its weight away."""
     features, happened = windows()
-    expert = train_expert(features, happened, np.ones(len(happened)), seed=0)
-    head = Head.afresh(expert, features, happened)
+    expert = train_prior_network(features, happened, np.ones(len(happened)), seed=0)
+    head = Calibrator.afresh(expert, features, happened)
     elsewhere = features[:, 0] > 0
     fitted = head.fitted(features, elsewhere)
-    position = len(PRECEDENTS)
+    position = len(RECURRENCE_FEATURES)
     assert head.logistic.weights[position] > 1
     assert abs(fitted.logistic.weights[position]) < 0.5 * head.logistic.weights[position]
 
@@ -99,20 +103,20 @@ def test_a_fleet_weighs_the_expert() -> None:
 def test_the_expert_adds_only_where_there_is_no_precedent() -> None:
     """What it says beyond the regression counts of a threshold without a breach in four weeks, and of no other."""
     features, happened = windows()
-    expert = train_expert(features, happened, np.ones(len(happened)), seed=0)
+    expert = train_prior_network(features, happened, np.ones(len(happened)), seed=0)
     silent = Logistic((0.0,) * 11, (1.0,) * 11, (*[0.0] * 11, -5.0))
-    since = PRECEDENTS.index("hours since the last breach")
+    since = RECURRENCE_FEATURES.index("hours since the last breach")
     for hours, weight in ((27 * 24, 0), (28 * 24, 1)):
         features[:, since] = np.log1p(hours)
         beyond = np.maximum(expert.score(features) + 5, 0)
         expected = sigmoid(-5 + weight * beyond)
-        assert Head(expert, silent).probability(features) == pytest.approx(expected)
+        assert Calibrator(expert, silent).probability(features) == pytest.approx(expected)
     assert beyond.max() > 5
 
 
 def test_a_rehearsal_is_about_incidents() -> None:
     """Windows about incidents are all there and stand for fewer; of the others a tenth stands for all."""
-    rehearsal = rehearse(Climatology({}), METRICS, seed=3, servers=20, days=4)
+    rehearsal = simulate_incident_set(Climatology({}), METRICS, seed=3, servers=20, days=4)
     found, weight = rehearsal.examples, rehearsal.weight
     assert sorted(set(weight.tolist())) == [FleetSpec().incidents_per_server_week, 10]
     assert found.happened[weight < 1].mean() > 2 * found.happened[weight > 1].mean()

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from daemon.breach.features import LONGEST_STEPS, Trend, soonest_of_both, steady_rise
+from daemon.breach.features import LONGEST_STEPS, Trend, later_crossing, steady_rise
 
 UNPRECEDENTED = np.array([True])
 
@@ -47,5 +47,5 @@ def test_a_steady_rise_needs_both_trends_and_no_precedent() -> None:
     assert steady_rise(Trend.of(rising, 3), Trend.of(rising, 12), ~UNPRECEDENTED)[0] == 0
     turned = np.where(np.arange(LONGEST_STEPS) < LONGEST_STEPS - 36, -line(24)[:, ::-1], rising)
     both = Trend.of(turned, 3), Trend.of(turned, 12)
-    assert soonest_of_both(*both)[0] == min(both[0].soon[0], both[1].soon[0])
+    assert later_crossing(*both)[0] == min(both[0].soon[0], both[1].soon[0])
     assert steady_rise(*both, UNPRECEDENTED)[0] < 0.5

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from daemon.core.forecast import Forecast
-from daemon.forecasting.verification import LiveScore, LiveVerdict, Tally, Verified
+from daemon.forecasting.verification import LiveAssessment, LiveScore, Tally, VerificationResult
 from daemon.pipeline.cycle import Snapshot
 from tests.unit.api.test_app import T0, Rig
 
@@ -14,13 +14,13 @@ SCORES = (
     LiveScore(T0 - 36_400, "m", "cpu", "8h", Tally(20, 20.0, 16.0, 16.0, (10, 16, 20))),
     LiveScore(T0 - 36_400, "m", "idle", "8h", Tally(5, 0.0, 0.0, 0.0, (5, 5, 5))),
 )
-VERDICT = LiveVerdict("m", 86_400, Tally(30, 24.0, 26.0, 24.0, (16, 25, 30)))
+VERDICT = LiveAssessment("m", 86_400, Tally(30, 24.0, 26.0, 24.0, (16, 25, 30)))
 SNAPSHOT = Snapshot(
     T0,
     T0 + 20,
     Forecast(T0, (), np.empty((0, 0, 0), np.float32), ()),
     model="m",
-    verified=Verified(SCORES, 9, VERDICT),
+    verification=VerificationResult(SCORES, 9, VERDICT),
     withdrawn="withdrawn at noon: it was worse",
 )
 
@@ -30,7 +30,7 @@ def rig() -> Rig:
     """An application that shows the snapshot."""
     rig = Rig()
     rig.telemetry.publish(SNAPSHOT)
-    rig.board.publish(SNAPSHOT)
+    rig.snapshots.publish(SNAPSHOT)
     return rig
 
 

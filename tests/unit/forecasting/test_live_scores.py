@@ -7,7 +7,15 @@ from daemon.core.forecast import HORIZONS, QUANTILES, Forecast, ForecastSource, 
 from daemon.core.scoring import seasonal_error
 from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, Panel
 from daemon.forecasting.baselines import Climatology, SeasonalNaive
-from daemon.forecasting.verification import DUE_SECONDS, KeptForecast, LiveScore, Tally, live_verdict, scored, total
+from daemon.forecasting.verification import (
+    DUE_SECONDS,
+    LiveScore,
+    PendingVerification,
+    Tally,
+    live_assessment,
+    scored,
+    total,
+)
 from tests.panels import daily_panel
 
 PANEL = daily_panel(3, 10, missing=0)
@@ -25,7 +33,7 @@ def forecast_of(panel: Panel, offset: float, spread: float) -> Forecast:
 
 def test_a_forecast_is_scored_at_its_horizons() -> None:
     """Counts, coverage and pinball loss are those of the definition, by hand."""
-    kept = KeptForecast.of(forecast_of(PANEL, 1.5, 1.0))
+    kept = PendingVerification.of(forecast_of(PANEL, 1.5, 1.0))
     scores = scored(kept, PANEL, NAIVE, BASELINE)
     assert {(score.forecaster, score.metric, score.horizon) for score in scores} == {
         ("m", metric, horizon) for metric in ("cpu", "mem") for horizon in HORIZONS
@@ -46,7 +54,7 @@ def test_a_forecast_is_scored_at_its_horizons() -> None:
 def test_seasonal_naive_has_a_skill_of_one_and_the_baseline_is_as_good_as_itself() -> None:
     """Whoever serves the reference is measured as the reference."""
     for forecast, ratio in ((NAIVE, "skill"), (BASELINE, "against_baseline")):
-        tally = total(scored(KeptForecast.of(forecast), PANEL, NAIVE, BASELINE))
+        tally = total(scored(PendingVerification.of(forecast), PANEL, NAIVE, BASELINE))
         assert getattr(tally, ratio) == pytest.approx(1)
 
 
@@ -56,7 +64,7 @@ def test_what_is_missing_or_never_changes_is_not_scored() -> None:
     values[0] = 7
     values[1, (ORIGIN - PANEL.start) // STEP_SECONDS + HORIZONS["1h"]] = np.nan
     panel = Panel(PANEL.keys, PANEL.start, values)
-    scores = scored(KeptForecast.of(forecast_of(PANEL, 0, 1)), panel, NAIVE, BASELINE)
+    scores = scored(PendingVerification.of(forecast_of(PANEL, 0, 1)), panel, NAIVE, BASELINE)
     counts = {(score.metric, score.horizon): score.tally.count for score in scores}
     assert counts == {
         (metric, horizon): 2 if metric == "cpu" or horizon == "1h" else 3
@@ -67,7 +75,7 @@ def test_what_is_missing_or_never_changes_is_not_scored() -> None:
 
 def test_a_score_uses_nothing_after_the_origin_to_scale() -> None:
     """What comes later changes what is compared with, not the unit that it is measured in."""
-    forecast = KeptForecast.of(forecast_of(PANEL, 1, 1))
+    forecast = PendingVerification.of(forecast_of(PANEL, 1, 1))
     values = PANEL.values.copy()
     later = (ORIGIN - PANEL.start) // STEP_SECONDS + 97
     values[:, later:] = 1e6
@@ -83,7 +91,7 @@ def test_a_series_that_hardly_moved_does_not_outweigh_the_others() -> None:
     values[0, -STEPS_PER_DAY:] = 50
     panel = Panel(PANEL.keys, PANEL.start, values)
     naive, baseline = (each({}).forecast(panel, ORIGIN) for each in (SeasonalNaive, Climatology))
-    scores = scored(KeptForecast.of(naive), panel, naive, baseline)
+    scores = scored(PendingVerification.of(naive), panel, naive, baseline)
     cpu = total(score for score in scores if score.metric == "cpu")
     assert cpu.pinball < 1_000
 
@@ -115,12 +123,12 @@ def hours(count: int, forecaster: str, pinball: float, inside: int = 8) -> list[
 def test_a_verdict_needs_most_of_its_hours() -> None:
     """Eighteen of twenty-four are enough, those of others do not count, and old ones neither."""
     at = ORIGIN + 24 * 3600 + DUE_SECONDS
-    assert live_verdict(hours(17, "m", 9), "m", at, 86_400) is None
-    assert live_verdict(hours(24, "other", 9), "m", at, 86_400) is None
-    verdict = live_verdict(hours(24, "m", 9), "m", at, 86_400)
+    assert live_assessment(hours(17, "m", 9), "m", at, 86_400) is None
+    assert live_assessment(hours(24, "other", 9), "m", at, 86_400) is None
+    verdict = live_assessment(hours(24, "m", 9), "m", at, 86_400)
     assert verdict is not None
     assert (verdict.tally.skill, verdict.tally.against_baseline) == (pytest.approx(0.9), pytest.approx(9 / 8))
-    assert live_verdict(hours(24, "m", 9), "m", at + 10 * 3600, 86_400) is None
+    assert live_assessment(hours(24, "m", 9), "m", at + 10 * 3600, 86_400) is None
 
 
 @pytest.mark.parametrize(
@@ -135,7 +143,7 @@ def test_a_verdict_needs_most_of_its_hours() -> None:
 )
 def test_what_is_worse_or_out_of_bounds_says_why(pinball: float, inside: int, worse: str, bounds: str) -> None:
     """The figure stands in the sentence; what is sound says nothing."""
-    verdict = live_verdict(hours(24, "m", pinball, inside), "m", ORIGIN + 24 * 3600, 86_400)
+    verdict = live_assessment(hours(24, "m", pinball, inside), "m", ORIGIN + 24 * 3600, 86_400)
     assert verdict is not None
     for text, said in ((verdict.worse_than_baseline, worse), (verdict.out_of_bounds, bounds)):
         assert said in text

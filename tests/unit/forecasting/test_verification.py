@@ -7,8 +7,8 @@ from daemon.core.errors import StoreUnavailable
 from daemon.core.forecast import HORIZONS, Forecast
 from daemon.core.series import STEP_SECONDS, Panel
 from daemon.forecasting.baselines import Climatology, SeasonalNaive
-from daemon.forecasting.verification import DUE_SECONDS, Verification, VerificationRules, Verified, total
-from tests.fakes.verification_book import FakeVerificationBook
+from daemon.forecasting.verification import DUE_SECONDS, Verification, VerificationResult, VerificationRules, total
+from tests.fakes.verification_repository import FakeVerificationRepository
 from tests.panels import daily_panel
 
 HOUR, DAY = 3_600, 86_400
@@ -21,13 +21,13 @@ class Rig:
     """Verification of what the climatology forecasts."""
 
     def __init__(self, rules: VerificationRules = RULES) -> None:
-        self.book, self.rules = FakeVerificationBook(), rules
+        self.repository, self.rules = FakeVerificationRepository(), rules
         self.restart()
 
     def restart(self) -> None:
-        self.verification = Verification(self.book, SeasonalNaive({}), Climatology({}), self.rules)
+        self.verification = Verification(self.repository, SeasonalNaive({}), Climatology({}), self.rules)
 
-    def tick(self, at: int, known_until: int | None = None, offset: float = 0) -> Verified:
+    def tick(self, at: int, known_until: int | None = None, offset: float = 0) -> VerificationResult:
         """Run a tick; nothing after ``known_until`` has arrived, and what is served is ``offset`` too high."""
         panel = PANEL.between(PANEL.start, at if known_until is None else known_until).between(PANEL.start, at)
         made = Climatology({}).forecast(panel, at)
@@ -39,15 +39,19 @@ def test_a_forecast_an_hour_is_kept_and_scored_when_its_time_has_come() -> None:
     rig = Rig()
     for step in range(13):
         rig.tick(AT + step * STEP_SECONDS)
-    assert [kept.origin for kept in rig.book.kept()] == [AT, AT + HOUR]
+    assert [kept.origin for kept in rig.repository.kept()] == [AT, AT + HOUR]
     assert rig.tick(AT + DUE_SECONDS - STEP_SECONDS).scores == ()
-    verified = rig.tick(AT + DUE_SECONDS)
-    assert {(score.origin, score.forecaster, score.horizon) for score in verified.scores} == {
+    verification = rig.tick(AT + DUE_SECONDS)
+    assert {(score.origin, score.forecaster, score.horizon) for score in verification.scores} == {
         (AT, "baseline", horizon) for horizon in HORIZONS
     }
-    assert total(verified.scores).count == len(PANEL.keys) * len(HORIZONS)
-    assert set(rig.tick(AT + DUE_SECONDS + STEP_SECONDS).scores) == set(verified.scores) == set(rig.book.scores(0))
-    assert AT not in [kept.origin for kept in rig.book.kept()]
+    assert total(verification.scores).count == len(PANEL.keys) * len(HORIZONS)
+    assert (
+        set(rig.tick(AT + DUE_SECONDS + STEP_SECONDS).scores)
+        == set(verification.scores)
+        == set(rig.repository.scores(0))
+    )
+    assert AT not in [kept.origin for kept in rig.repository.kept()]
 
 
 def test_a_restart_loses_nothing() -> None:
@@ -57,10 +61,10 @@ def test_a_restart_loses_nothing() -> None:
     rig.restart()
     rig.tick(AT + HOUR)
     rig.restart()
-    verified = rig.tick(AT + HOUR + DUE_SECONDS)
-    assert {score.origin for score in verified.scores} == {AT, AT + HOUR}
+    verification = rig.tick(AT + HOUR + DUE_SECONDS)
+    assert {score.origin for score in verification.scores} == {AT, AT + HOUR}
     rig.restart()
-    assert set(rig.tick(AT + HOUR + DUE_SECONDS + STEP_SECONDS).scores) == set(verified.scores)
+    assert set(rig.tick(AT + HOUR + DUE_SECONDS + STEP_SECONDS).scores) == set(verification.scores)
 
 
 def test_late_samples_are_waited_for_but_not_for_ever() -> None:
@@ -70,20 +74,20 @@ def test_late_samples_are_waited_for_but_not_for_ever() -> None:
     outage = AT + 2 * HOUR
     assert rig.tick(AT + DUE_SECONDS, known_until=outage).scores == ()
     assert rig.tick(AT + DUE_SECONDS + 6 * HOUR, known_until=outage).scores == ()
-    verified = rig.tick(AT + DUE_SECONDS + 2 * DAY, known_until=outage)
-    assert {score.horizon for score in verified.scores if score.origin == AT} == {"30m", "1h", "2h"}
+    verification = rig.tick(AT + DUE_SECONDS + 2 * DAY, known_until=outage)
+    assert {score.horizon for score in verification.scores if score.origin == AT} == {"30m", "1h", "2h"}
 
 
 def test_a_failing_store_leaves_everything_as_it_was() -> None:
     """What could not be written is done at the next tick."""
     rig = Rig()
     rig.tick(AT)
-    rig.book.failure = StoreUnavailable("full")
+    rig.repository.failure = StoreUnavailable("full")
     with pytest.raises(StoreUnavailable):
         rig.tick(AT + DUE_SECONDS)
-    rig.book.failure = None
-    verified = rig.tick(AT + DUE_SECONDS + STEP_SECONDS)
-    assert total(verified.scores).count == len(PANEL.keys) * len(HORIZONS)
+    rig.repository.failure = None
+    verification = rig.tick(AT + DUE_SECONDS + STEP_SECONDS)
+    assert total(verification.scores).count == len(PANEL.keys) * len(HORIZONS)
 
 
 def test_old_scores_are_dropped() -> None:
@@ -92,7 +96,7 @@ def test_old_scores_are_dropped() -> None:
     for hour in range(48):
         rig.tick(AT + hour * HOUR)
     last = AT + 47 * HOUR
-    origins = {score.origin for score in rig.book.scores(0)}
+    origins = {score.origin for score in rig.repository.scores(0)}
     assert min(origins) >= last - DUE_SECONDS - DAY
     assert len(origins) == 24
 
@@ -102,15 +106,15 @@ def test_what_serves_is_judged_by_its_last_hours() -> None:
     for fallback in (True, False):
         rig = Rig(replace(RULES, fallback=fallback))
         for hour in range(16):
-            verified = rig.tick(AT + hour * HOUR, offset=40)
-        assert verified.verdict is not None
-        assert verified.verdict.worse_than_baseline
-        assert bool(verified.fallback) is fallback
+            verification = rig.tick(AT + hour * HOUR, offset=40)
+        assert verification.verdict is not None
+        assert verification.verdict.worse_than_baseline
+        assert bool(verification.fallback) is fallback
     rig = Rig()
     for hour in range(16):
-        verified = rig.tick(AT + hour * HOUR)
-    assert verified.verdict is not None
-    assert verified.fallback == ""
+        verification = rig.tick(AT + hour * HOUR)
+    assert verification.verdict is not None
+    assert verification.fallback == ""
 
 
 def test_a_score_sees_nothing_that_was_not_known_at_the_origin() -> None:
@@ -130,8 +134,8 @@ def test_a_score_sees_nothing_that_was_not_known_at_the_origin() -> None:
             Watching.newest = origin
             return made
 
-    book = FakeVerificationBook()
-    verification = Verification(book, Watching(), Watching(), RULES)
+    repository = FakeVerificationRepository()
+    verification = Verification(repository, Watching(), Watching(), RULES)
     panel = PANEL.between(PANEL.start, AT + 12 * HOUR)
     verification.run(AT, Climatology({}).forecast(panel, AT), panel, "baseline")
     verification.run(AT + DUE_SECONDS, Climatology({}).forecast(panel, AT), panel, "baseline")

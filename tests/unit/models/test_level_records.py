@@ -11,7 +11,7 @@ import pytest
 from daemon.core.levels import LEVELS, LevelName
 from daemon.core.metric import Metric, Thresholds
 from daemon.core.training_info import EpochRecord
-from daemon.models.claims import claims, standing_of
+from daemon.models.claims import claims, serving_status
 from daemon.models.readiness import readiness_of
 from daemon.models.record import problems
 from daemon.models.registry import ModelRegistry
@@ -114,7 +114,7 @@ def test_readiness_names_what_a_short_training_lacks(
 ) -> None:
     """One epoch on eight days lacks epochs and history at every level; without a test span more than that."""
     registry, model = trained(name)
-    made = readiness_of(registry, standing_of(registry, model))
+    made = readiness_of(registry, serving_status(registry, model))
     tests = name in (LevelName.PRODUCTION, LevelName.LARGE)
     assert made.failing == SHORT_OF_EVERYTHING + (() if tests else WITHOUT_A_TEST)
 

@@ -169,24 +169,24 @@ def test_a_withdrawn_model_is_on_record_until_it_is_promoted(tmp_path: Path) -> 
     first, second = made(registry, 2)
     registry.promote(first, "a")
     registry.promote(second, "b")
-    assert registry.withdrawal(second) is None
-    registry.withdraw(second, "it was worse")
-    line = registry.withdrawal(second)
+    assert registry.demotion(second) is None
+    registry.demote(second, "it was worse")
+    line = registry.demotion(second)
     assert line is not None
     assert (line.why, line.withdrawn) == ("it was worse", True)
     assert registry.current() == second
-    assert registry.withdrawal(first) is None
+    assert registry.demotion(first) is None
     assert registry.rollback().model == first
-    assert registry.withdrawal(second) is not None
+    assert registry.demotion(second) is not None
     registry.promote(second, "by hand")
-    assert registry.withdrawal(second) is None
+    assert registry.demotion(second) is None
 
 
 def test_the_base_network_can_be_withdrawn_before_there_is_a_model(tmp_path: Path) -> None:
     """It has no directory, and need not."""
     registry = ModelRegistry(tmp_path / "models")
-    registry.withdraw("base", "it was worse")
-    assert registry.withdrawal("base") is not None
+    registry.demote("base", "it was worse")
+    assert registry.demotion("base") is not None
     assert registry.current() is None
 
 
@@ -195,7 +195,7 @@ def test_a_journal_of_an_older_version_is_read(tmp_path: Path) -> None:
     registry = ModelRegistry(tmp_path)
     line = {"at": "2026-01-01T00:00:00+00:00", "model": "m", "previous": None, "why": "x", "back": False}
     (tmp_path / "promotions.jsonl").write_text(json.dumps(line) + "\n")
-    assert registry.withdrawal("m") is None
+    assert registry.demotion("m") is None
     assert registry.promotions()[0].withdrawn is False
 
 

@@ -7,16 +7,16 @@ from hypothesis import strategies as st
 from daemon.core.levels import LevelName
 from daemon.models.registry import ModelRegistry
 from daemon.models.runs import (
-    Looked,
     Outcome,
     Retraining,
     RunState,
     TrainingJournal,
     TrainingRefused,
+    TrainingRequest,
     TrainingRules,
     TrainingRun,
     Trigger,
-    Wish,
+    TriggerCheck,
     over_budget,
 )
 from tests.fakes.source import FakeClock
@@ -42,9 +42,9 @@ class Rig:
         self.trainer = FakeTrainer()
         self.retraining = Retraining(self.trainer, self.journal, self.registry, self.rules, self.clock.now)
 
-    def tick(self, hours: float = 0, wish: Wish | None = None) -> None:
+    def tick(self, hours: float = 0, request: TrainingRequest | None = None) -> None:
         self.clock.time += hours * 3600
-        self.retraining.run(int(self.clock.time), Looked(wish))
+        self.retraining.run(int(self.clock.time), TriggerCheck(request))
 
     def states(self) -> list[RunState]:
         return [run.state for run in self.retraining.state().runs]
@@ -125,18 +125,18 @@ def test_the_budget_refuses_and_says_so(tmp_path: Path) -> None:
 def test_a_wish_begins_a_run_and_then_there_is_a_pause(tmp_path: Path) -> None:
     """Why stands on record; the same wish at every tick is one run until the pause is over, after a restart too."""
     rig = Rig(tmp_path)
-    wish = Wish(Trigger.DRIFT, "60% of the series behave otherwise")
-    rig.tick(0, wish)
+    request = TrainingRequest(Trigger.DRIFT, "60% of the series behave otherwise")
+    rig.tick(0, request)
     (run,) = rig.trainer.started
-    assert (run.trigger, run.reason) == (Trigger.DRIFT, wish.why)
+    assert (run.trigger, run.reason) == (Trigger.DRIFT, request.why)
     rig.trainer.ended = GOOD
-    rig.tick(1, wish)
+    rig.tick(1, request)
     rig.restart()
-    rig.tick(4, wish)
+    rig.tick(4, request)
     assert not rig.trainer.started
-    assert rig.retraining.state().runs[0].reason == wish.why
-    assert rig.retraining.state().looked.wish == wish
-    rig.tick(1.5, wish)
+    assert rig.retraining.state().runs[0].reason == request.why
+    assert rig.retraining.state().trigger_check.request == request
+    rig.tick(1.5, request)
     assert len(rig.trainer.started) == 1
 
 
@@ -144,7 +144,7 @@ def test_a_wish_is_bound_by_the_budget(tmp_path: Path) -> None:
     """However short the pause, a day has no more runs than it may."""
     rig = Rig(tmp_path, most=2)
     for _ in range(3):
-        rig.tick(6.1, Wish(Trigger.QUALITY, "bad"))
+        rig.tick(6.1, TrainingRequest(Trigger.QUALITY, "bad"))
         rig.trainer.ended = GOOD
     rig.tick()
     assert len(rig.states()) == 2
@@ -168,8 +168,8 @@ def test_old_models_make_room_for_new_ones(tmp_path: Path) -> None:
     for _ in range(KEEP + 1):
         with rig.registry.new():
             pass
-    for damage in (False, True):
-        if damage:
+    for integrity_error in (False, True):
+        if integrity_error:
             (tmp_path / "models" / "current").write_bytes(b"\xff")
         rig.retraining.request(None)
         rig.trainer.ended = GOOD

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from daemon.core.errors import BadModel, ModelNotFound
-from daemon.models.claims import Standing, claims_of, standing_of
+from daemon.models.claims import ServingStatus, claims_of, serving_status
 from daemon.models.readiness import readiness_of
 from daemon.models.registry import ModelRegistry
 from tests.model_directory import register
@@ -20,75 +20,75 @@ def test_the_default_is_the_model_that_serves(registry: ModelRegistry) -> None:
     """Another one can be named, and does not serve."""
     serving, other = register(registry), register(registry, level="demo")
     registry.promote(serving, "by a test")
-    assert standing_of(registry) == standing_of(registry, serving) == Standing(serving, True, "")
-    assert standing_of(registry, other) == Standing(other, False, "")
-    assert claims_of(registry, standing_of(registry)).level == "production"
-    assert claims_of(registry, standing_of(registry, other)).level == "demo"
+    assert serving_status(registry) == serving_status(registry, serving) == ServingStatus(serving, True, "")
+    assert serving_status(registry, other) == ServingStatus(other, False, "")
+    assert claims_of(registry, serving_status(registry)).level == "production"
+    assert claims_of(registry, serving_status(registry, other)).level == "demo"
 
 
 def test_without_a_model_the_claims_name_what_serves(registry: ModelRegistry) -> None:
     """The base network, or where that was withdrawn, the climatology; neither is ready."""
-    standing = standing_of(registry)
-    assert standing == Standing(None, False, "")
-    assert "of the base network, which does," in claims_of(registry, standing).must_not[0]
-    registry.withdraw("base", "it was worse")
-    standing = standing_of(registry)
-    assert standing.withdrawn.endswith(": it was worse")
-    assert "of the climatology baseline, which does," in claims_of(registry, standing).must_not[0]
-    assert len(readiness_of(registry, standing).failing) == 10
+    status = serving_status(registry)
+    assert status == ServingStatus(None, False, "")
+    assert "of the base network, which does," in claims_of(registry, status).must_not[0]
+    registry.demote("base", "it was worse")
+    status = serving_status(registry)
+    assert status.withdrawn.endswith(": it was worse")
+    assert "of the climatology baseline, which does," in claims_of(registry, status).must_not[0]
+    assert len(readiness_of(registry, status).failing) == 10
 
 
 def test_a_withdrawn_model_does_not_serve_and_that_is_said(registry: ModelRegistry) -> None:
     """Until it is promoted again."""
     model = register(registry)
     registry.promote(model, "by a test")
-    registry.withdraw(model, "it was worse")
-    standing = standing_of(registry)
-    assert (standing.model, standing.serves) == (model, False)
-    assert standing.withdrawn.startswith("withdrawn at ")
-    assert standing.withdrawn in claims_of(registry, standing).must_not[0]
+    registry.demote(model, "it was worse")
+    status = serving_status(registry)
+    assert (status.model, status.serves) == (model, False)
+    assert status.withdrawn.startswith("withdrawn at ")
+    assert status.withdrawn in claims_of(registry, status).must_not[0]
     registry.promote(model, "by a test")
-    assert standing_of(registry) == Standing(model, True, "")
+    assert serving_status(registry) == ServingStatus(model, True, "")
 
 
 def test_a_model_that_is_not_there_or_has_no_record_is_an_error(registry: ModelRegistry) -> None:
     """The error names it."""
     with pytest.raises(ModelNotFound, match="'nope'"):
-        standing_of(registry, "nope")
+        serving_status(registry, "nope")
     model = register(registry)
     for content, problem in ((None, "nothing is on record"), ("[]", "no JSON object"), ("{", "damaged")):
         path = registry.path(model) / "training_info.json"
         path.unlink() if content is None else path.write_text(content)
-        standing = standing_of(registry, model)
+        status = serving_status(registry, model)
         for made in (claims_of, readiness_of):
             with pytest.raises(BadModel, match=problem):
-                made(registry, standing)
+                made(registry, status)
 
 
 def test_the_files_of_a_model_are_counted(registry: ModelRegistry) -> None:
     """Epochs with both losses and samples with an actual value; of a file that is not to be read nothing is known."""
     model = register(registry)
-    folder, standing = registry.path(model), standing_of(registry, model)
-    assert readiness_of(registry, standing).failing == ()
+    folder, status = registry.path(model), serving_status(registry, model)
+    assert readiness_of(registry, status).failing == ()
     lines = (folder / "epochs.jsonl").read_text().splitlines()
     (folder / "epochs.jsonl").write_text("\n".join([*lines[:-1], json.dumps({"train_loss": 1.0, "val_loss": None})]))
-    made = readiness_of(registry, standing)
+    made = readiness_of(registry, status)
     assert made.failing == ("losses recorded",)
     assert made.checks[2].evidence == "5 of 6 epochs have a loss of training and of validation"
-    for damage in (b"\xff", b"{", b"1\n", b"[" * 200_000):
-        (folder / "epochs.jsonl").write_bytes(damage)
-        (folder / "samples.parquet").write_bytes(damage)
-        assert readiness_of(registry, standing).failing == ("losses recorded", "samples beside actual values")
+    for integrity_error in (b"\xff", b"{", b"1\n", b"[" * 200_000):
+        (folder / "epochs.jsonl").write_bytes(integrity_error)
+        (folder / "samples.parquet").write_bytes(integrity_error)
+        assert readiness_of(registry, status).failing == ("losses recorded", "samples beside actual values")
     (folder / "epochs.jsonl").unlink()
     (folder / "samples.parquet").unlink()
-    made = readiness_of(registry, standing)
+    made = readiness_of(registry, status)
     assert made.checks[3].evidence == "cannot be read: samples.parquet"
 
 
 def test_samples_without_actual_values_are_none(registry: ModelRegistry, tmp_path: Path) -> None:
     """The column has to be there, and to hold numbers."""
     model = register(registry)
-    path, standing = registry.path(model) / "samples.parquet", standing_of(registry, model)
+    path, status = registry.path(model) / "samples.parquet", serving_status(registry, model)
     whole = pd.read_parquet(path)
     half = whole.assign(actual=whole["actual"].where(whole["step"] > 48))
     for frame, evidence in (
@@ -98,5 +98,5 @@ def test_samples_without_actual_values_are_none(registry: ModelRegistry, tmp_pat
         (whole.assign(actual="high"), "cannot be read: samples.parquet"),
     ):
         frame.to_parquet(path)
-        check = readiness_of(registry, standing).checks[3]
+        check = readiness_of(registry, status).checks[3]
         assert (check.evidence, check.passed) == (evidence, frame is half)

@@ -100,7 +100,7 @@ def take_from_samples(model: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "problem"),
+    ("integrity_error", "problem"),
     [
         (cut_weights, "model.safetensors: cannot be read: "),
         (add_pickle, "network.pkl: does not belong to a model; take it away"),
@@ -120,9 +120,9 @@ def take_from_samples(model: Path) -> None:
         (take_from_samples, "samples.parquet: actual is missing"),
     ],
 )
-def test_each_problem_is_named(damage: Callable[[Path], None], problem: str, model: Path) -> None:
+def test_each_problem_is_named(integrity_error: Callable[[Path], None], problem: str, model: Path) -> None:
     """One thing that is wrong gives one sentence, with the file first."""
-    damage(model)
+    integrity_error(model)
     found = problems(model)
     assert len(found) == 1
     assert found[0].startswith(problem)

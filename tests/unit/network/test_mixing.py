@@ -3,14 +3,14 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from daemon.network.history import History
-from daemon.network.sampling import mixed
+from daemon.network.sampling import tsmixup
 from tests.panels import daily_panel
 
 
 def test_a_mixed_series_is_missing_where_a_part_of_it_is() -> None:
     """Nothing is invented: as many series as before, on the same grid, and none is a copy."""
     panel = daily_panel(missing=0.1)
-    made = mixed(panel, np.random.default_rng(1))
+    made = tsmixup(panel, np.random.default_rng(1))
     assert made.values.shape == panel.values.shape
     assert made.start == panel.start
     assert np.isfinite(made.values).mean() < np.isfinite(panel.values).mean()
@@ -21,7 +21,7 @@ def test_mixing_is_repeatable_and_survives_short_and_empty_series() -> None:
     """The same seed gives the same series; half a day or nothing but gaps is no error."""
     panel = daily_panel(days=0.5)
     panel.values[0] = np.nan
-    first, second = (mixed(panel, np.random.default_rng(5)).values for _ in range(2))
+    first, second = (tsmixup(panel, np.random.default_rng(5)).values for _ in range(2))
     np.testing.assert_array_equal(first, second)
-    history = History.from_panel(mixed(panel, np.random.default_rng(5)), ZoneInfo("UTC"))
+    history = History.from_panel(tsmixup(panel, np.random.default_rng(5)), ZoneInfo("UTC"))
     assert history.observed.any()

@@ -188,8 +188,8 @@ def test_held_out_days_come_after_the_hours_of_the_level() -> None:
     assert trained_hours == [720, 720, 576]
 
 
-@pytest.mark.parametrize("damage", ["missing", "truncated", "json", "shape", "format"])
-def test_a_damaged_model_is_named(folder: Path, tmp_path: Path, damage: str) -> None:
+@pytest.mark.parametrize("integrity_error", ["missing", "truncated", "json", "shape", "format"])
+def test_a_damaged_model_is_named(folder: Path, tmp_path: Path, integrity_error: str) -> None:
     """A model directory that cannot be loaded is an error that names it, never a crash."""
     broken = tmp_path / "broken"
     broken.mkdir()
@@ -197,13 +197,13 @@ def test_a_damaged_model_is_named(folder: Path, tmp_path: Path, damage: str) -> 
         (broken / file.name).write_bytes(file.read_bytes())
     weights, description = broken / "model.safetensors", broken / "model.json"
     text = description.read_text(encoding="utf-8")
-    if damage == "missing":
+    if integrity_error == "missing":
         weights.unlink()
-    elif damage == "truncated":
+    elif integrity_error == "truncated":
         weights.write_bytes(weights.read_bytes()[:1000])
-    elif damage == "json":
+    elif integrity_error == "json":
         description.write_text("{", encoding="utf-8")
-    elif damage == "shape":
+    elif integrity_error == "shape":
         description.write_text(text.replace('"hidden_size": 32', '"hidden_size": 16'), encoding="utf-8")
     else:
         description.write_text(text.replace(f'"format": {FORMAT}', '"format": 99'), encoding="utf-8")

@@ -93,7 +93,7 @@ def test_every_time_step_is_a_target_in_every_pass() -> None:
     span = (LOOKBACK_STEPS, history.columns - 1)
     sampler = WindowSampler(history, span, 96, 7, 3)
     covered = np.zeros(panel.values.shape, dtype=bool)
-    for rows, origins in _drawn(sampler):
+    for rows, origins in _sampled(sampler):
         for row, origin in zip(rows, origins, strict=True):
             covered[row, origin + 1 - LOOKBACK_STEPS : origin + 97 - LOOKBACK_STEPS] = True
     assert covered[:, 289:].all()
@@ -121,11 +121,11 @@ def test_an_error_while_cutting_ahead_is_raised() -> None:
         list(prefetched(broken()))
 
 
-def _drawn(sampler: WindowSampler) -> list[tuple[list[int], list[int]]]:
-    drawn: list[tuple[list[int], list[int]]] = []
-    sampler._batch = lambda rows, origins, _: drawn.append((rows.tolist(), origins.tolist()))  # type: ignore[assignment, return-value, method-assign]
+def _sampled(sampler: WindowSampler) -> list[tuple[list[int], list[int]]]:
+    sampled: list[tuple[list[int], list[int]]] = []
+    sampler._batch = lambda rows, origins, _: sampled.append((rows.tolist(), origins.tolist()))  # type: ignore[assignment, return-value, method-assign]
     assert len(list(sampler)) > 0
-    return drawn
+    return sampled
 
 
 def test_targets_of_validation_lie_after_training() -> None:
@@ -134,8 +134,8 @@ def test_targets_of_validation_lie_after_training() -> None:
     split = LOOKBACK_STEPS + 1700
     training = WindowSampler(history, (LOOKBACK_STEPS, split - 1), 16, 64, 0)
     validation = WindowSampler(history, (split, history.columns - 1), 24, 64)
-    assert max(max(origins) for _, origins in _drawn(training)) + 96 < split
-    assert min(min(origins) for _, origins in _drawn(validation)) + 1 >= split
+    assert max(max(origins) for _, origins in _sampled(training)) + 96 < split
+    assert min(min(origins) for _, origins in _sampled(validation)) + 1 >= split
 
 
 def test_constant_series_are_left_out_of_training() -> None:
@@ -144,7 +144,7 @@ def test_constant_series_are_left_out_of_training() -> None:
     panel.values[1] = 3.0
     history = History.from_panel(panel, UTC)
     sampler = WindowSampler(history, (LOOKBACK_STEPS, history.columns - 1), 96, 8)
-    assert {row for rows, _ in _drawn(sampler) for row in rows} == {0}
+    assert {row for rows, _ in _sampled(sampler) for row in rows} == {0}
 
 
 def test_calendar_follows_civil_time_across_daylight_saving() -> None:

@@ -15,12 +15,12 @@ from daemon.forecasting.verification import Verification, VerificationRules
 from daemon.ingest.ingest import Ingest
 from daemon.ingest.window import RecentHistory
 from daemon.models.registry import ModelRegistry
-from daemon.models.serving import Loaders, ServingModel
+from daemon.models.serving import ModelLoaders, ServingModel
 from daemon.pipeline.cycle import Cycle, Snapshot
-from tests.fakes.alert_book import FakeAlertBook
+from tests.fakes.alert_repository import FakeAlertRepository
 from tests.fakes.source import FakeClock, FakeSource, FakeTelemetry
 from tests.fakes.store import FakeStore
-from tests.fakes.verification_book import FakeVerificationBook
+from tests.fakes.verification_repository import FakeVerificationRepository
 from tests.panels import daily_panel
 
 DAY = 86_400
@@ -57,9 +57,9 @@ class Rig:
     def __init__(self, folder: Path, load: Callable[[str], Forecaster], panel: Panel = PANEL) -> None:
         self.registry = ModelRegistry(folder)
         self.telemetry, self.store, self.published = FakeTelemetry(), FakeStore(), []
-        self.book = FakeAlertBook()
+        self.repository = FakeAlertRepository()
         self.source = FakeSource("s", panel, backfill_seconds=8 * DAY)
-        self.loaders = Loaders(load, lambda _: base_breach_model(), ByBase, base_breach_model)
+        self.loaders = ModelLoaders(load, lambda _: base_breach_model(), ByBase, base_breach_model)
         self.serving = ServingModel(self.registry, self.loaders)
         self.cycle = Cycle(
             Ingest([self.source], self.store, ("cpu", "mem"), 20 * DAY, self.telemetry),
@@ -67,9 +67,9 @@ class Rig:
             RecentHistory(self.store, 28 * 288),
             self.serving,
             Climatology({}),
-            Verification(FakeVerificationBook(), SeasonalNaive({}), Climatology({}), RULES),
-            Alerting(self.book, {}, AlertRules(), (), float),
-            Delivery(self.book, (), 10, FakeClock(AT), self.telemetry, lambda: AT),
+            Verification(FakeVerificationRepository(), SeasonalNaive({}), Climatology({}), RULES),
+            Alerting(self.repository, {}, AlertRules(), (), float),
+            Delivery(self.repository, (), 10, FakeClock(AT), self.telemetry, lambda: AT),
             ProfileRules([("02$", "web_api")]),
             20 * DAY,
             self.telemetry,

@@ -22,7 +22,7 @@ from daemon.network.calibration import NONE, Calibration
 from daemon.network.fitting import Fit
 from daemon.network.model import Architecture, TemporalFusionTransformer
 from daemon.network.training import TrainedModel, split
-from daemon.pipeline.training import Trained, train_and_register, verdict_of
+from daemon.pipeline.training import Trained, gate_decision, train_and_register
 from tests.model_directory import register
 from tests.panels import START, daily_panel
 
@@ -68,7 +68,10 @@ def serve(registry: ModelRegistry, network: TemporalFusionTransformer, metrics: 
 
 def test_without_a_serving_model_the_candidate_has_to_beat_seasonal_naive(registry: ModelRegistry) -> None:
     """The packaged network does, one that learnt nothing does not; the figures are measured, not told."""
-    good, bad = verdict_of(candidate(trained_network()), registry), verdict_of(candidate(untrained_network()), registry)
+    good, bad = (
+        gate_decision(candidate(trained_network()), registry),
+        gate_decision(candidate(untrained_network()), registry),
+    )
     assert (good.promoted, good.serving_model, good.serving_loss) == (True, None, None)
     assert good.candidate_loss is not None
     assert good.candidate_loss < 1
@@ -80,12 +83,12 @@ def test_without_a_serving_model_the_candidate_has_to_beat_seasonal_naive(regist
 def test_the_candidate_has_to_beat_the_serving_model(registry: ModelRegistry) -> None:
     """On the same windows the loss of the serving model is that of a candidate with its weights; a tie loses."""
     bad = serve(registry, untrained_network())
-    alone = verdict_of(candidate(untrained_network()), ModelRegistry(registry.path(bad)))
-    better = verdict_of(candidate(trained_network()), registry)
+    alone = gate_decision(candidate(untrained_network()), ModelRegistry(registry.path(bad)))
+    better = gate_decision(candidate(trained_network()), registry)
     assert (better.promoted, better.serving_model) == (True, bad)
     assert better.serving_loss == pytest.approx(alone.candidate_loss)
     good = serve(registry, trained_network())
-    tie = verdict_of(candidate(trained_network()), registry)
+    tie = gate_decision(candidate(trained_network()), registry)
     assert (tie.promoted, tie.serving_model, tie.serving_loss) == (False, good, tie.candidate_loss)
     assert f"It does not beat the serving model {good}" in tie.reasons[1]
 
@@ -98,13 +101,13 @@ def lose(registry: ModelRegistry, model: str) -> None:
     shutil.rmtree(registry.path(model))
 
 
-@pytest.mark.parametrize("damage", [garble, lose])
-def test_a_serving_model_that_cannot_be_loaded_is_no_hindrance(damage: Any, registry: ModelRegistry) -> None:
+@pytest.mark.parametrize("integrity_error", [garble, lose])
+def test_a_serving_model_that_cannot_be_loaded_is_no_hindrance(integrity_error: Any, registry: ModelRegistry) -> None:
     """The reason names it, and the log says what is wrong with it."""
     name = serve(registry, trained_network())
-    damage(registry, name)
+    integrity_error(registry, name)
     with capture_logs() as events:
-        verdict = verdict_of(candidate(trained_network()), registry)
+        verdict = gate_decision(candidate(trained_network()), registry)
     assert (verdict.promoted, verdict.serving_model, verdict.serving_loss) == (True, name, None)
     assert f"{name} could forecast none of the windows" in verdict.reasons[1]
     assert [(event["event"], event["model"]) for event in events] == [("serving_model_unusable", name)]
@@ -113,23 +116,24 @@ def test_a_serving_model_that_cannot_be_loaded_is_no_hindrance(damage: Any, regi
 def test_a_serving_model_of_other_metrics_is_no_hindrance(registry: ModelRegistry) -> None:
     """It can be loaded, but can forecast none of the windows."""
     name = serve(registry, trained_network(), ("disk",))
-    verdict = verdict_of(candidate(trained_network()), registry)
+    verdict = gate_decision(candidate(trained_network()), registry)
     assert (verdict.promoted, verdict.serving_model, verdict.serving_loss) == (True, name, None)
 
 
 def test_losses_are_compared_on_the_windows_that_all_can_forecast(registry: ModelRegistry) -> None:
     """Where the serving model knows one metric of two, a candidate with its weights is no better and no worse."""
     serve(registry, trained_network(), ("cpu",))
-    verdict = verdict_of(candidate(trained_network()), registry)
+    verdict = gate_decision(candidate(trained_network()), registry)
     assert verdict.serving_loss == verdict.candidate_loss
     assert (
-        verdict.candidate_loss != verdict_of(candidate(trained_network()), ModelRegistry(Path("none"))).candidate_loss
+        verdict.candidate_loss
+        != gate_decision(candidate(trained_network()), ModelRegistry(Path("none"))).candidate_loss
     )
 
 
 def test_intervals_that_are_too_wide_are_refused(registry: ModelRegistry) -> None:
     """However good the median is."""
-    verdict = verdict_of(candidate(trained_network(), stretch=WIDE), registry)
+    verdict = gate_decision(candidate(trained_network(), stretch=WIDE), registry)
     assert not verdict.promoted
     assert verdict.coverage_80 is not None
     assert verdict.coverage_80 > 0.95
@@ -149,17 +153,17 @@ def test_series_that_stand_still_are_left_out_of_the_coverage(registry: ModelReg
     once = np.where(np.arange(panel.steps) < panel.steps // 2, 3.0, 7.0)
     gone = np.where(np.arange(panel.steps) < panel.steps // 2, panel.values[0], np.nan)
     more = with_rows(panel, [("still", still), ("once", once), ("gone", gone)])
-    alone = verdict_of(candidate(trained_network(), panel), registry)
-    beside = verdict_of(candidate(trained_network(), more), registry)
+    alone = gate_decision(candidate(trained_network(), panel), registry)
+    beside = gate_decision(candidate(trained_network(), more), registry)
     assert beside.coverage_80 == alone.coverage_80
     flat = Panel(panel.keys, START, np.full_like(panel.values, 7.0), {})
-    assert verdict_of(candidate(trained_network(), flat), registry).coverage_80 is None
+    assert gate_decision(candidate(trained_network(), flat), registry).coverage_80 is None
 
 
 def test_a_held_out_span_without_a_window_promotes_nothing(registry: ModelRegistry) -> None:
     """Less than eight hours were held out: nothing is known of the model."""
     panel = daily_panel(days=2)
-    verdict = verdict_of(candidate(trained_network(), panel), registry)
+    verdict = gate_decision(candidate(trained_network(), panel), registry)
     assert (verdict.promoted, verdict.candidate_loss, verdict.coverage_80) == (False, None, None)
     assert "nothing is known of the model" in verdict.reasons[0]
 
@@ -167,10 +171,10 @@ def test_a_held_out_span_without_a_window_promotes_nothing(registry: ModelRegist
 def test_where_the_model_was_withdrawn_the_baseline_is_what_is_to_be_beaten(registry: ModelRegistry) -> None:
     """It is what serves; a candidate that beat only the withdrawn one would be no step forward."""
     first = trained(registry, "base")
-    beside_model = verdict_of(candidate(trained_network(), daily_panel()), registry)
+    beside_model = gate_decision(candidate(trained_network(), daily_panel()), registry)
     assert beside_model.serving_model == first.name
-    registry.withdraw(first.name, "by a test")
-    beside_baseline = verdict_of(candidate(trained_network(), daily_panel()), registry)
+    registry.demote(first.name, "by a test")
+    beside_baseline = gate_decision(candidate(trained_network(), daily_panel()), registry)
     assert beside_baseline.serving_model == "baseline"
     assert beside_baseline.serving_loss not in (None, beside_model.serving_loss)
 

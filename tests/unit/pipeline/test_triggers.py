@@ -7,9 +7,9 @@ from daemon.core.forecast import Forecast
 from daemon.core.levels import LevelName
 from daemon.core.series import Panel
 from daemon.core.server import ServerState
-from daemon.forecasting.verification import LiveVerdict, Tally, Verified
+from daemon.forecasting.verification import LiveAssessment, Tally, VerificationResult
 from daemon.models.record import ModelRecord
-from daemon.models.runs import Trigger, Wish
+from daemon.models.runs import TrainingRequest, Trigger
 from daemon.pipeline.cycle import Snapshot
 from daemon.pipeline.triggers import TriggerRules, Triggers
 from tests.panels import daily_panel
@@ -24,7 +24,7 @@ RECORD = ModelRecord(
     trained_until=float(AT - 2 * DAY),
     servers=tuple(NAMES),
 )
-BAD = LiveVerdict("m", DAY, Tally(100, 11, 10, 8, (50, 80, 96)))
+BAD = LiveAssessment("m", DAY, Tally(100, 11, 10, 8, (50, 80, 96)))
 
 
 def server(name: str, profile: str = "generic", state: str = "known") -> ServerState:
@@ -35,8 +35,8 @@ FLEET = tuple(server(name) for name in NAMES)
 SOUND = Snapshot(AT, AT, Forecast(AT, (), np.empty((0, 0, 0), np.float32), ()), FLEET, (), "m", "", RECORD)
 
 
-def look(snapshot: Snapshot, panel: Panel = PANEL, rules: TriggerRules = RULES) -> Wish | None:
-    return Triggers(rules).look(snapshot, panel).wish
+def look(snapshot: Snapshot, panel: Panel = PANEL, rules: TriggerRules = RULES) -> TrainingRequest | None:
+    return Triggers(rules).look(snapshot, panel).request
 
 
 def test_where_all_is_well_nothing_is_wished_for() -> None:
@@ -47,9 +47,9 @@ def test_where_all_is_well_nothing_is_wished_for() -> None:
 def test_a_week_of_history_and_no_model_is_a_reason() -> None:
     """Not before the week is full, and not where there is a model that cannot be loaded: that one is to be mended."""
     bare = replace(SOUND, model="", record=None)
-    wish = look(bare)
-    assert wish is not None
-    assert wish.trigger is Trigger.FIRST
+    request = look(bare)
+    assert request is not None
+    assert request.trigger is Trigger.FIRST
     assert look(bare, PANEL.between(AT - 6 * DAY, AT)) is None
     assert look(replace(bare, model_error="damaged")) is None
 
@@ -67,21 +67,21 @@ def test_new_servers_are_a_reason_when_there_are_many_or_of_a_new_kind(
     servers: tuple[ServerState, ...], said: str
 ) -> None:
     """A fifth of the fleet is not yet many; what has no day of history cannot be learnt from."""
-    wish = look(replace(SOUND, servers=servers))
-    assert (wish is None) == (not said)
-    assert wish is None or (wish.trigger is Trigger.NEW_SERVERS and said in wish.why)
+    request = look(replace(SOUND, servers=servers))
+    assert (request is None) == (not said)
+    assert request is None or (request.trigger is Trigger.NEW_SERVERS and said in request.why)
     unknown = replace(SOUND, servers=servers, record=replace(RECORD, servers=()))
     assert look(unknown) is None
 
 
 def test_bad_live_figures_are_a_reason() -> None:
     """Those of what serves, or that it was withdrawn for them."""
-    wish = look(replace(SOUND, verified=Verified(verdict=BAD)))
-    assert wish is not None
-    assert (wish.trigger, "1.100 of seasonal naive's" in wish.why) == (Trigger.QUALITY, True)
-    wish = look(replace(SOUND, withdrawn="withdrawn at noon: it was worse"))
-    assert wish is not None
-    assert (wish.trigger, "withdrawn at noon" in wish.why) == (Trigger.QUALITY, True)
+    request = look(replace(SOUND, verification=VerificationResult(verdict=BAD)))
+    assert request is not None
+    assert (request.trigger, "1.100 of seasonal naive's" in request.why) == (Trigger.QUALITY, True)
+    request = look(replace(SOUND, withdrawn="withdrawn at noon: it was worse"))
+    assert request is not None
+    assert (request.trigger, "withdrawn at noon" in request.why) == (Trigger.QUALITY, True)
 
 
 def test_drift_is_a_reason() -> None:
@@ -89,12 +89,12 @@ def test_drift_is_a_reason() -> None:
     values = PANEL.values.copy()
     values[:6, -288:] += 40
     panel = Panel(PANEL.keys, PANEL.start, values)
-    looked = Triggers(RULES).look(SOUND, panel)
-    assert looked.drift == pytest.approx(0.6)
-    assert looked.wish is not None
-    assert looked.wish.trigger is Trigger.DRIFT
+    trigger_check = Triggers(RULES).look(SOUND, panel)
+    assert trigger_check.drift == pytest.approx(0.6)
+    assert trigger_check.request is not None
+    assert trigger_check.request.trigger is Trigger.DRIFT
     lax = Triggers(replace(RULES, drift_share=0.6)).look(SOUND, panel)
-    assert (lax.wish, lax.drift) == (None, pytest.approx(0.6))
+    assert (lax.request, lax.drift) == (None, pytest.approx(0.6))
 
 
 def test_drift_is_measured_now_and_then_and_for_each_model() -> None:
@@ -112,7 +112,7 @@ def test_drift_is_measured_now_and_then_and_for_each_model() -> None:
 def test_only_what_is_configured_is_looked_for(trigger: Trigger) -> None:
     """An empty list is never."""
     snapshot = replace(SOUND, model="", record=None, withdrawn="withdrawn: it was worse")
-    wish = look(snapshot, rules=replace(RULES, wanted=frozenset({trigger})))
-    assert wish is not None
-    assert wish.trigger is trigger
+    request = look(snapshot, rules=replace(RULES, wanted=frozenset({trigger})))
+    assert request is not None
+    assert request.trigger is trigger
     assert look(snapshot, rules=replace(RULES, wanted=frozenset())) is None

@@ -50,7 +50,7 @@ class Lab:
         """Return the scenarios and the fleet as the next start of the service makes them."""
         scenarios = Scenarios(self.path, self.clock.now)
         fleet = Fleet(self.spec, scenarios.known)
-        scenarios.follow(fleet.profiles)
+        scenarios.reconfigure(fleet.profiles)
         return scenarios, fleet
 
     def post(self, kind: ScenarioKind, *servers: str, ramp: float = 60, minutes: float | None = None) -> str:
@@ -384,7 +384,7 @@ def test_a_profile_is_all_of_its_servers_and_nothing_is_everybody(lab: Lab) -> N
 def test_without_a_simulator_there_are_no_scenarios(lab: Lab) -> None:
     """A reload may take the simulator away; what was posted goes on when there is one again, for servers that exist."""
     name = lab.post(ScenarioKind.MEMORY_LEAK, "web-01", "web-02")
-    lab.scenarios.follow({})
+    lab.scenarios.reconfigure({})
     for ask in (lambda: lab.scenarios.post(Wanted(ScenarioKind.HEALTHY)), lambda: lab.scenarios.cancel(name)):
         with pytest.raises(NoSimulator, match="no source is of type simulator"):
             ask()

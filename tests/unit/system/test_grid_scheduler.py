@@ -71,7 +71,7 @@ def test_a_shorter_delay_asks_at_once_for_the_grid_time_that_is_due_by_it() -> N
     scheduler = GridScheduler(AcceleratedClock(T0 + 200, speed=10), 250, ran.append)
     scheduler.start()
     time.sleep(0.2)
-    scheduler.follow(0)
+    scheduler.reconfigure(0)
     time.sleep(0.2)
     scheduler.stop()
     assert ran == [T0 - 300, T0]

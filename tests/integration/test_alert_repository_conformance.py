@@ -16,17 +16,17 @@ import numpy as np
 import pytest
 from sqlalchemy import create_engine, text
 
-from daemon.alerting.outcomes import AlertBook, Outcome, Prediction
-from daemon.alerting.state import Alert, AlertName, AlertState, Identity, Notification, Phase
+from daemon.alerting.outcomes import AlertRepository, Outcome, Prediction
+from daemon.alerting.state import Alert, AlertKey, AlertName, AlertState, Notification, Phase
 from daemon.breach.definition import Severity
 from daemon.core.errors import StoreUnavailable
 from daemon.core.series import Samples, SeriesKey
 from daemon.store.history import SqlStore
-from tests.fakes.alert_book import FakeAlertBook
+from tests.fakes.alert_repository import FakeAlertRepository
 from tests.integration.postgresql import postgresql_server  # noqa: F401
 
 T0 = 1_767_225_600
-IDENTITY = Identity(AlertName.PREDICTED_BREACH, "db\"3'ü", "disk_used_pct", "critical", "database")
+IDENTITY = AlertKey(AlertName.PREDICTED_BREACH, "db\"3'ü", "disk_used_pct", "critical", "database")
 OTHER = IDENTITY._replace(server="db-4")
 ALERT = Alert(AlertState(Phase.FIRING, T0, T0, (True, False), 3), {"summary": 'it\'s "full" by 20:00 – 84 % sure'})
 NEWS = Notification({"alertname": "PredictedBreach", "server": "ü"}, {"summary": "s"}, T0 + 0.125, 0.0, "http://x")
@@ -41,78 +41,78 @@ def url_of(kind: str, request: pytest.FixtureRequest, folder: Path) -> str:
 
 
 @pytest.fixture(params=["fake", "sqlite", "postgresql"])
-def book(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AlertBook]:
+def repository(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AlertRepository]:
     """Return an empty book of each kind."""
     if request.param == "fake":
-        yield FakeAlertBook()
+        yield FakeAlertRepository()
         return
     store = SqlStore(url_of(request.param, request, tmp_path))
-    yield store.alert_book()
+    yield store.alert_repository()
     store.close()
 
 
-def test_what_is_written_is_read_back(book: AlertBook) -> None:
+def test_what_is_written_is_read_back(repository: AlertRepository) -> None:
     """States, votes, annotations, quotes, letters, times and probabilities come back to the last bit."""
-    book.write({IDENTITY: ALERT}, [LINE], {"am": [NEWS]})
-    assert book.alerts() == {IDENTITY: ALERT}
-    assert book.predictions(T0) == (LINE,)
-    assert [each.notification for each in book.queued("am", 10)] == [NEWS]
+    repository.write({IDENTITY: ALERT}, [LINE], {"am": [NEWS]})
+    assert repository.alerts() == {IDENTITY: ALERT}
+    assert repository.predictions(T0) == (LINE,)
+    assert [each.notification for each in repository.queued("am", 10)] == [NEWS]
 
 
-def test_what_changed_takes_the_place_of_what_was(book: AlertBook) -> None:
+def test_what_changed_takes_the_place_of_what_was(repository: AlertRepository) -> None:
     """An alert and a line of the ledger are replaced under their key; None removes an alert, and no other."""
     judged = replace(LINE, outcome=Outcome.HIT, onset=T0 + 3600)
-    book.write({IDENTITY: ALERT, OTHER: ALERT}, [LINE], {})
-    book.write({IDENTITY: replace(ALERT, annotations={}), OTHER: None}, [judged], {})
-    assert book.alerts() == {IDENTITY: replace(ALERT, annotations={})}
-    assert book.predictions(T0) == (judged,)
+    repository.write({IDENTITY: ALERT, OTHER: ALERT}, [LINE], {})
+    repository.write({IDENTITY: replace(ALERT, annotations={}), OTHER: None}, [judged], {})
+    assert repository.alerts() == {IDENTITY: replace(ALERT, annotations={})}
+    assert repository.predictions(T0) == (judged,)
 
 
-def test_a_queue_keeps_its_order_and_its_target(book: AlertBook) -> None:
+def test_a_queue_keeps_its_order_and_its_target(repository: AlertRepository) -> None:
     """The oldest come first, each target has its own, and what was delivered is gone."""
     news = [replace(NEWS, labels={"n": str(number)}) for number in range(5)]
-    book.write({}, [], {"a": news[:3], "b": news[:1]})
-    book.write({}, [], {"a": news[3:]})
-    waiting = book.queued("a", 10)
+    repository.write({}, [], {"a": news[:3], "b": news[:1]})
+    repository.write({}, [], {"a": news[3:]})
+    waiting = repository.queued("a", 10)
     assert [each.notification for each in waiting] == news
-    assert book.queued("a", 2) == waiting[:2]
-    book.delivered("a", [each.number for each in waiting[:2]])
-    assert book.queued("a", 10) == waiting[2:]
-    assert book.shorten("a", 1) == 2
-    assert book.queued("a", 10) == waiting[4:]
-    assert book.shorten("a", 1) == 0
-    assert len(book.queued("b", 10)) == 1
+    assert repository.queued("a", 2) == waiting[:2]
+    repository.delivered("a", [each.number for each in waiting[:2]])
+    assert repository.queued("a", 10) == waiting[2:]
+    assert repository.shorten("a", 1) == 2
+    assert repository.queued("a", 10) == waiting[4:]
+    assert repository.shorten("a", 1) == 0
+    assert len(repository.queued("b", 10)) == 1
 
 
-def test_open_predictions_are_never_too_old(book: AlertBook) -> None:
+def test_open_predictions_are_never_too_old(repository: AlertRepository) -> None:
     """What is not judged is read and kept whatever its age; what is judged and old is neither."""
     old = replace(LINE, made=T0 - 99 * 86_400)
     judged = replace(LINE, server="z", made=T0 - 98 * 86_400, outcome=Outcome.FALSE)
-    book.write({}, [old, judged, LINE], {})
-    assert book.predictions(T0) == (old, LINE)
-    assert book.prune(T0) == 1
-    assert book.predictions(0) == (old, LINE)
+    repository.write({}, [old, judged, LINE], {})
+    assert repository.predictions(T0) == (old, LINE)
+    assert repository.prune(T0) == 1
+    assert repository.predictions(0) == (old, LINE)
 
 
-def test_a_failing_write_leaves_nothing(book: AlertBook) -> None:
+def test_a_failing_write_leaves_nothing(repository: AlertRepository) -> None:
     """Alerts, lines and queues are written together or not at all."""
-    if isinstance(book, FakeAlertBook):
-        book.failure = StoreUnavailable("full")
+    if isinstance(repository, FakeAlertRepository):
+        repository.failure = StoreUnavailable("full")
     bad = replace(LINE, model=cast("Any", None))
     with pytest.raises(StoreUnavailable):
-        book.write({IDENTITY: ALERT}, [LINE, bad], {"am": [NEWS]})
-    assert (book.alerts(), book.predictions(0), book.queued("am", 9)) == ({}, (), ())
+        repository.write({IDENTITY: ALERT}, [LINE, bad], {"am": [NEWS]})
+    assert (repository.alerts(), repository.predictions(0), repository.queued("am", 9)) == ({}, (), ())
 
 
-def test_threads_write_side_by_side(book: AlertBook) -> None:
+def test_threads_write_side_by_side(repository: AlertRepository) -> None:
     """Nothing is lost and nothing is queued twice."""
 
     def one(number: int) -> None:
-        book.write({OTHER._replace(server=str(number)): ALERT}, [replace(LINE, made=T0 + number)], {"am": [NEWS]})
+        repository.write({OTHER._replace(server=str(number)): ALERT}, [replace(LINE, made=T0 + number)], {"am": [NEWS]})
 
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(one, range(40)))
-    assert (len(book.alerts()), len(book.predictions(0)), len(book.queued("am", 99))) == (40, 40, 40)
+    assert (len(repository.alerts()), len(repository.predictions(0)), len(repository.queued("am", 99))) == (40, 40, 40)
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
@@ -132,9 +132,9 @@ def test_an_older_store_is_upgraded_when_it_is_opened(
     engine.dispose()
     with ThreadPoolExecutor(2) as threads:
         stores = list(threads.map(SqlStore, [url, url]))
-    stores[0].alert_book().write({IDENTITY: ALERT}, [], {})
-    assert stores[1].alert_book().alerts() == {IDENTITY: ALERT}
-    assert stores[1].verification_book().scores(0) == ()
+    stores[0].alert_repository().write({IDENTITY: ALERT}, [], {})
+    assert stores[1].alert_repository().alerts() == {IDENTITY: ALERT}
+    assert stores[1].verification_repository().scores(0) == ()
     assert stores[1].read(T0, T0).values.tolist() == [[1.0]]
     for store in stores:
         store.close()
@@ -162,8 +162,12 @@ def test_a_killed_writer_loses_nothing_that_it_acknowledged(tmp_path: Path) -> N
     acknowledged = max([acknowledged, *(int(line) for line in writer.stdout.read().split())])
     writer.wait()
     with closing(SqlStore(f"sqlite:///{path}")) as store:
-        book = store.alert_book()
-        alerts, lines, news = len(book.alerts()), len(book.predictions(0)), len(book.queued("am", 10**6))
+        repository = store.alert_repository()
+        alerts, lines, news = (
+            len(repository.alerts()),
+            len(repository.predictions(0)),
+            len(repository.queued("am", 10**6)),
+        )
         assert alerts == lines == news
         assert acknowledged + 1 <= alerts <= acknowledged + 2
     with closing(sqlite3.connect(path)) as connection:

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from daemon.core.errors import StoreUnavailable
-from daemon.forecasting.verification import KeptForecast, LiveScore
+from daemon.forecasting.verification import LiveScore, PendingVerification
 
 
-class FakeVerificationBook:
-    """Mirrors the ``VerificationBook`` port; passes the same conformance suite as the real one.
+class FakeVerificationRepository:
+    """Mirrors the ``VerificationRepository`` port; passes the same conformance suite as the real one.
 
     Attributes:
         failure: what every write raises while it is set, as a store does whose disk is full.
@@ -15,10 +15,10 @@ class FakeVerificationBook:
 
     def __init__(self) -> None:
         self.failure: StoreUnavailable | None = None
-        self._kept: dict[int, KeptForecast] = {}
+        self._kept: dict[int, PendingVerification] = {}
         self._scores: dict[tuple[int, str, str, str], LiveScore] = {}
 
-    def kept(self) -> tuple[KeptForecast, ...]:
+    def kept(self) -> tuple[PendingVerification, ...]:
         """Return what waits, oldest first."""
         return tuple(self._kept[origin] for origin in sorted(self._kept))
 
@@ -26,7 +26,7 @@ class FakeVerificationBook:
         """Return what is not older than ``since``, oldest first."""
         return tuple(self._scores[key] for key in sorted(self._scores) if key[0] >= since)
 
-    def write(self, kept: Sequence[KeptForecast], done: Sequence[int], scores: Sequence[LiveScore]) -> None:
+    def write(self, kept: Sequence[PendingVerification], done: Sequence[int], scores: Sequence[LiveScore]) -> None:
         """Keep all of it, or nothing."""
         if self.failure is not None:
             raise self.failure

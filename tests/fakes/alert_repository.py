@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 from daemon.alerting.outcomes import Prediction
-from daemon.alerting.state import Alert, Identity, Notification, Queued
+from daemon.alerting.state import Alert, AlertKey, Notification, Queued
 from daemon.core.errors import StoreUnavailable
 
 
-class FakeAlertBook:
-    """Mirrors the ``AlertBook`` port; passes the same conformance suite as the real one.
+class FakeAlertRepository:
+    """Mirrors the ``AlertRepository`` port; passes the same conformance suite as the real one.
 
     Attributes:
         failure: what every write raises while it is set, as a store does whose disk is full.
@@ -16,12 +16,12 @@ class FakeAlertBook:
 
     def __init__(self) -> None:
         self.failure: StoreUnavailable | None = None
-        self._alerts: dict[Identity, Alert] = {}
+        self._alerts: dict[AlertKey, Alert] = {}
         self._lines: dict[tuple[str, str, str, int], Prediction] = {}
         self._queue: list[Queued] = []
         self._number = 0
 
-    def alerts(self) -> dict[Identity, Alert]:
+    def alerts(self) -> dict[AlertKey, Alert]:
         """Return every alert that was written and not removed."""
         return dict(self._alerts)
 
@@ -36,18 +36,18 @@ class FakeAlertBook:
 
     def write(
         self,
-        changed: Mapping[Identity, Alert | None],
+        changed: Mapping[AlertKey, Alert | None],
         lines: Sequence[Prediction],
         queue: Mapping[str, Sequence[Notification]],
     ) -> None:
         """Keep all of it, or nothing."""
         if self.failure is not None:
             raise self.failure
-        for identity, alert in changed.items():
+        for alert_key, alert in changed.items():
             if alert is None:
-                self._alerts.pop(identity, None)
+                self._alerts.pop(alert_key, None)
             else:
-                self._alerts[identity] = alert
+                self._alerts[alert_key] = alert
         for line in lines:
             self._lines[line.server, line.metric, line.severity, line.made] = line
         for target, some in queue.items():
