@@ -92,7 +92,7 @@ def day() -> Mapping[str, Told]:
             told[server].resolved.append(step - FIRST)
         firing = now
     for server, each in told.items():
-        each.lines = tuple(line for line in alerting.predictions if line.server == server)
+        each.lines = tuple(line for line in result.predictions if line.server == server)
     return told
 
 
