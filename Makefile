@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test lint bench soak docs clean
+.PHONY: help install install-dev demo test lint bench soak gpu docs clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -41,6 +41,13 @@ bench: install-dev ## Measure speed and memory beside peers; prints figures and 
 soak: install-dev ## The slow tests, then a week in about 30 minutes with kills and trainings; exits 1 if a promise is broken.
 	$(BIN)/pytest -m slow
 	$(BIN)/python -m tests.soak $(SOAK_ARGS)
+
+gpu: install-dev ## GPU checks: train at level demo and forecast on the GPU that is there; refuses where there is none.
+	@$(BIN)/python -c "import sys, torch; torch.cuda.is_available() or sys.exit(f'make gpu: torch {torch.__version__} sees no GPU on this machine; nothing was checked')"
+	$(BIN)/pytest -m gpu
+	rm -rf build/gpu
+	$(BIN)/forewarn simulate --out build/gpu --hours 192
+	$(BIN)/forewarn train --level demo --data build/gpu/server_metrics.parquet --models build/gpu/models
 
 docs: install ## Render docs/configuration.md from the schema.
 	$(BIN)/python -c "from daemon.config.reference import render; print(render(), end='')" > docs/configuration.md

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from daemon.api.answers import refusals
 from daemon.core.errors import BadModel, ForewarnError, ModelNotFound
+from daemon.core.file_access import reason_of
 from daemon.core.levels import LevelName
 from daemon.core.series import as_text
 from daemon.models.claims import Claims, ServingStatus, ShownFigures, claims_of, serving_status, shown_figures
@@ -196,7 +197,7 @@ def _told(asked: str | None) -> Iterator[None]:
         missing = asked is not None and isinstance(problem, ModelNotFound)
         raise HTTPException(404 if missing else 503, plain(problem)) from problem
     except OSError as error:
-        raise HTTPException(503, f"the models cannot be read: {error.strerror}") from error
+        raise HTTPException(503, f"the models cannot be read: {reason_of(error)}") from error
 
 
 def _claims_document(status: ServingStatus, made: Claims) -> ClaimsDocument:
@@ -364,8 +365,8 @@ def add_models(app: FastAPI, registry: ModelRegistry) -> None:
 def _ids(registry: ModelRegistry, problems: list[str]) -> list[str]:
     try:
         return registry.ids()[::-1]
-    except OSError as error:
-        problems.append(f"the models cannot be listed: {error.strerror}")
+    except BadModel as problem:
+        problems.append(plain(problem))
         return []
 
 

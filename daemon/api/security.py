@@ -26,8 +26,11 @@ from daemon.api.answers import error_answer
 from daemon.api.telemetry import PrometheusTelemetry
 from daemon.config.web import WebConfig, load_web_config, server_context
 from daemon.core.errors import ConfigError, ForewarnError
+from daemon.core.file_access import reason_of
 
 _MOST_REMEMBERED = 256
+
+_log = structlog.get_logger()
 
 
 class CredentialsUnreadable(ForewarnError):
@@ -73,6 +76,7 @@ class Authentication:
         try:
             token = file.read_text(encoding="utf-8").strip().encode()
         except (OSError, UnicodeDecodeError) as error:
+            _log.error("bearer_token_unreadable", file=str(file), reason=reason_of(error))
             raise CredentialsUnreadable("http.bearer_token_file cannot be read; see the log") from error
         if not token:
             raise CredentialsUnreadable("http.bearer_token_file is empty")
@@ -226,9 +230,6 @@ class _Counters(Storage):
             if self._windows[oldest][0] > self._now() and len(self._windows) <= _MOST_CLIENTS:
                 return
             del self._windows[oldest]
-
-
-_log = structlog.get_logger()
 
 
 class WebAccess:

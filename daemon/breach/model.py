@@ -23,6 +23,7 @@ from daemon.breach.definition import (
 from daemon.breach.features import FEATURES, HISTORY_STEPS, RECURRENCE_FEATURES, SameHourHistory
 from daemon.breach.windows import Windows, history_of, windows_of
 from daemon.core.errors import BadModel
+from daemon.core.file_access import reason_of
 from daemon.core.forecast import MEDIAN, QUANTILES, Forecast
 from daemon.core.metric import Direction
 from daemon.core.series import STEP_SECONDS, STEPS_PER_HOUR, Bool, Float32, Float64, Panel
@@ -424,7 +425,9 @@ def _read(folder: Path) -> dict[str, Any]:
 
 
 def _bad(folder: Path, error: Exception) -> BadModel:
-    return BadModel(f"{folder / CALIBRATION_FILE}: cannot be used: {error}; train a new model or roll back")
+    return BadModel(
+        f"{folder / CALIBRATION_FILE}: cannot be used: {reason_of(error, 'train a new model or roll back')}"
+    )
 
 
 BASE_FOLDER = Path(__file__).parents[1] / "network" / "base_network"

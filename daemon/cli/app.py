@@ -18,9 +18,16 @@ from typer.core import TyperGroup
 
 from daemon import __version__
 from daemon.core.errors import ConfigError, ForewarnError, NotEnoughHistory
+from daemon.core.file_access import reason_of
 
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Configuration file.", show_default=True)]
-DEFAULT_CONFIG = Path("config.yaml")
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        help="Configuration file; default $FOREWARN_CONFIG, ./config.yaml or /etc/forewarn/config.yaml.",
+    ),
+]
 ModelsOption = Annotated[
     Path | None, typer.Option("--models", help="Folder of model directories; default from the config.")
 ]
@@ -153,7 +160,9 @@ def main() -> None:
         # whatever file it was: without a name there is nothing that its user could put right
         if error.filename is None:
             raise
-        _fail([f"{error.filename}: {error.strerror}; check the path, what you may do there, and its space"], _FAILED)
+        _fail(
+            [f"{error.filename}: {reason_of(error, 'check the path, what you may do there, and its space')}"], _FAILED
+        )
 
 
 def _fail(problems: list[str], code: int) -> None:

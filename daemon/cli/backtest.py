@@ -9,9 +9,10 @@ import typer
 from rich.table import Table
 
 from daemon.breach.definition import thresholded
-from daemon.cli.app import DEFAULT_CONFIG, ConfigOption, JsonOption, table_console
+from daemon.cli.app import ConfigOption, JsonOption, table_console
 from daemon.cli.data import Input
 from daemon.core.errors import ConfigError
+from daemon.core.file_access import reason_of
 from daemon.core.forecast import Forecaster
 from daemon.core.scoring import BUCKETS
 from daemon.core.series import STEP_SECONDS, Panel, as_text, ceil_to_grid, floor_to_grid, parse_time
@@ -156,7 +157,7 @@ def _from_file(path: Path) -> list[int]:
         listed = json.loads(path.read_text(encoding="utf-8"))["origins"]
         return [floor_to_grid(parse_time(str(text))) for text in listed]
     except OSError as error:
-        raise ConfigError([f"--origins {path}: cannot be read: {error.strerror}"]) from error
+        raise ConfigError([f"--origins {path}: cannot be read: {reason_of(error)}"]) from error
     except (ValueError, KeyError, TypeError) as error:
         form = '{"origins": ["2026-03-01T12:00:00Z", …]}'
         raise ConfigError([f"--origins {path}: expected {form}: {error}"]) from error
@@ -192,7 +193,7 @@ def backtest(
     out: Annotated[Path | None, typer.Option(help="File for the forecasts, .parquet.")] = None,
     report: Annotated[Path | None, typer.Option(help="File for a report with pictures, .html.")] = None,
     json: JsonOption = False,
-    config: ConfigOption = DEFAULT_CONFIG,
+    config: ConfigOption = None,
 ) -> None:
     """Forecast the past from rolling origins and score it beside what else could be run."""
     from contextlib import nullcontext

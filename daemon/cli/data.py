@@ -1,31 +1,148 @@
 """Where a command takes its history from: a metrics file, or the store of a configuration."""
 
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from daemon.core.errors import ConfigError
+from daemon.core.file_access import is_present
+
+if TYPE_CHECKING:
+    from daemon.config.schema import Config
+import shlex
+import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from daemon.cli.app import DEFAULT_CONFIG
-from daemon.core.errors import ConfigError, NotEnoughHistory
+from daemon.core.errors import NotEnoughHistory
+from daemon.core.file_access import permission_denied, user_name
 from daemon.core.levels import LevelName
 from daemon.core.metric import Metric
 from daemon.core.series import STEP_SECONDS, Panel, floor_to_grid, parse_time
 from daemon.models.registry import ModelRegistry
 
+VARIABLE = "FOREWARN_CONFIG"
+LOCAL_CONFIG = Path("config.yaml")
+SYSTEM_CONFIG = Path("/etc/forewarn/config.yaml")
 
-def registry_of(folder: Path | None, config: Path) -> ModelRegistry:
-    """Return the models in ``folder``, or where that is None those of the configuration.
+
+def find_config(option: Path | None) -> Path | None:
+    """Return the configuration file: ``--config``, ``$FOREWARN_CONFIG``, ``./config.yaml``, or the one in ``/etc``.
 
     Raises:
-        ConfigError: the configuration cannot be used, or is named and not there.
+        ConfigError: a file is named by option or variable, and does not exist.
+    """
+    named = os.environ.get(VARIABLE)
+    for name, path in (("--config", option), (f"${VARIABLE}", Path(named) if named else None)):
+        if path is None:
+            continue
+        if not is_present(path):
+            raise ConfigError([f"{name} {path}: does not exist; name an existing file, or make one with forewarn init"])
+        return path
+    return next((path for path in (LOCAL_CONFIG, SYSTEM_CONFIG) if is_present(path)), None)
+
+
+def config_file(option: Path | None) -> Path:
+    """Return the configuration file, which there has to be; report on stderr which, unless ``--config`` names it.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    file = find_config(option)
+    if file is None:
+        trigger_check = f"${VARIABLE} is not set, and neither {LOCAL_CONFIG} nor {SYSTEM_CONFIG} exists"
+        raise ConfigError(
+            [f"no configuration: {trigger_check}; name a file with --config, or make one with forewarn init"]
+        )
+    if option is None:
+        typer.echo(f"forewarn: using the configuration {file}", err=True)
+    return file
+
+
+def configuration(option: Path | None, *, required: bool = True) -> "Config":
+    """Return the configuration that a command works by, as ``config_file`` finds it.
+
+    Args:
+        option: value of ``--config``.
+        required: fail where there is none; else the defaults of the package apply.
+
+    Raises:
+        ConfigError: there is none, or it cannot be used.
     """
     from daemon.config.loading import default_text, load_config, parse_config
 
-    if folder is not None:
-        return ModelRegistry(folder)
-    given = config.exists() or config != DEFAULT_CONFIG
-    loaded = load_config(config) if given else parse_config(default_text(), "default.yaml", Path.cwd())
-    return ModelRegistry(loaded.models_dir)
+    if required or find_config(option) is not None:
+        return load_config(config_file(option))
+    return parse_config(default_text(), "default.yaml", Path.cwd())
+
+
+def require_owner(*directories: Path) -> None:
+    """Refuse to go on where one of ``directories`` belongs to another user; one that does not exist yet is nobody's.
+
+    Raises:
+        ConfigError: names the directory, its owner, who runs, and the command line to use instead.
+    """
+    for directory in directories:
+        try:
+            owner = directory.stat().st_uid
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except PermissionError as error:
+            raise ConfigError([f"{directory}: {permission_denied(directory)}"]) from error
+        if owner != os.geteuid():
+            raise ConfigError(
+                [
+                    f"{directory} is owned by {user_name(owner)}, and this runs as {user_name(os.geteuid())}, whose "
+                    f"files the service may not be able to use; run: {command_as(user_name(owner))}"
+                ]
+            )
+
+
+def require_models_owner(models: Path, data_dir: Path | None) -> None:
+    """Refuse as ``require_owner`` does to write models, into a folder that may or may not be under ``data_dir``."""
+    inside = data_dir is not None and models.absolute().is_relative_to(data_dir.absolute())
+    require_owner(*([data_dir] if inside and data_dir is not None else []), models)
+
+
+def command_as(user: str) -> str:
+    """Return this command, quoted for a shell, as ``user`` has to run it."""
+    program, *arguments = sys.argv
+    found = shutil.which("forewarn")
+    elsewhere = Path(program).name == "forewarn" and (found is None or not Path(found).samefile(program))
+    named = os.environ.get(VARIABLE)
+    if named and not any(argument.startswith(("-c", "--config")) for argument in arguments):
+        # sudo does not hand the environment on
+        arguments += ["--config", named]
+    return shlex.join(["sudo", "-u", user, program if elsewhere else "forewarn", *arguments])
+
+
+def registry_of(folder: Path | None, option: Path | None, *, writes: bool = False) -> ModelRegistry:
+    """Return the models in ``folder``, or where that is None those of the configuration.
+
+    Args:
+        folder: value of ``--models``.
+        option: value of ``--config``.
+        writes: the command changes which model serves, which only the owner of the models may do.
+
+    Raises:
+        ConfigError: the configuration cannot be used, or the models belong to another user.
+    """
+    data_dir = None
+    if folder is None:
+        config = configuration(option, required=False)
+        folder, data_dir = config.models_dir, config.data_dir
+    else:
+        find_config(option)
+    if writes:
+        require_models_owner(folder, data_dir)
+    return ModelRegistry(folder)
+
+
+_EMPTY_STORE = "the store is empty; start the service first, or import a metrics file"
 
 
 @dataclass(frozen=True)
@@ -41,21 +158,37 @@ class Input:
     target_precision: float
 
 
-def read_input(config: Path, data: Path | None, models: Path | None, hours: float, until: str | None = None) -> Input:
-    """Return the last ``hours`` of ``data``, or of the store that ``config`` names where ``data`` is None.
+def read_input(
+    option: Path | None,
+    data: Path | None,
+    models: Path | None,
+    hours: float,
+    until: str | None = None,
+    *,
+    trains: bool = False,
+) -> Input:
+    """Return the last ``hours`` of ``data``, or of the configured store where ``data`` is None.
 
     A metrics file needs no configuration; where there is one, it gives ranges, time zone and defaults.
 
+    Args:
+        option: value of ``--config``.
+        data: metrics file.
+        models: value of ``--models``.
+        hours: length of the history.
+        until: last time of the history, ISO 8601 with zone.
+        trains: the command writes a model, which only the owner of the models may do.
+
     Raises:
-        ConfigError: the configuration or ``until`` cannot be used.
+        ConfigError: the configuration or ``until`` cannot be used, or the models belong to another user.
         BadMetricsFile: ``data`` cannot be read.
         NotEnoughHistory: the store is empty.
     """
-    from daemon.config.loading import default_text, load_config, parse_config
     from daemon.core.server import ProfileRules
 
-    explicit = config.exists() or data is None
-    loaded = load_config(config) if explicit else parse_config(default_text(), "default.yaml", Path.cwd())
+    loaded = configuration(option, required=data is None)
+    if trains:
+        require_models_owner(models or loaded.models_dir, loaded.data_dir)
     end = None if until is None else _parse_until(until)
     panel = _from_file(data, hours, end) if data is not None else _from_store(loaded.store_url, hours, end)
     rules = ProfileRules((rule.pattern, rule.profile) for rule in loaded.profiles)
@@ -89,13 +222,17 @@ def _from_file(path: Path, hours: float, end: int | None) -> Panel:
 
 
 def _from_store(url: str, hours: float, end: int | None) -> Panel:
+    from daemon.store.engine import is_created
     from daemon.store.history import SqlStore
 
+    if not is_created(url):
+        # opening would create it, and perhaps as a user whose files the service cannot use
+        raise NotEnoughHistory(_EMPTY_STORE)
     store = SqlStore(url)
     try:
         span = store.span()
         if span is None:
-            raise NotEnoughHistory("the store is empty; start the service first, or import a metrics file")
+            raise NotEnoughHistory(_EMPTY_STORE)
         last = span[1] if end is None else min(end, span[1])
         return store.read(max(span[0], _first(last, hours)), last)
     finally:

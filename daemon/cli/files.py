@@ -3,20 +3,23 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli.app import DEFAULT_CONFIG, ConfigOption
+from daemon.cli.app import ConfigOption
 
 
 def import_(
     file: Annotated[Path, typer.Argument(help="Metrics file to read, .parquet or .csv.")],
-    config: ConfigOption = DEFAULT_CONFIG,
+    config: ConfigOption = None,
 ) -> None:
     """Take a metrics file into the history."""
+    from daemon.cli.data import config_file, require_owner
     from daemon.config.loading import load_config
     from daemon.core.series import Samples
     from daemon.ingest.metrics_file import read_metrics_file
     from daemon.store.history import SqlStore
 
-    loaded = load_config(config)
+    chosen = config_file(config)
+    loaded = load_config(chosen)
+    require_owner(loaded.data_dir)
     panel = read_metrics_file(file)
     known = panel.select([row for row, key in enumerate(panel.keys) if key.metric in loaded.metrics])
     strange = sorted({key.metric for key in panel.keys} - set(loaded.metrics))
@@ -27,7 +30,7 @@ def import_(
         store.close()
     typer.echo(f"{file}: {written} samples new or changed")
     if strange:
-        typer.echo(f"left out, as they are not under metrics: in {config}: {', '.join(strange)}", err=True)
+        typer.echo(f"left out, as they are not under metrics: in {chosen}: {', '.join(strange)}", err=True)
 
 
 _TEN_YEARS_HOURS = 87_600
@@ -86,7 +89,7 @@ def export(
     hours: Annotated[
         float, typer.Option(min=0.1, max=_EVERYTHING_HOURS, help="How much, ending at the newest.")
     ] = _EVERYTHING_HOURS,
-    config: ConfigOption = DEFAULT_CONFIG,
+    config: ConfigOption = None,
 ) -> None:
     """Write the history to a metrics file."""
     from daemon.cli.data import read_input

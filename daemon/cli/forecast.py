@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from daemon.cli.app import DEFAULT_CONFIG, ConfigOption, JsonOption, table_console
+from daemon.cli.app import ConfigOption, JsonOption, table_console
 from daemon.core.forecast import QUANTILE_COLUMNS, QUANTILES, Forecast, ForecastSource
 from daemon.core.series import STEP_SECONDS, as_text
 
@@ -61,7 +61,7 @@ def forecast(
     models: Annotated[Path | None, typer.Option(help="Folder of model directories.")] = None,
     server: Annotated[str | None, typer.Option(help="Only this server.")] = None,
     json: JsonOption = False,
-    config: ConfigOption = DEFAULT_CONFIG,
+    config: ConfigOption = None,
 ) -> None:
     """Forecast eight hours from the newest data."""
     import numpy as np

@@ -10,6 +10,7 @@ import yaml
 
 from daemon.config.loading import default_text
 from daemon.core.errors import ConfigError
+from daemon.core.file_access import reason_of
 from daemon.ingest.discovery import KEEP_PORT, Discovery
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def init(
         with atomic_path(out) as temporary:
             temporary.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise ConfigError([f"{out}: cannot be written: {error.strerror}; name another file with --out"]) from error
+        raise ConfigError([f"{out}: cannot be written: {reason_of(error, 'name another file with --out')}"]) from error
     console = Console(highlight=False, markup=False, soft_wrap=True)
     _report(console, discovery)
     console.print(f"\nWrote {out}. Next:\n\n    forewarn check-config {out}\n    forewarn run --config {out}")

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from daemon.cli.app import DEFAULT_CONFIG, ConfigOption, JsonOption, ModelOption, ModelsOption, table_console
+from daemon.cli.app import ConfigOption, JsonOption, ModelOption, ModelsOption, table_console
 from daemon.cli.data import registry_of
 from daemon.core.errors import BadModel
 from daemon.models.claims import Claims, ServingStatus, shown_figures
@@ -21,7 +21,7 @@ def claims(
     model: ModelOption = None,
     folder: ModelsOption = None,
     json: JsonOption = False,
-    config: ConfigOption = DEFAULT_CONFIG,
+    config: ConfigOption = None,
 ) -> None:
     """Say what may and what must not be said of a model's accuracy, with the numbers and where they stand."""
     from daemon.cli.data import registry_of
@@ -167,7 +167,7 @@ def readiness(
     model: ModelOption = None,
     folder: ModelsOption = None,
     json: JsonOption = False,
-    config: ConfigOption = DEFAULT_CONFIG,
+    config: ConfigOption = None,
 ) -> None:
     """Go through the checklist for production, each line with its evidence; exit 3 if one fails."""
     from daemon.cli.data import registry_of
@@ -205,26 +205,26 @@ models = typer.Typer(
 
 
 @models.command("list")
-def list_(folder: ModelsOption = None, json: JsonOption = False, config: ConfigOption = DEFAULT_CONFIG) -> None:
+def list_(folder: ModelsOption = None, json: JsonOption = False, config: ConfigOption = None) -> None:
     """List the models, oldest first; the one that serves is marked."""
     print_list(registry_of(folder, config), json)
 
 
 @models.command()
 def show(
-    model: ModelArgument, folder: ModelsOption = None, json: JsonOption = False, config: ConfigOption = DEFAULT_CONFIG
+    model: ModelArgument, folder: ModelsOption = None, json: JsonOption = False, config: ConfigOption = None
 ) -> None:
     """Show what is on record of a model, and why the gate let it serve or not."""
     print_model(registry_of(folder, config), model, json)
 
 
 @models.command()
-def promote(model: ModelArgument, folder: ModelsOption = None, config: ConfigOption = DEFAULT_CONFIG) -> None:
+def promote(model: ModelArgument, folder: ModelsOption = None, config: ConfigOption = None) -> None:
     """Let a model serve, whatever the gate said of it."""
     from daemon.core.errors import BadModel
     from daemon.models.claims import shown_figures
 
-    registry = registry_of(folder, config)
+    registry = registry_of(folder, config, writes=True)
     path, integrity_error = registry.path(model), registry.integrity_error(model)
     if integrity_error is not None:
         raise BadModel(f"{path}: is damaged and cannot serve: {integrity_error}")
@@ -237,16 +237,16 @@ def promote(model: ModelArgument, folder: ModelsOption = None, config: ConfigOpt
 
 
 @models.command()
-def rollback(folder: ModelsOption = None, config: ConfigOption = DEFAULT_CONFIG) -> None:
+def rollback(folder: ModelsOption = None, config: ConfigOption = None) -> None:
     """Let the model serve again that served before the present one."""
-    done = registry_of(folder, config).rollback()
+    done = registry_of(folder, config, writes=True).rollback()
     for skipped, integrity_error in done.skipped.items():
         typer.echo(f"skipped {skipped}: {integrity_error}", err=True)
     typer.echo(f"{done.model} serves again from the next tick, instead of {done.instead_of}")
 
 
 @models.command()
-def verify(model: ModelArgument, folder: ModelsOption = None, config: ConfigOption = DEFAULT_CONFIG) -> None:
+def verify(model: ModelArgument, folder: ModelsOption = None, config: ConfigOption = None) -> None:
     """Check that a model's directory is whole, can be loaded, and holds nothing else."""
     from daemon.core.errors import BadModel
     from daemon.models.record import problems

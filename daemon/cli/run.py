@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli.app import DEFAULT_CONFIG, ConfigOption
+from daemon.cli.app import ConfigOption
 
 
 def check_config(file: Annotated[Path, typer.Argument(help="Configuration file.")]) -> None:
@@ -29,22 +29,27 @@ def demo(
 
     While it runs, POST /api/v1/scenarios lets something happen to its servers; see docs/scenarios.md.
     """
+    from daemon.cli.data import require_owner
     from daemon.service.demo import run_demo
 
+    require_owner(folder, folder / "data")
     run_demo(folder, speed, listen)
 
 
-def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
+def run(config: ConfigOption = None) -> None:
     """Run the service until SIGTERM."""
+    from daemon.cli.data import config_file, require_owner
     from daemon.config.loading import load_config
     from daemon.service.build import build_service
     from daemon.system.logs import configure_logs
 
     # the watchdog ends a tick that hangs by SIGABRT; where it hung then stands in the journal
     faulthandler.enable()
-    loaded = load_config(config)
+    file = config_file(config)
+    loaded = load_config(file)
+    require_owner(loaded.data_dir)
     configure_logs(loaded.logging.level, loaded.logging.format)
-    service = build_service(loaded, config)
+    service = build_service(loaded, file)
     service.run_until_signalled()
     if service.ticking:
         # the abandoned tick's thread may sit in a request that nothing can end; its transaction is not begun or whole

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from daemon.cli.app import DEFAULT_CONFIG, ConfigOption
+from daemon.cli.app import ConfigOption
 from daemon.core.levels import LEVELS, LevelName
 
 if TYPE_CHECKING:
@@ -87,9 +87,12 @@ def pretrain(
 
 def _record(path: Path) -> dict[str, Any]:
     from daemon.core.errors import ConfigError
+    from daemon.core.file_access import reason_of
 
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except PermissionError as error:
+        raise ConfigError([f"--from {path.parent}: {reason_of(error)}"]) from error
     except (OSError, ValueError) as error:
         raise ConfigError(
             [f"--from {path.parent}: {path.name} is missing or damaged; name what pretrain wrote"]
@@ -132,7 +135,7 @@ def retrain(
     folder: Annotated[Path, typer.Option(help="The run's own folder.")],
     level: Annotated[LevelName, typer.Option(help="Training level.")],
     seed: Annotated[int, typer.Option(help="Seed of all randomness.")],
-    config: ConfigOption = DEFAULT_CONFIG,
+    config: ConfigOption = None,
 ) -> None:
     """Train on a snapshot of the history, which a resumed run finds again."""
     from daemon.system.process import give_way
@@ -143,8 +146,8 @@ def retrain(
 
     snapshot, chosen = folder / _SNAPSHOT, LEVELS[level]
     if not snapshot.exists():
-        write_metrics_file(snapshot, read_input(config, None, None, chosen.history_hours).panel)
-    given = read_input(config, snapshot, None, chosen.history_hours)
+        write_metrics_file(snapshot, read_input(config, None, None, chosen.history_hours, trains=True).panel)
+    given = read_input(config, snapshot, None, chosen.history_hours, trains=True)
 
     from daemon.models.claims import sayable, shown_reasons
     from daemon.models.record import tested
@@ -224,14 +227,14 @@ def train(
     ] = "base",
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of all randomness in training.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Train even on less than a week of history.")] = False,
-    config: ConfigOption = DEFAULT_CONFIG,
+    config: ConfigOption = None,
 ) -> None:
     """Train a model, and let it serve if it beats what serves."""
     from daemon.cli.app import progress_bar
     from daemon.cli.data import read_input
 
     longest = max(each.history_hours for each in LEVELS.values())
-    given = read_input(config, data, models, longest, until)
+    given = read_input(config, data, models, longest, until, trains=True)
     chosen = LEVELS[level or given.level]
 
     from daemon.models.registry import ModelRegistry

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from daemon.core.errors import ConfigError
+from daemon.core.file_access import reason_of
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _SECRET = re.compile("password|token|header|basic_auth_users", re.IGNORECASE)
@@ -44,8 +45,7 @@ def read_text(path: Path, fix: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError([f"{path}: cannot be read: {reason}; {fix}"]) from error
+        raise ConfigError([f"{path}: cannot be read: {reason_of(error, fix)}"]) from error
 
 
 def validated(model: type[_Model], text: str, name: str, expected: str) -> _Model:

@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from daemon.config.document import read_text, validated, with_absolute_paths
 from daemon.config.section import Section
 from daemon.core.errors import ConfigError
+from daemon.core.file_access import reason_of
 
 _BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
 _VERSIONS = {
@@ -105,11 +106,13 @@ def server_context(tls: TlsServerConfig, name: str) -> ssl.SSLContext:
         context.load_cert_chain(tls.cert_file, tls.key_file)
     except (OSError, ssl.SSLError) as error:
         pair = f"{tls.cert_file} with {tls.key_file}"
-        raise ConfigError([f"{files}.cert_file: {pair}: {error}; name a PEM certificate and its key"]) from error
+        reason = reason_of(error, "name a PEM certificate and its key", tls.cert_file, tls.key_file)
+        raise ConfigError([f"{files}.cert_file: {pair}: {reason}"]) from error
     try:
         if tls.client_ca_file is not None:
             context.load_verify_locations(tls.client_ca_file)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError([f"{files}.client_ca_file: {tls.client_ca_file}: {error}; name a PEM file"]) from error
+        reason = reason_of(error, "name a PEM file", tls.client_ca_file)
+        raise ConfigError([f"{files}.client_ca_file: {tls.client_ca_file}: {reason}"]) from error
     context.verify_mode = _CLIENT_CERTIFICATES[tls.client_auth_type]
     return context

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from pyarrow import csv
 
 from daemon.core.errors import BadMetricsFile
+from daemon.core.file_access import is_present, reason_of
 from daemon.core.metric import name_problem
 from daemon.core.series import STEP_SECONDS, Float32, Int64, as_text
 
@@ -58,7 +59,7 @@ def opened(path: Path) -> Iterator[MetricsTable]:
         if not file.stat().st_size:
             raise BadMetricsFile(f"{file}: is empty (0 bytes); write it again")
     except OSError as error:
-        raise BadMetricsFile(f"{file}: cannot be read: {error.strerror}; check the path and its permissions") from error
+        raise BadMetricsFile(f"{file}: cannot be read: {reason_of(error, 'check the path')}") from error
     with (_parquet if file.name.lower().endswith(".parquet") else _csv)(file) as table:
         if len(set(table.names)) < len(table.names):
             twice = next(name for name in table.names if table.names.count(name) > 1)
@@ -81,7 +82,7 @@ def _located(path: Path) -> Path:
                 f"{path}: the directory has no {' or '.join(FILES_OF_A_DIRECTORY)}; name the file itself"
             )
         return found[0]
-    if not path.exists():
+    if not is_present(path):
         raise BadMetricsFile(f"{path}: does not exist; check the path")
     if not path.is_file():
         raise BadMetricsFile(f"{path}: is not a regular file; write the metrics to a file first")

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from safetensors import SafetensorError, safe_open
 
 from daemon.core.errors import BadModel
+from daemon.core.file_access import reason_of
 from daemon.core.forecast import QUANTILE_COLUMNS
 from daemon.core.levels import LEVELS, Level, LevelName
 
@@ -105,13 +106,16 @@ def file_problems(folder: Path, checks: Mapping[str, Check]) -> Iterator[str]:
     """
     for name, check in checks.items():
         path = folder / name
-        if not path.is_file():
-            yield f"{name}: is missing"
-            continue
         try:
+            if not path.is_file():
+                yield f"{name}: is missing"
+                continue
+            # safetensors calls every file that it cannot open missing
+            with path.open("rb"):
+                pass
             yield from (f"{name}: {problem}" for problem in check(path))
         except (OSError, ValueError, RecursionError, SafetensorError) as error:
-            yield f"{name}: cannot be read: {error}"
+            yield f"{name}: cannot be read: {reason_of(error)}"
 
 
 def json_object(text: str) -> dict[str, Any]:
@@ -242,7 +246,9 @@ def read_info(folder: Path) -> dict[str, Any] | None:
         info: Any = json.loads((folder / FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    except (ValueError, RecursionError) as error:
         raise _damaged(folder, error) from error
     if not isinstance(info, dict):
         raise _damaged(folder, f"{FILE} holds no JSON object")
@@ -286,8 +292,9 @@ def read_record(folder: Path) -> ModelRecord | None:
         )
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise _unreadable(folder, error) from error
     except (
-        OSError,
         ValueError,
         KeyError,
         TypeError,
@@ -297,6 +304,10 @@ def read_record(folder: Path) -> ModelRecord | None:
         RecursionError,
     ) as error:
         raise _damaged(folder, error) from error
+
+
+def _unreadable(folder: Path, error: OSError) -> BadModel:
+    return BadModel(f"{folder}: the record of its training cannot be read: {reason_of(error)}")
 
 
 def _damaged(folder: Path, what: object) -> BadModel:

@@ -10,7 +10,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import structlog
+
 from daemon.core.errors import BadModel, ModelNotFound
+from daemon.core.file_access import may, permission_denied, reason_of
 from daemon.models.record import ModelRecord, cannot_serve, read_record
 from daemon.system.files import atomic_directory, atomic_path
 
@@ -47,12 +50,19 @@ class PromotionJournal:
     ) -> None:
         """Note that ``model`` serves from now on, instead of ``previous``, or is withdrawn."""
         promotion = Promotion(datetime.now(UTC).isoformat(timespec="seconds"), model, previous, why, back, withdrawn)
-        with self._path.open("a", encoding="utf-8") as file:
-            # what a full disk cut off stays a line of its own
-            torn = file.tell() > 0 and not self._path.read_bytes().endswith(b"\n")
-            file.write("\n" * torn + json.dumps(asdict(promotion)) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        line = json.dumps(asdict(promotion)) + "\n"
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                # what a full disk cut off stays a line of its own
+                torn = file.tell() > 0 and not self._path.read_bytes().endswith(b"\n")
+                file.write("\n" * torn + line)
+                file.flush()
+                os.fsync(file.fileno())
+        except PermissionError:
+            # a file that another user left here can be read and replaced where the directory is ours
+            before = self._path.read_text(encoding="utf-8")
+            with atomic_path(self._path) as temporary:
+                temporary.write_text(before + "\n" * (before[-1:] not in ("", "\n")) + line, encoding="utf-8")
 
     def read(self) -> list[Promotion]:
         """Return all promotions, oldest first; none where nothing was ever promoted.
@@ -65,7 +75,7 @@ class PromotionJournal:
         except FileNotFoundError:
             return []
         except (OSError, UnicodeDecodeError) as error:
-            raise BadModel(f"{self._path}: cannot be read: {error}; move it away") from error
+            raise BadModel(f"{self._path}: cannot be read: {reason_of(error, 'move it away')}") from error
         return [self._parse(number, line) for number, line in enumerate(lines, 1)]
 
     def demotion(self, model: str) -> Promotion | None:
@@ -105,6 +115,8 @@ def served_before(current: str | None, journal: list[Promotion]) -> list[str]:
 _CURRENT = "current"
 _KEPT_FOR_ROLLBACK = 3
 
+_log = structlog.get_logger()
+
 
 @dataclass(frozen=True)
 class Rollback:
@@ -136,10 +148,18 @@ class ModelRegistry:
             yield name, temporary
 
     def ids(self) -> list[str]:
-        """Return the models' ids, oldest first."""
-        if not self._folder.is_dir():
+        """Return the models' ids, oldest first.
+
+        Raises:
+            BadModel: the folder cannot be listed.
+        """
+        try:
+            found = [path for path in self._folder.iterdir() if not path.name.startswith(".")]
+            return sorted(path.name for path in found if path.is_dir())
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        return sorted(path.name for path in self._folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        except OSError as error:
+            raise BadModel(f"the models cannot be listed: {reason_of(error)}") from error
 
     def path(self, model: str) -> Path:
         """Return the directory of ``model``.
@@ -164,8 +184,8 @@ class ModelRegistry:
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            raise BadModel(f"{path}: cannot be read: {reason}; write the id of a model into it") from error
+            fix = "write the id of a model into it"
+            raise BadModel(f"{path}: cannot be read: {reason_of(error, fix)}") from error
 
     def record(self, model: str) -> ModelRecord | None:
         """Return what is on record of the training of ``model``; None if nothing is.
@@ -238,8 +258,20 @@ class ModelRegistry:
         """
         return self._journal.read()
 
+    def require_access(self) -> None:
+        """Check that a new model can be written and promoted.
+
+        Raises:
+            BadModel: the folder or what is in it belongs to a user who denies that, or is damaged.
+        """
+        if self._folder.is_dir() and not may(self._folder, os.R_OK | os.W_OK | os.X_OK):
+            raise BadModel(f"no model can be written: {permission_denied(self._folder)}")
+        self._journal.read()
+
     def prune(self, keep: int) -> list[str]:
         """Delete the oldest models but ``keep``, and return their ids; what serves and what did before it stay.
+
+        One that cannot be deleted is logged and stays.
 
         Raises:
             BadModel: the journal of promotions or ``current`` is damaged; nothing was deleted.
@@ -248,9 +280,15 @@ class ModelRegistry:
         needed = {current, *served_before(current, self._journal.read())[:_KEPT_FOR_ROLLBACK]}
         ids = self.ids()
         old = [model for model in ids[: max(0, len(ids) - keep)] if model not in needed]
+        gone = []
         for model in old:
-            shutil.rmtree(self._folder / model)
-        return old
+            try:
+                shutil.rmtree(self._folder / model)
+            except OSError as error:
+                _log.warning("model_not_deleted", model=model, reason=reason_of(error))
+            else:
+                gone.append(model)
+        return gone
 
     def checkpoint(self, run: str) -> Path:
         """Return where the training ``run`` keeps what it can go on from."""

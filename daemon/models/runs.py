@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import structlog
 
 from daemon.core.errors import BadModel, ForewarnError
+from daemon.core.file_access import reason_of
 from daemon.core.levels import LevelName
 from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, as_text
 from daemon.models.registry import ModelRegistry
@@ -203,7 +204,7 @@ class TrainingJournal:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            _log.error("training_record_damaged", file=str(self._current), reason=str(error))
+            _log.error("training_record_damaged", file=str(self._current), reason=reason_of(error))
             return None
 
     def history(self) -> tuple[TrainingRun, ...]:
@@ -211,6 +212,9 @@ class TrainingJournal:
         try:
             lines = self._runs.read_text(encoding="utf-8").splitlines()[-_MOST_READ:]
         except FileNotFoundError:
+            return ()
+        except (OSError, UnicodeDecodeError) as error:
+            _log.error("training_record_damaged", file=str(self._runs), reason=reason_of(error))
             return ()
         runs = []
         for line in filter(None, lines):
@@ -370,8 +374,7 @@ class Retraining:
             return None
         name = as_text(int(now)).replace(":", "").replace("-", "")
         run = TrainingRun(name, level, trigger, now, self._rules.seed + len(self._runs), reason)
-        self._start(run)
-        return run
+        return run if self._start(run) else None
 
     def _resume(self, run: TrainingRun) -> None:
         if run.attempt >= MOST_ATTEMPTS:
@@ -379,13 +382,19 @@ class Retraining:
             return
         self._start(replace(run, attempt=run.attempt + 1))
 
-    def _start(self, run: TrainingRun) -> None:
+    def _start(self, run: TrainingRun) -> bool:
         rules = self._rules
-        self._journal.begin(run)
+        try:
+            self._journal.begin(run)
+        except OSError as error:
+            self._refused = f"the training cannot be recorded: {reason_of(error)}"
+            _log.error("training_refused", run=run.id, trigger=run.trigger.value, reason=self._refused)
+            return False
         self._current = run
         self._trainer.start(run, self._journal.folder(run), rules.threads, rules.deadline_seconds, rules.memory_mb)
         begun = {"run": run.id, "level": run.level.value, "trigger": run.trigger.value, "attempt": run.attempt}
         _log.info("training_started", **begun, reason=run.reason)
+        return True
 
     def _collect(self) -> None:
         if self._current is None:
@@ -403,7 +412,10 @@ class Retraining:
             ended=self._now(),
             seconds=outcome.seconds,
         )
-        self._journal.end(run)
+        try:
+            self._journal.end(run)
+        except OSError as error:
+            _log.error("training_not_recorded", run=run.id, reason=reason_of(error))
         self._runs, self._current = (*self._runs, run), None
         good = outcome.state in (RunState.SUCCEEDED, RunState.REJECTED, RunState.CANCELLED)
         log = _log.info if good else _log.error

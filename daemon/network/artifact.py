@@ -13,8 +13,10 @@ from safetensors.torch import load_file, save_file
 
 from daemon.breach.model import BASE_FOLDER, read_stretch
 from daemon.core.errors import BadModel
+from daemon.core.file_access import reason_of
 from daemon.core.forecast import QUANTILES, ForecastSource
 from daemon.core.metric import Metric
+from daemon.network.device import choose_device
 from daemon.network.forecaster import NetworkForecaster
 from daemon.network.identity import BUCKETS, Vocabulary
 from daemon.network.inputs import DECODER_SIZES, ENCODER_SIZES, STATIC_SIZE
@@ -54,13 +56,17 @@ def write_network(
     (folder / DESCRIPTION_FILE).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
 
 
-def load_forecaster(folder: Path, metrics: Mapping[str, Metric]) -> NetworkForecaster:
-    """Return the forecaster in a model directory; reading it executes nothing from it.
+def load_forecaster(
+    folder: Path, metrics: Mapping[str, Metric], device: torch.device | None = None
+) -> NetworkForecaster:
+    """Return the forecaster in a model directory, on ``device``; reading it executes nothing from it.
+
+    Without a device it is on the GPU where there is one.
 
     Raises:
         BadModel: a file is missing, damaged or of another format.
     """
-    network, description = load_network(folder)
+    network, description = load_network(folder, device)
     try:
         vocabulary = tuple(str(metric) for metric in description["metrics"])
         zone = ZoneInfo(description["timezone"])
@@ -69,8 +75,10 @@ def load_forecaster(folder: Path, metrics: Mapping[str, Metric]) -> NetworkForec
     return NetworkForecaster(network, vocabulary, metrics, zone, folder.name, stretch=read_stretch(folder))
 
 
-def load_network(folder: Path) -> tuple[TemporalFusionTransformer, dict[str, Any]]:
-    """Return the network in a model directory, on the GPU where there is one, and what ``model.json`` says of it.
+def load_network(folder: Path, device: torch.device | None = None) -> tuple[TemporalFusionTransformer, dict[str, Any]]:
+    """Return the network in a model directory, on ``device``, and what ``model.json`` says of it.
+
+    Without a device it is on the GPU where there is one.
 
     Raises:
         BadModel: a file is missing, damaged or of another format.
@@ -84,15 +92,18 @@ def load_network(folder: Path) -> tuple[TemporalFusionTransformer, dict[str, Any
         known = description["identity"]
         names = Vocabulary(tuple(known["metrics"]), tuple(description["profiles"]), tuple(known["servers"]))
         network = TemporalFusionTransformer(Architecture(**description["architecture"]), names)
+        # safetensors calls every file that it cannot open missing
+        with (folder / WEIGHTS_FILE).open("rb"):
+            pass
         network.load_state_dict(load_file(folder / WEIGHTS_FILE))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise _bad(folder, error) from error
-    network.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    network.to(choose_device(device)).eval()
     return network, description
 
 
 def _bad(folder: Path, error: Exception) -> BadModel:
-    return BadModel(f"{folder}: cannot be loaded as a model: {error}; train a new one or roll back")
+    return BadModel(f"{folder}: cannot be loaded as a model: {reason_of(error, 'train a new one or roll back')}")
 
 
 def base_forecaster(metrics: Mapping[str, Metric], zone: ZoneInfo, folder: Path = BASE_FOLDER) -> NetworkForecaster:

@@ -80,7 +80,9 @@ def _predicted(network: TemporalFusionTransformer, batches: Iterable[Batch]) -> 
             paths.append(made[batch.observed])
             weights.append(batch.weight[:, None].expand_as(batch.target)[batch.observed])
     if not targets:
-        return torch.zeros(1), torch.zeros(1, len(QUANTILES)), torch.ones(1)
+        device = next(network.parameters()).device
+        nothing = torch.zeros(1, device=device)
+        return nothing, torch.zeros(1, len(QUANTILES), device=device), torch.ones_like(nothing)
     return torch.cat(targets), torch.cat(paths), torch.cat(weights)
 
 

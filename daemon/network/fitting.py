@@ -5,21 +5,25 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, WeightAveraging
+from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from daemon.core.file_access import is_present, reason_of
 from daemon.core.training_info import EpochRecord
 from daemon.network.loss import weighted_loss
 from daemon.network.model import TemporalFusionTransformer
 from daemon.network.sampling import Batch, InterleavedSampler, prefetched
+from daemon.system.files import atomic_path
 
 _WARM_UP_SHARE = 0.15
 _AVERAGE_DECAY = 0.995
@@ -27,6 +31,8 @@ _START = -1
 # less is no improvement: at the lowest rate there would be some in every epoch
 _WORTH = 0.999
 _FIRST_SHARE, _LAST_SHARE = 0.04, 0.01
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ class Fit:
         best_epoch: the epoch whose weights were kept; None if those that it started from were better than any.
         best_loss: validation loss of the weights that were kept.
         early_stopping: whether it ended because validation no longer improved.
-        device: where it was computed.
+        device: where it was computed, as torch names it.
     """
 
     records: tuple[EpochRecord, ...]
@@ -84,50 +90,59 @@ def fit(
     training: InterleavedSampler,
     validation: Iterable[Batch],
     plan: Plan,
+    device: torch.device,
     on_epoch: Callable[[EpochRecord], None],
     on_step: Progress,
 ) -> Fit:
-    """Train ``network`` in place and leave it with the averaged weights of its best epoch."""
-    recorder = _Recorder(network, len(training), plan.patience_epochs, on_epoch, on_step)
+    """Train ``network`` in place, and leave it on ``device`` with the averaged weights of its best epoch."""
+    # outside inference mode: parameters that are moved inside it can never be trained
+    network.to(device)
+    # Lightning keeps the mode, and cuDNN's LSTM has no backward pass in evaluation mode
+    network.train()
+    recorder = _Recorder(network, len(training), plan.patience_epochs, device, on_epoch, on_step)
     if plan.keep_start:
         recorder.keep(_START, _loss_of(network, validation))
-    average = WeightAveraging(use_buffers=False, multi_avg_fn=_average)
-    resumed = plan.checkpoint if plan.checkpoint is not None and plan.checkpoint.exists() else None
+    average = WeightAveraging(device, use_buffers=False, multi_avg_fn=_average)
+    done = _epochs_done(plan.checkpoint)
     with _quiet():
-        trainer = _trainer(plan, [average, recorder])
+        trainer = _trainer(plan, device, [average, recorder])
         scheduled = min(plan.epochs, plan.schedule_epochs or plan.epochs)
         steps = math.ceil(scheduled * len(training) / plan.accumulate)
         module = _Module(network, steps, plan.learning_rate)
-        passes = _Passes(training, _epochs_done(resumed) if resumed else 0)
+        passes = _Passes(training, done)
         loaders = DataLoader(passes, batch_size=None), DataLoader(_Passes(validation, 0), batch_size=None)
-        trainer.fit(module, *loaders, ckpt_path=resumed, weights_only=True)
+        trainer.fit(module, *loaders, ckpt_path=plan.checkpoint if done else None, weights_only=True)
+    # Lightning leaves it on the CPU
+    network.to(device)
     network.load_state_dict(recorder.best_weights)
     network.eval()
     if plan.checkpoint is not None:
-        plan.checkpoint.unlink(missing_ok=True)
+        # one that cannot be deleted was never written by this run
+        with suppress(OSError):
+            plan.checkpoint.unlink()
     best = None if recorder.best_epoch == _START else recorder.best_epoch
-    device = str(trainer.strategy.root_device)
-    return Fit(tuple(recorder.records), best, recorder.best_loss, recorder.stopped, device)
+    return Fit(tuple(recorder.records), best, recorder.best_loss, recorder.stopped, str(device))
 
 
 def _loss_of(network: TemporalFusionTransformer, batches: Iterable[Batch]) -> float:
     mean = _Mean()
     with torch.inference_mode():
         for batch in batches:
-            paths = network.to(batch.target.device)(batch.windows)
+            paths = network(batch.windows)
             loss = weighted_loss(batch.target, batch.observed, paths, batch.weight)
             mean.add(loss, len(batch.weight))
     return mean.value
 
 
-def _trainer(plan: Plan, callbacks: list[Callback]) -> Trainer:
+def _trainer(plan: Plan, device: torch.device, callbacks: list[Callback]) -> Trainer:
     if plan.checkpoint is not None:
         callbacks = [*callbacks, _Checkpoint(plan.checkpoint, plan.checkpoint_every_epochs)]
     return Trainer(
         max_epochs=plan.epochs,
-        accelerator="auto",
-        devices=1,
-        precision="bf16-mixed" if plan.mixed_precision and torch.cuda.is_available() else "32-true",
+        accelerator=device.type,
+        strategy=SingleDeviceStrategy(device),
+        devices=1 if device.index is None else [device.index],
+        precision="bf16-mixed" if plan.mixed_precision and device.type == "cuda" else "32-true",
         gradient_clip_val=1.0,
         accumulate_grad_batches=plan.accumulate,
         callbacks=callbacks,
@@ -140,8 +155,22 @@ def _trainer(plan: Plan, callbacks: list[Callback]) -> Trainer:
     )
 
 
-def _epochs_done(checkpoint: Path) -> int:
-    return int(torch.load(checkpoint, weights_only=True)["epoch"]) + 1
+def _epochs_done(checkpoint: Path | None) -> int:
+    """Return how many epochs can be resumed from ``checkpoint``; 0 where there is none, or set aside as unusable."""
+    if checkpoint is None or not is_present(checkpoint):
+        return 0
+    try:
+        return int(torch.load(checkpoint, weights_only=True)["epoch"]) + 1
+    except Exception as error:  # noqa: BLE001 - whatever unpickling a damaged file raises
+        _log.warning(
+            "checkpoint_unusable",
+            file=str(checkpoint),
+            reason=reason_of(error),
+            consequence="training starts at its first epoch",
+        )
+        with suppress(OSError):
+            checkpoint.replace(checkpoint.with_suffix(".unusable"))
+        return 0
 
 
 @contextmanager
@@ -223,10 +252,17 @@ class _Checkpoint(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         if (trainer.current_epoch + 1) % self._every_epochs == 0:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self._path.with_suffix(".new")
-            trainer.save_checkpoint(temporary)
-            temporary.replace(self._path)
+            # Lightning alone passes over a directory that denies writing, or blames the version of fsspec
+            try:
+                with atomic_path(self._path) as temporary:
+                    trainer.save_checkpoint(temporary)
+            except OSError as error:
+                _log.warning(
+                    "checkpoint_not_written",
+                    file=str(self._path),
+                    reason=reason_of(error),
+                    consequence="an interrupted training starts over",
+                )
 
 
 class _Recorder(Callback):
@@ -237,10 +273,11 @@ class _Recorder(Callback):
         network: TemporalFusionTransformer,
         steps: int,
         patience: int | None,
+        device: torch.device,
         on_epoch: Callable[[EpochRecord], None],
         on_step: Progress,
     ) -> None:
-        self._network, self._steps, self._patience = network, steps, patience
+        self._network, self._steps, self._patience, self._device = network, steps, patience, device
         self.records: list[EpochRecord] = []
         self.best_weights: dict[str, Tensor] = {}
         self.best_epoch = 0
@@ -290,7 +327,7 @@ class _Recorder(Callback):
             loss,
             float(trainer.optimizers[0].param_groups[0]["lr"]),
             time.perf_counter() - self._started,
-            torch.cuda.max_memory_allocated() / 1e6 if torch.cuda.is_available() else 0.0,
+            torch.cuda.max_memory_allocated(self._device) / 1e6 if self._device.type == "cuda" else 0.0,
             self._windows / max(self._seconds, 1e-9),
         )
         self.records.append(record)

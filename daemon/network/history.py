@@ -129,7 +129,7 @@ class History:
 
 def asinh(values: Tensor) -> Tensor:
     """Return the inverse hyperbolic sine."""
-    if values.is_cuda:
+    if values.device.type != "cpu":
         return values.asinh()
     # numpy's is vectorised, where the processor can: a thirtieth of the time of torch's
     return torch.from_numpy(np.arcsinh(values.numpy()))

@@ -159,7 +159,7 @@ def count(values: Tensor) -> Tensor:
 
 
 def _sorted(values: Tensor) -> Tensor:
-    if values.is_cuda:
+    if values.device.type != "cpu":
         return values.sort(dim=-1).values
     # numpy's vectorised sort takes a tenth of the time of torch's; either puts NaN last
     return torch.from_numpy(np.sort(values.numpy(), axis=-1))

@@ -21,6 +21,7 @@ from daemon.core.series import STEPS_PER_DAY, Panel, as_text
 from daemon.core.training_info import EpochRecord
 from daemon.network.artifact import versions, write_network
 from daemon.network.calibration import NONE
+from daemon.network.device import choose_device
 from daemon.network.fitting import Fit, Plan, Progress, fit
 from daemon.network.forecaster import NetworkForecaster
 from daemon.network.history import LOOKBACK_STEPS, History
@@ -79,6 +80,7 @@ def pretrain(
     start: TemporalFusionTransformer | None = None,
     started_from: Mapping[str, Any] | None = None,
     seed: int = 0,
+    device: torch.device | None = None,
     on_epoch: Callable[[EpochRecord], None] = lambda record: None,
     on_step: Progress = lambda epoch, step, steps: None,
     on_breaches: Callable[[float], None] = lambda done: None,
@@ -98,6 +100,7 @@ def pretrain(
         start: network whose weights training starts from; None is afresh.
         started_from: what that one was made from, for the record.
         seed: seed of the weights, the mixed series, the origins and the order.
+        device: where the network and the histories are; None is the GPU where there is one.
         on_epoch: called as each epoch ends.
         on_step: called after each step.
         on_breaches: called with the share that is done of learning how likely breaches are.
@@ -109,6 +112,7 @@ def pretrain(
     if incident_fleets and not metrics:
         raise ValueError(f"{incident_fleets} fleets with incidents need metrics with thresholds; give metrics")
     keep_freed_memory()
+    device = choose_device(device)
     torch.manual_seed(seed)
     generator = np.random.default_rng(seed)
     shares: list[tuple[Sampler, int]] = []
@@ -122,17 +126,18 @@ def pretrain(
             )
         last = panel.steps - _VALIDATION_STEPS
         known = panel.between(panel.start, int(panel.timestamps[last - 1]))
-        history = History.from_panel(panel, zone, int(known.timestamps[-1]))
+        history = History.from_panel(panel, zone, int(known.timestamps[-1])).to(device)
         shares += [
             (_sampler(history, 0, last, seed), 1),
-            (_sampler(_tsmixup(known, zone, generator), 0, last, seed), 1),
+            (_sampler(_tsmixup(known, zone, generator).to(device), 0, last, seed), 1),
         ]
-        first_days.append((_first_days(known, zone, seed), 1))
+        first_days.append((_first_days(known, zone, seed, device), 1))
         span = (LOOKBACK_STEPS + last, LOOKBACK_STEPS + panel.steps - 1)
         held.append((WindowSampler(history, span, _VALIDATION_STRIDE, BATCH_SIZE), 1))
     for number in range(synthetic_fleets):
         panel = synthetic(seed + number, SYNTHETIC_SERIES, SYNTHETIC_DAYS)
-        shares.append((_sampler(History.from_panel(panel, zone), 0, panel.steps, seed), _SYNTHETIC_SHARE))
+        history = History.from_panel(panel, zone).to(device)
+        shares.append((_sampler(history, 0, panel.steps, seed), _SYNTHETIC_SHARE))
     network = TemporalFusionTransformer(Architecture() if start is None else start.architecture)
     if start is not None:
         network.started_from(start)
@@ -141,7 +146,7 @@ def pretrain(
     early = _Phase(whole, LEARNING_RATE, InterleavedSampler(shares))
     late = _Phase(epochs - whole, TUNING_RATE, InterleavedSampler([*shares, *first_days]))
     phases = [phase for phase in (early, late) if phase.epochs] or [late]
-    fitted = _fit(network, phases, InterleavedSampler(held), on_epoch, on_step)
+    fitted = _fit(network, phases, InterleavedSampler(held), device, on_epoch, on_step)
     record = {
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "made_by": "forewarn pretrain",
@@ -182,6 +187,7 @@ def _fit(
     network: TemporalFusionTransformer,
     phases: Sequence[_Phase],
     held: InterleavedSampler,
+    device: torch.device,
     on_epoch: Callable[[EpochRecord], None],
     on_step: Progress,
 ) -> Fit:
@@ -198,7 +204,7 @@ def _fit(
             on_step(before + epoch, done, steps)
 
         plan = Plan(phase.epochs, phase.learning_rate, patience_epochs=None, keep_start=not phase.epochs)
-        fitted = fit(network, phase.training, held, plan, note, step)
+        fitted = fit(network, phase.training, held, plan, device, note, step)
     best = None if fitted.best_epoch is None else before + fitted.best_epoch
     return replace(fitted, records=tuple(records), best_epoch=best)
 
@@ -238,9 +244,9 @@ def _tsmixup(panel: Panel, zone: ZoneInfo, generator: np.random.Generator) -> Hi
     return History.from_panel(tsmixup(panel, generator), zone)
 
 
-def _first_days(panel: Panel, zone: ZoneInfo, seed: int) -> ColdStartSampler:
+def _first_days(panel: Panel, zone: ZoneInfo, seed: int, device: torch.device) -> ColdStartSampler:
     # as many as it takes: a pass ends when all windows of the longest fleet were seen
-    return ColdStartSampler(panel, zone, NO_NAMES, 1, BATCH_SIZE, seed)
+    return ColdStartSampler(panel, zone, NO_NAMES, 1, BATCH_SIZE, seed, device)
 
 
 def _sampler(history: History, first: int, last: int, seed: int) -> WindowSampler:

@@ -214,7 +214,14 @@ class ColdStartSampler(IterableDataset[Batch]):
     """
 
     def __init__(
-        self, panel: Panel, zone: ZoneInfo, vocabulary: Vocabulary, batches: int, batch_size: int, seed: int
+        self,
+        panel: Panel,
+        zone: ZoneInfo,
+        vocabulary: Vocabulary,
+        batches: int,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
     ) -> None:
         """Sample windows.
 
@@ -225,13 +232,14 @@ class ColdStartSampler(IterableDataset[Batch]):
             batches: in a pass.
             batch_size: windows per batch, at most.
             seed: of what is drawn.
+            device: where the batches are.
         """
         self._panel, self._zone, self._vocabulary = panel, zone, vocabulary
         self._batches = batches if panel.steps > _SHORTEST + HORIZON_STEPS else 0
         self._at_once = batch_size // _ORIGINS_PER_BATCH
         self._seed = seed
         self._error = seasonal_error(panel.values)
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._device = device
         self.passes = 0
 
     def __len__(self) -> int:

@@ -24,6 +24,7 @@ from daemon.core.training_info import EpochRecord
 from daemon.forecasting.evaluation import evaluate
 from daemon.network.artifact import write_network
 from daemon.network.calibration import Calibration, calibrate
+from daemon.network.device import choose_device
 from daemon.network.fitting import Fit, Plan, Progress, fit
 from daemon.network.forecaster import NetworkForecaster
 from daemon.network.history import LOOKBACK_STEPS, History
@@ -138,6 +139,7 @@ def train(
     seen: Collection[str] = (),
     target_precision: float = TARGET_PRECISION,
     checkpoint: Path | None = None,
+    device: torch.device | None = None,
     on_epoch: Callable[[EpochRecord], None] = lambda record: None,
     on_step: Progress = lambda epoch, step, steps: None,
 ) -> TrainedModel:
@@ -156,6 +158,7 @@ def train(
         seen: servers that it was trained on; none of them can be held out as unknown.
         target_precision: of the alerts; their cuts are chosen for it.
         checkpoint: file that training writes, and goes on from if it is there: the result is the same.
+        device: where the network and the histories are; None is the GPU where there is one.
         on_epoch: called as each epoch ends.
         on_step: called after each step.
 
@@ -163,6 +166,7 @@ def train(
         NotEnoughHistory: less than a week of data and not forced, or too little for one window.
     """
     keep_freed_memory()
+    device = choose_device(device)
     panel = last_hours(panel, level.history_hours)
     hours = panel.steps / STEPS_PER_HOUR
     if hours < MINIMUM_HOURS and not force:
@@ -177,18 +181,18 @@ def train(
     fleet = without_servers(panel, unknown)
     names = Vocabulary.of(fleet)
     known = fleet.between(fleet.start, _time(fleet, spans.training - 1))
-    history = History.from_panel(fleet, zone, known.end, vocabulary=names).to(_device())
+    history = History.from_panel(fleet, zone, known.end, vocabulary=names).to(device)
     network = TemporalFusionTransformer(Architecture() if start is None else start.architecture, names)
     if start is not None:
         network.started_from(start)
     ours = _sampler(history, (0, spans.training), level.stride_steps, seed)
-    mixture = History.from_panel(tsmixup(known, np.random.default_rng(seed)), zone).to(_device())
+    mixture = History.from_panel(tsmixup(known, np.random.default_rng(seed)), zone).to(device)
     rounds = math.ceil(len(ours) / _REAL_SHARE)
     training = InterleavedSampler(
         [
             (ours, _REAL_SHARE),
             (_sampler(mixture, (0, spans.training), level.stride_steps, seed), _MIXED_SHARE),
-            (ColdStartSampler(known, zone, names, rounds, BATCH_SIZE, seed), _FIRST_DAYS_SHARE),
+            (ColdStartSampler(known, zone, names, rounds, BATCH_SIZE, seed, device), _FIRST_DAYS_SHARE),
         ]
     )
     validation = _sampler(history, (spans.training, spans.validation), _VALIDATION_STRIDE, None)
@@ -208,7 +212,7 @@ def train(
         checkpoint=checkpoint,
         checkpoint_every_epochs=level.checkpoint_every_epochs,
     )
-    fitted = fit(network, training, validation, plan, on_epoch, on_step)
+    fitted = fit(network, training, validation, plan, device, on_epoch, on_step)
     calibration = calibrate(network, *_halves(history, spans))
     base = base_breach_model()
     model = TrainedModel(network, names.metrics, zone, panel, metrics, spans, fitted, calibration, base, {})
@@ -254,10 +258,6 @@ def _halves(history: History, spans: Spans) -> tuple[WindowSampler, WindowSample
     middle = (spans.training + spans.validation) // 2
     first = _sampler(history, (spans.training, middle), _CALIBRATION_STRIDE, None)
     return first, _sampler(history, (middle, spans.validation), _CALIBRATION_STRIDE, None)
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _time(panel: Panel, column: int) -> int:

@@ -143,8 +143,9 @@ def train_and_register(
 
     Raises:
         NotEnoughHistory: there is too little to train on.
-        BadModel: the model to start from cannot be loaded.
+        BadModel: the model to start from cannot be loaded, or no model can be written to ``registry``.
     """
+    registry.require_access()
     run = hashlib.sha256(f"{fingerprint(panel)} {level} {seed} {start} {epochs}".encode()).hexdigest()
     model = train(
         panel,

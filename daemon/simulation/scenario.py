@@ -14,6 +14,7 @@ import numpy.typing as npt
 import structlog
 
 from daemon.core.errors import ForewarnError
+from daemon.core.file_access import reason_of
 from daemon.core.series import STEP_SECONDS, Float32, as_text, floor_to_grid
 from daemon.simulation.outbreak import WEEK_SECONDS, Outbreak
 from daemon.simulation.spec import Server
@@ -449,7 +450,7 @@ class Scenarios:
             with atomic_path(self._path) as temporary:
                 temporary.write_text(json.dumps([asdict(each) for each in kept], indent=1) + "\n", encoding="utf-8")
         except OSError as error:
-            raise ScenariosNotWritten(f"{self._path}: {error.strerror}") from error
+            raise ScenariosNotWritten(f"{self._path}: {reason_of(error)}") from error
         self._known = kept
 
 
@@ -479,7 +480,7 @@ def _read(path: Path) -> tuple[Scenario, ...]:
     except FileNotFoundError:
         return ()
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        _log.error("scenarios_damaged", file=str(path), reason=str(error), consequence="none is active")
+        _log.error("scenarios_damaged", file=str(path), reason=reason_of(error), consequence="none is active")
         return ()
 
 

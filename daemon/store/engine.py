@@ -1,5 +1,6 @@
 """Connections to SQLite and to PostgreSQL, set up so that a committed transaction survives a crash."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from sqlite3 import SQLITE_BUSY, OperationalError
@@ -10,6 +11,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from daemon.core.errors import StoreUnavailable
+from daemon.core.file_access import is_present, may, permission_denied
 
 # Part of the driver's message, in lower case, and what to do about it.
 _FIXES = (
@@ -33,10 +35,18 @@ _FIXES = (
 )
 
 
+_DENIED = ("unable to open", "readonly", "permission denied")
+
+
 def unavailable(url: URL, error: BaseException) -> StoreUnavailable:
     """Return ``error`` as a StoreUnavailable that names the store (no password), the cause and the fix."""
     cause = str(error.orig if isinstance(error, DBAPIError) and error.orig else error).strip()
     cause = " ".join(cause.split())
+    if url.get_backend_name() == "sqlite" and any(part in cause.lower() for part in _DENIED):
+        path = Path(url.database or "")
+        # asked, not tried: to open and close the file would drop the locks that this process holds on it
+        if not (may(path, os.R_OK | os.W_OK) and may(path.parent, os.W_OK | os.X_OK)):
+            return StoreUnavailable(f"store {shown(url)}: {permission_denied(path)}")
     fix = next((fix for part, fix in _FIXES if part in cause.lower()), "check the url and what this user may do there")
     return StoreUnavailable(f"store {shown(url)}: {cause}; {fix}")
 
@@ -75,6 +85,16 @@ def parse(url: str) -> URL:
     if parsed.database in (None, "", ":memory:"):
         raise StoreUnavailable(f"store {shown(parsed)}: names no file; write sqlite:////absolute/path/history.db")
     return parsed.set(drivername="sqlite")
+
+
+def is_created(url: str) -> bool:
+    """Return whether the store was created: its file exists; of PostgreSQL, connecting has to show it.
+
+    Raises:
+        StoreUnavailable: as ``parse``.
+    """
+    parsed = parse(url)
+    return parsed.get_backend_name() != "sqlite" or is_present(Path(parsed.database or ""))
 
 
 def connect(url: URL) -> Engine:

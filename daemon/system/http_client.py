@@ -17,6 +17,7 @@ from daemon.config.alerting import AlertmanagerConfig
 from daemon.config.section import TlsConfig
 from daemon.config.sources import PrometheusConfig
 from daemon.core.errors import ConfigError, ForewarnError
+from daemon.core.file_access import reason_of
 
 _Result = TypeVar("_Result")
 _GLANCE_SECONDS = 0.1
@@ -89,14 +90,14 @@ def tls_context(tls: TlsConfig, where: str) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=tls.ca_file)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError([f"{where}.ca_file: {tls.ca_file}: {_reason(error)}; name a PEM file"]) from error
+        reason = reason_of(error, "name a PEM file", tls.ca_file)
+        raise ConfigError([f"{where}.ca_file: {tls.ca_file}: {reason}"]) from error
     if tls.cert_file is not None:
         try:
             context.load_cert_chain(tls.cert_file, tls.key_file)
         except (OSError, ssl.SSLError) as error:
-            raise ConfigError(
-                [f"{where}.cert_file: {tls.cert_file}: {_reason(error)}; name a PEM certificate and its key"]
-            ) from error
+            reason = reason_of(error, "name a PEM certificate and its key", tls.cert_file, tls.key_file)
+            raise ConfigError([f"{where}.cert_file: {tls.cert_file}: {reason}"]) from error
     if tls.insecure_skip_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -159,11 +160,5 @@ def _secret(key: str, value: SecretStr | None, file: Path | None) -> str | None:
         return file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SecretUnreadable(
-            f"{key}_file: {file}: {_reason(error)}; make it a text file that forewarn's user can read"
+            f"{key}_file: {file}: {reason_of(error, 'make it a text file that the user of forewarn can read')}"
         ) from error
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        return "it is not UTF-8 text"
-    return getattr(error, "strerror", None) or str(error)

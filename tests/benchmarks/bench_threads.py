@@ -7,11 +7,12 @@ import sys
 _RUN = """
 import time
 from zoneinfo import ZoneInfo
+from daemon.network.device import choose_device
 from daemon.network.fitting import Plan, fit
 from daemon.network.history import LOOKBACK_STEPS, History
 from daemon.system.process import keep_freed_memory
 from daemon.network.model import Architecture, TemporalFusionTransformer
-from daemon.network.sampling import Rounds, WindowSampler
+from daemon.network.sampling import InterleavedSampler, WindowSampler
 from tests.panels import daily_panel
 
 keep_freed_memory()
@@ -21,7 +22,7 @@ sampler = WindowSampler(history, span, 48, 256, 0)
 check = WindowSampler(history, (span[1] - 200, span[1]), 96, 256)
 rates = []
 network = TemporalFusionTransformer(Architecture())
-fit(network, Rounds([(sampler, 1)]), check, Plan(3, 1e-2), rates.append, lambda *_: None)
+fit(network, InterleavedSampler([(sampler, 1)]), check, Plan(3, 1e-2), choose_device(), rates.append, lambda *_: None)
 print(round(rates[-1].samples_per_second))
 """
 _BUSY = "while True: pass"

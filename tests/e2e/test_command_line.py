@@ -336,8 +336,8 @@ def test_every_command_that_reads_a_file_refuses_a_truncated_one(simulated: Path
     change_config(config, {"sources": [{"name": "file", "type": "replay", "path": "cut.parquet"}]})
     says = ("cut.parquet", "is not a whole parquet file", "write it again")
     for command in (
-        ("forecast", "--data", "cut.parquet"),
-        ("train", "--data", "cut.parquet"),
+        ("forecast", "--data", "cut.parquet", "--config", config),
+        ("train", "--data", "cut.parquet", "--config", config),
         ("import", "cut.parquet", "--config", config),
         ("run", "--config", config),
     ):

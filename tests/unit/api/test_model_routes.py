@@ -190,10 +190,10 @@ def test_a_damaged_current_is_shown_with_its_problem(rig: Rig) -> None:
 def test_models_that_cannot_be_listed_are_a_problem(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder that may not be read is no error of the service."""
 
-    def refuse(_: ModelRegistry) -> list[str]:
+    def refuse(_: Path) -> list[Path]:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(ModelRegistry, "ids", refuse)
+    monkeypatch.setattr(Path, "iterdir", refuse)
     assert rig.get()["problems"] == ["the models cannot be listed: Permission denied"]
 
 

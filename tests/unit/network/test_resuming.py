@@ -6,10 +6,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import torch
+from structlog.testing import capture_logs
 
 from daemon.core.levels import LEVELS, LevelName
 from daemon.core.training_info import EpochRecord
 from daemon.network.training import TrainedModel, train
+from tests.other_user import as_nobody, needs_root, reachable_folder
 from tests.panels import daily_panel
 
 THREE = replace(LEVELS[LevelName.DEMO], epochs=3, stride_steps=96)
@@ -40,3 +42,31 @@ def test_a_training_that_goes_on_gives_the_same_model(tmp_path: Path) -> None:
     assert [record.epoch for record in resumed.fit.records] == [0, 1, 2]
     losses = [[record.val_loss for record in model.fit.records] for model in (resumed, whole)]
     assert losses[0] == losses[1]
+
+
+def test_a_damaged_checkpoint_is_set_aside(tmp_path: Path) -> None:
+    """The log says why, and the training starts at its first epoch."""
+    checkpoint = tmp_path / "run.ckpt"
+    checkpoint.write_bytes(b"half of it")
+    with capture_logs() as logs:
+        assert [record.epoch for record in trained(checkpoint).fit.records] == [0, 1, 2]
+    assert [(line["event"], line["file"]) for line in logs] == [("checkpoint_unusable", str(checkpoint))]
+    assert [path.name for path in tmp_path.iterdir()] == ["run.unusable"]
+
+
+@needs_root
+@pytest.mark.parametrize("mode", [0o700, 0o755])
+def test_a_training_needs_no_checkpoint_that_another_user_left(mode: int) -> None:
+    """It neither reads nor writes one in a directory that denies it, says so, and ends with its model."""
+    with reachable_folder() as folder:
+        checkpoint = folder / ".checkpoints" / "run.ckpt"
+        checkpoint.parent.mkdir()
+        checkpoint.parent.chmod(mode)
+        checkpoint.write_bytes(b"of root")
+        checkpoint.chmod(0o600)
+        with as_nobody(), capture_logs() as logs:
+            assert [record.epoch for record in trained(checkpoint).fit.records] == [0, 1, 2]
+        events = [line["event"] for line in logs]
+        assert events == ["checkpoint_unusable", *["checkpoint_not_written"] * 3]
+        assert all("is owned by root (mode 0" in line["reason"] for line in logs)
+        assert checkpoint.read_bytes() == b"of root"

@@ -143,7 +143,7 @@ def test_a_directory_that_may_not_be_written(tmp_path: Path) -> None:
     folder.chmod(0o555)
     for name in ("new.db", "old.db"):
         text = as_nobody(folder / name)
-        assert "make the file and its directory writable" in text or "may read and write it" in text, text
+        assert "permission denied: " in text, text
     folder.chmod(0o755)
 
 
