@@ -27,6 +27,7 @@ class Delivery:
 
     def __init__(
         self,
+        *,
         repository: AlertRepository,
         notifiers: Sequence[Notifier],
         queue_limit: int,
@@ -77,7 +78,7 @@ class Delivery:
         except NotificationRejected as problem:
             if len(batch) > 1:
                 # one of them is at fault, and the others must not wait for it
-                return min([self._sent(notifier, [each]) for each in batch])
+                return min(self._sent(notifier, [each]) for each in batch)
             self._telemetry.notifications(notifier.name, "rejected", 1)
             _log.error("notification_rejected", target=notifier.name, labels=batch[0].labels, reason=str(problem))
             return True

@@ -139,7 +139,7 @@ _log = structlog.get_logger()
 SENT_SEVERITY = "severity"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AlertRules:
     """What the configuration says of alerts.
 
@@ -158,7 +158,7 @@ class AlertRules:
     external_url: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Tick:
     """What a tick knows when it comes to alerts.
 
@@ -181,7 +181,7 @@ class Tick:
     level: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AlertingResult:
     """What early warning made of a tick.
 
@@ -250,7 +250,9 @@ class Alerting:
         self._predictions = self._pruned(predictions, tick.at)
         _log_changes(before, alerts, tick.at)
         shown = {key: alert for key, alert in alerts.items() if alert.state.phase is not Phase.INACTIVE}
-        return AlertingResult(risks, cuts, shown, predictions, prediction_figures(predictions))
+        return AlertingResult(
+            risks=risks, cuts=cuts, alerts=shown, predictions=predictions, figures=prediction_figures(predictions)
+        )
 
     def _pruned(self, predictions: tuple[Prediction, ...], at: int) -> tuple[Prediction, ...]:
         oldest = at - self._rules.prediction_log_seconds
@@ -324,13 +326,13 @@ class Alerting:
             else:
                 kind = (alert_key.metric, Severity(alert_key.severity))
                 context = Context(
-                    tick.at,
-                    self._metrics[alert_key.metric],
-                    cuts[kind],
-                    record.get(kind),
-                    _model_text(tick, risk.watch),
-                    self._link({"server": alert_key.server, "metric": alert_key.metric}),
-                    next((text["summary"] for key, text in fleets.items() if _belongs(alert_key, key)), ""),
+                    at=tick.at,
+                    metric=self._metrics[alert_key.metric],
+                    cut=cuts[kind],
+                    record=record.get(kind),
+                    model=_model_text(tick, risk.watch),
+                    link=self._link({"server": alert_key.server, "metric": alert_key.metric}),
+                    fleet=next((text["summary"] for key, text in fleets.items() if _belongs(alert_key, key)), ""),
                 )
                 text = annotations(risk, context) | self._sent_severity(alert_key, alert, cuts[kind])
             told[alert_key] = replace(alert, annotations=text)
@@ -365,7 +367,13 @@ class Alerting:
             labels = _labels(alert_key, alert.annotations.get(SENT_SEVERITY, alert_key.severity))
             told = {name: text for name, text in alert.annotations.items() if name != SENT_SEVERITY}
             starts_at = self._wall_time(alert.state.since)
-            notification = Notification(labels, told, starts_at, 0.0, alert.annotations.get("link", ""))
+            notification = Notification(
+                labels=labels,
+                annotations=told,
+                starts_at=starts_at,
+                ends_at=0.0,
+                generator_url=alert.annotations.get("link", ""),
+            )
             sent.setdefault(tuple(labels.values()), notification)
         return sent
 

@@ -28,7 +28,7 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Prediction:
     """A line of the ledger; ``server``, ``metric``, ``severity`` and ``made`` tell it from every other.
 
@@ -132,7 +132,16 @@ def _judge(line: Prediction, onsets: Sequence[int], known_share: Callable[[Predi
 
 def _missed(kind: Kind, profile: str, onset: int) -> Prediction:
     server, metric, severity = kind
-    return Prediction(server, metric, severity, profile, onset, 0.0, outcome=Outcome.MISSED, onset=onset)
+    return Prediction(
+        server=server,
+        metric=metric,
+        severity=severity,
+        profile=profile,
+        made=onset,
+        probability=0.0,
+        outcome=Outcome.MISSED,
+        onset=onset,
+    )
 
 
 def _accounts_for(line: Prediction, onset: int) -> bool:
@@ -155,7 +164,7 @@ def _without_foretold(lines: Sequence[Prediction]) -> Iterator[Prediction]:
             yield line
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PredictionFigures:
     """How the predictions of a ledger fared.
 
@@ -200,13 +209,13 @@ def prediction_figures(ledger: Iterable[Prediction]) -> PredictionFigures:
     lines = tuple(ledger)
     counted = {outcome: sum(line.outcome is outcome for line in lines) for outcome in (*Outcome, None)}
     return PredictionFigures(
-        counted[Outcome.HIT],
-        counted[Outcome.LATE],
-        counted[Outcome.FALSE],
-        counted[Outcome.MISSED],
-        counted[Outcome.UNKNOWN],
-        counted[None],
-        tuple(line.lead_seconds for line in lines if line.lead_seconds is not None),
+        hits=counted[Outcome.HIT],
+        late=counted[Outcome.LATE],
+        false=counted[Outcome.FALSE],
+        missed=counted[Outcome.MISSED],
+        unknown=counted[Outcome.UNKNOWN],
+        open=counted[None],
+        lead_seconds=tuple(line.lead_seconds for line in lines if line.lead_seconds is not None),
     )
 
 
@@ -338,13 +347,13 @@ def entered(
     """
     lines = [
         Prediction(
-            risk.watch.key.server,
-            risk.watch.key.metric,
-            risk.watch.severity,
-            risk.watch.profile,
-            at,
-            risk.probability or 0.0,
-            model,
+            server=risk.watch.key.server,
+            metric=risk.watch.key.metric,
+            severity=risk.watch.severity,
+            profile=risk.watch.profile,
+            made=at,
+            probability=risk.probability or 0.0,
+            model=model,
         )
         for risk in fired
     ]
@@ -360,5 +369,15 @@ def entered(
             probability = float(alert.annotations.get("probability", last.probability))
             server, metric, severity = kind_of(last)
             made = last.made + _HORIZON_SECONDS
-            lines.append(Prediction(server, metric, severity, last.profile, made, probability, model))
+            lines.append(
+                Prediction(
+                    server=server,
+                    metric=metric,
+                    severity=severity,
+                    profile=last.profile,
+                    made=made,
+                    probability=probability,
+                    model=model,
+                )
+            )
     return lines

@@ -37,7 +37,7 @@ class Phase(StrEnum):
     FIRING = "firing"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Policy:
     """When an alert fires and when it resolves, in ticks.
 
@@ -72,7 +72,7 @@ class Observation(NamedTuple):
     cut: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AlertState:
     """An alert as of a tick.
 
@@ -122,10 +122,10 @@ def _waiting(state: AlertState, probability: float, seen: Observation, at: int, 
     # what was foretold and comes true while it waits for more votes must not be lost
     due = sum(votes) >= policy.raise_ticks or (seen.breached and state.phase is Phase.PENDING)
     if due and _hold_is_over(state, at, policy):
-        return AlertState(Phase.FIRING, at, at)
+        return AlertState(phase=Phase.FIRING, since=at, changed=at)
     phase = Phase.PENDING if any(votes) else Phase.INACTIVE
     since = state.since if phase is state.phase else at
-    return AlertState(phase, since, state.changed, votes)
+    return AlertState(phase=phase, since=since, changed=state.changed, votes=votes)
 
 
 def _firing(state: AlertState, probability: float, seen: Observation, at: int, policy: Policy) -> AlertState:
@@ -134,7 +134,7 @@ def _firing(state: AlertState, probability: float, seen: Observation, at: int, p
     # whatever the votes before it say, nothing is resolved at a tick that is not quiet itself
     if quiet and sum(votes) >= policy.clear_ticks and _hold_is_over(state, at, policy):
         return AlertState(since=at, changed=at)
-    return AlertState(Phase.FIRING, state.since, state.changed, votes)
+    return AlertState(phase=Phase.FIRING, since=state.since, changed=state.changed, votes=votes)
 
 
 def _hold_is_over(state: AlertState, at: int, policy: Policy) -> bool:
@@ -154,7 +154,7 @@ class Alert:
     annotations: Mapping[str, str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Notification:
     """One alert as Alertmanager takes it; times are those of the wall clock, in epoch seconds.
 

@@ -9,10 +9,10 @@ from daemon.breach.definition import DecisionThreshold, Risk, Severity
 from daemon.core.metric import Direction, Metric
 from daemon.core.series import as_datetime
 
-_UNKNOWN = Metric("")
+_UNKNOWN = Metric(name="")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Context:
     """What an alert's text needs beside the risk.
 

@@ -51,6 +51,7 @@ def create_app(
     snapshots: SnapshotCache,
     telemetry: PrometheusTelemetry,
     push: Callable[[], PushEndpoint | None],
+    *,
     reload: Callable[[], None],
     authentication: Authentication,
     access: WebAccess,

@@ -51,6 +51,7 @@ class PushEndpoint:
 
     def __init__(
         self,
+        *,
         source: str,
         ingest: Ingest,
         metrics: Collection[str],

@@ -54,6 +54,7 @@ def compare(
     panel: Panel,
     origins: Sequence[int],
     ours: Forecaster,
+    *,
     model: BreachModel,
     others: Mapping[str, Forecaster],
     metrics: Mapping[str, Metric],

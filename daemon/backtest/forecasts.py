@@ -73,6 +73,7 @@ def backtest(
     panel: Panel,
     origins: Iterable[int],
     model: ServedForecaster,
+    *,
     others: Mapping[str, Forecaster],
     on_forecast: Callable[[Forecast], None],
     on_progress: Callable[[float], None],
@@ -240,7 +241,16 @@ def _fan(panel: Panel, model: Forecaster, origin: int, unit: str, note: str) -> 
     key = panel.keys[0]
     past = panel.between(origin - (_PAST_STEPS - 1) * STEP_SECONDS, origin).values[0]
     paths = model.forecast(panel, origin).paths[0]
-    return Fan(key.server, key.metric, origin, past, _after(panel, origin), paths, unit, note)
+    return Fan(
+        server=key.server,
+        metric=key.metric,
+        origin=origin,
+        past=past,
+        actual=_after(panel, origin),
+        paths=paths,
+        unit=unit,
+        note=note,
+    )
 
 
 def _known(value: float) -> float | None:

@@ -11,7 +11,14 @@ _FEWEST_WINDOWS = 20
 _FEWEST_BREACHES = 10
 # where many alerts are sure, a target precision would let in some that are almost never right
 _LEAST_LIKELY = 0.5
-WITHOUT_KNOWLEDGE = DecisionThreshold(0.8, None, None, False, "nothing: no breach was seen to choose it on", 0)
+WITHOUT_KNOWLEDGE = DecisionThreshold(
+    probability=0.8,
+    precision=None,
+    recall=None,
+    reached=False,
+    chosen_on="nothing: no breach was seen to choose it on",
+    windows=0,
+)
 
 
 def choose_decision_threshold(candidates: Sequence[tuple[str, Float64, Bool]], target: float) -> DecisionThreshold:
@@ -50,4 +57,11 @@ def _cut(name: str, probability: Float64, happened: Bool, target: float) -> Deci
     best = np.where(possible, precision, -1).argmax()
     last = int(np.flatnonzero(reached)[-1] if reached.any() else best)
     recall = float(hits[last] / hits[-1])
-    return DecisionThreshold(float(ordered[last]), float(precision[last]), recall, bool(reached.any()), name, last + 1)
+    return DecisionThreshold(
+        probability=float(ordered[last]),
+        precision=float(precision[last]),
+        recall=recall,
+        reached=bool(reached.any()),
+        chosen_on=name,
+        windows=last + 1,
+    )

@@ -104,7 +104,7 @@ class MonitoredThreshold(NamedTuple):
     profile: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Risk:
     """What is known of one threshold of one series as of a tick.
 
@@ -140,7 +140,7 @@ class Risk:
         return self.early_seconds if self.median_seconds is None else self.median_seconds
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DecisionThreshold:
     """From which probability on an alert is raised for one metric and severity.
 

@@ -288,7 +288,7 @@ class BreachModel:
             features, days = windows.described()
             chances = self.head.probability(features)
             found |= zip(some, _risks(some, windows, days, chances), strict=True)
-        return tuple(found.get(watch, Risk(watch, None, False)) for watch in monitored)
+        return tuple(found.get(watch, Risk(watch=watch, probability=None, breached=False)) for watch in monitored)
 
     def document(self) -> dict[str, Any]:
         """Return what ``from_document`` reads."""
@@ -321,12 +321,12 @@ class BreachModel:
 def _read_decision_threshold(document: Mapping[str, Any]) -> DecisionThreshold:
     optional = {name: document[name] if document[name] is None else float(document[name]) for name in _RATIOS}
     return DecisionThreshold(
-        float(document["probability"]),
-        optional["precision"],
-        optional["recall"],
-        bool(document["reached"]),
-        str(document["chosen_on"]),
-        int(document["windows"]),
+        probability=float(document["probability"]),
+        precision=optional["precision"],
+        recall=optional["recall"],
+        reached=bool(document["reached"]),
+        chosen_on=str(document["chosen_on"]),
+        windows=int(document["windows"]),
     )
 
 
@@ -346,23 +346,23 @@ def _risks(
     made = []
     for row, watch in enumerate(monitored):
         if not np.isfinite(value[row]):
-            made.append(Risk(watch, None, False))
+            made.append(Risk(watch=watch, probability=None, breached=False))
             continue
         sign = 1 if watch.direction is Direction.ABOVE else -1
         at_peak = sorted(sign * float(windows.paths[row, peak_step[row], each]) for each in (_LOW, MEDIAN, _HIGH))
         made.append(
             Risk(
-                watch,
-                float(chances[row]),
-                bool(breached[row]),
-                sign * float(value[row]),
-                sign * float(earlier[row]) if np.isfinite(earlier[row]) else None,
-                _seconds(median[row]),
-                _seconds(early[row]),
-                (at_peak[0], at_peak[1], at_peak[2]),
-                _seconds(peak_step[row] + 1),
-                int(seen[row]),
-                int(known[row]),
+                watch=watch,
+                probability=float(chances[row]),
+                breached=bool(breached[row]),
+                value=sign * float(value[row]),
+                earlier=sign * float(earlier[row]) if np.isfinite(earlier[row]) else None,
+                median_seconds=_seconds(median[row]),
+                early_seconds=_seconds(early[row]),
+                peak=(at_peak[0], at_peak[1], at_peak[2]),
+                peak_seconds=_seconds(peak_step[row] + 1),
+                seen_days=int(seen[row]),
+                same_hour_history=int(known[row]),
             )
         )
     return made

@@ -105,7 +105,7 @@ class AlarmWindows:
         return AlarmWindows(self.series[rows], self.server[rows], self.origin[rows], self.onset[rows])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AlarmFigures:
     """What alarming on some of the windows would have meant.
 
@@ -145,13 +145,13 @@ def alarm_figures(windows: AlarmWindows, alarmed: Bool) -> AlarmFigures:
     false = _false_episodes(windows, alarmed)
     weeks = windows.server_weeks
     return AlarmFigures(
-        float(happened[alarmed].mean()) if alarmed.any() else float("nan"),
-        float(alarmed[happened].mean()) if happened.any() else float("nan"),
-        len(incidents),
-        len(leads),
-        false,
-        false / weeks if weeks else float("nan"),
-        float(np.median(list(leads.values()))) if leads else float("nan"),
+        precision=float(happened[alarmed].mean()) if alarmed.any() else float("nan"),
+        recall=float(alarmed[happened].mean()) if happened.any() else float("nan"),
+        incidents=len(incidents),
+        caught=len(leads),
+        false_alarms=false,
+        false_per_server_week=false / weeks if weeks else float("nan"),
+        median_lead_seconds=float(np.median(list(leads.values()))) if leads else float("nan"),
     )
 
 

@@ -63,6 +63,7 @@ def simulate_incident_set(
     forecaster: Forecaster,
     metrics: Mapping[str, Metric],
     seed: int,
+    *,
     servers: int = SERVERS,
     days: int = _DAYS,
     on_progress: Callable[[float], None] = lambda done: None,
@@ -147,6 +148,7 @@ def learn(
     panel: Panel,
     until: int,
     forecaster: Forecaster,
+    *,
     metrics: Mapping[str, Metric],
     base: BreachModel,
     target_precision: float = TARGET_PRECISION,
@@ -182,7 +184,7 @@ def learn(
 
 
 def measure(
-    model: BreachModel, panel: Panel, start: int, end: int, forecaster: Forecaster, metrics: Mapping[str, Metric]
+    model: BreachModel, panel: Panel, start: int, *, end: int, forecaster: Forecaster, metrics: Mapping[str, Metric]
 ) -> dict[str, Any]:
     """Return how well breaches in ``start < t <= end`` (epoch seconds) are foretold, from origins every half hour.
 

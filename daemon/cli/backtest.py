@@ -22,6 +22,7 @@ def alerts_of(
     given: Input,
     panel: Panel,
     origins: Sequence[int],
+    *,
     served: Forecaster,
     model: Path | None,
     others: Mapping[str, Forecaster],
@@ -44,7 +45,15 @@ def alerts_of(
         raise ConfigError([f"--alerts: none of {names} has a warning or a critical threshold; name one in --config"])
     breach_model = read_breach_model(model or BASE_FOLDER)
     peers = {REFERENCE: SeasonalNaive({}), **others}
-    compared = compare(panel.select(rows), origins, served, breach_model, peers, given.metrics, on_progress)
+    compared = compare(
+        panel.select(rows),
+        origins,
+        served,
+        model=breach_model,
+        others=peers,
+        metrics=given.metrics,
+        on_progress=on_progress,
+    )
     return {"model": model.name if model else "", "alerts": alert_document(compared, breach_model)}
 
 
@@ -182,6 +191,7 @@ def backtest(
     data: Annotated[Path, typer.Option(help="Metrics file.")],
     origins: Annotated[Path | None, typer.Option(help="JSON file with a list `origins`.")] = None,
     from_: Annotated[str | None, typer.Option("--from", help="First origin (ISO 8601, with zone).")] = None,
+    *,
     every: Annotated[str, typer.Option(help="Distance of the origins after --from, as in 4h or 30m.")] = "4h",
     metrics: Annotated[list[str] | None, typer.Option(help="Only this metric; may be given again.")] = None,
     model: Annotated[str | None, typer.Option(help="Id of a model; default is the one that serves.")] = None,
@@ -230,13 +240,28 @@ def backtest(
     served = ServedForecaster(forecaster, Climatology(given.metrics))
     if alerts:
         with progress_bar("forecasting") as tell:
-            alerting = alerts_of(given, panel, times, served, registry.path(chosen) if chosen else None, others, tell)
+            alerting = alerts_of(
+                given,
+                panel,
+                times,
+                served=served,
+                model=registry.path(chosen) if chosen else None,
+                others=others,
+                on_progress=tell,
+            )
         (print_json if json else print_alert_tables)(alerting)
         return
     # both files are begun before the work, so that one that cannot be written is known at once
     with atomic_path(report) if report else nullcontext() as page, forecast_file(out) if out else nullcontext() as file:
         with progress_bar("forecasting") as tell:
-            result = run(panel, times, served, others, file.add if file else lambda forecast: None, tell)
+            result = run(
+                panel,
+                times,
+                served,
+                others=others,
+                on_forecast=file.add if file else lambda forecast: None,
+                on_progress=tell,
+            )
         document = figures(result, chosen or "", times)
         if page:
             fans = example_fans(document, result, served, times, given.metrics)

@@ -145,7 +145,7 @@ def registry_of(folder: Path | None, option: Path | None, *, writes: bool = Fals
 _EMPTY_STORE = "the store is empty; start the service first, or import a metrics file"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Input:
     """A history and what the configuration says of it."""
 
@@ -193,13 +193,13 @@ def read_input(
     panel = _from_file(data, hours, end) if data is not None else _from_store(loaded.store_url, hours, end)
     rules = ProfileRules((rule.pattern, rule.profile) for rule in loaded.profiles)
     return Input(
-        rules.completed(panel),
-        loaded.domain_metrics(),
-        loaded.zone,
-        models or loaded.models_dir,
-        loaded.training.level,
-        loaded.training.seed,
-        loaded.alerting.target_precision,
+        panel=rules.completed(panel),
+        metrics=loaded.domain_metrics(),
+        zone=loaded.zone,
+        models=models or loaded.models_dir,
+        level=loaded.training.level,
+        seed=loaded.training.seed,
+        target_precision=loaded.alerting.target_precision,
     )
 
 

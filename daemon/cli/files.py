@@ -41,6 +41,7 @@ def simulate(
     out: Annotated[Path, typer.Option(help="Folder for server_metrics.parquet, incidents.parquet and fleet.json.")],
     hours: Annotated[float, typer.Option(min=1, max=_TEN_YEARS_HOURS, help="Span to simulate.")] = 168,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same fleet and history.")] = 0,
+    *,
     start: Annotated[str, typer.Option(help="First time (ISO 8601, with zone).")] = "2026-01-05T00:00:00Z",
     incidents_per_server_week: Annotated[
         float, typer.Option(min=0, max=5, help="Mean number of incidents; those that spread come on top.")

@@ -59,6 +59,7 @@ def forecast(
     data: Annotated[Path | None, typer.Option(help="Metrics file instead of the store.")] = None,
     model: Annotated[str | None, typer.Option(help="Id of a model; default is the one that serves.")] = None,
     models: Annotated[Path | None, typer.Option(help="Folder of model directories.")] = None,
+    *,
     server: Annotated[str | None, typer.Option(help="Only this server.")] = None,
     json: JsonOption = False,
     config: ConfigOption = None,

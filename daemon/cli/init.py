@@ -93,6 +93,7 @@ def init(
     prometheus: Annotated[str, typer.Option(metavar="URL", help="Base URL, as in http://prometheus:9090.")],
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("config.yaml"),
     data_dir: Annotated[str, typer.Option(help="Folder for the history and the models.")] = "data",
+    *,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
     bearer_token_file: Annotated[Path | None, typer.Option(help="File with a bearer token.")] = None,
     username: Annotated[str | None, typer.Option(help="User for basic authentication.")] = None,

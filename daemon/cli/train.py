@@ -30,6 +30,7 @@ def pretrain(
     epochs: Annotated[
         int, typer.Option(min=0, help="Passes over the largest fleet; 0 with --from: only learn breaches anew.")
     ] = _EPOCHS,
+    *,
     synthetic: Annotated[int, typer.Option(min=0, help="Fleets of random series to train on too.")] = _SYNTHETIC,
     incidents: Annotated[
         int, typer.Option(min=0, help="Simulated fleets to learn from how incidents come to breaches.")
@@ -161,8 +162,8 @@ def retrain(
         given.metrics,
         given.zone,
         chosen,
-        ModelRegistry(given.models),
-        _Lines(),
+        registry=ModelRegistry(given.models),
+        progress=_Lines(),
         seed=seed,
         start="base",
         target_precision=given.target_precision,
@@ -220,6 +221,7 @@ def train(
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Metrics file instead of the store.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes at most, instead of the level's.")] = None,
+    *,
     until: Annotated[str | None, typer.Option(help="Use no data after this time (ISO 8601, with zone).")] = None,
     models: Annotated[Path | None, typer.Option(help="Folder of model directories.")] = None,
     from_: Annotated[
@@ -248,8 +250,8 @@ def train(
             given.metrics,
             given.zone,
             chosen,
-            ModelRegistry(given.models),
-            MonitoredThreshold(report, epochs or chosen.epochs),
+            registry=ModelRegistry(given.models),
+            progress=MonitoredThreshold(report, epochs or chosen.epochs),
             seed=given.seed if seed is None else seed,
             start=from_,
             epochs=epochs,

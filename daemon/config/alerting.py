@@ -107,11 +107,11 @@ class AlertingConfig(Section):
     def policy(self) -> Policy:
         """Return the record that the code works with."""
         return Policy(
-            self.raise_ticks,
-            self.raise_window,
-            self.clear_ticks,
-            self.clear_window,
-            self.clear_share,
-            self.hold_ticks,
+            raise_ticks=self.raise_ticks,
+            raise_window=self.raise_window,
+            clear_ticks=self.clear_ticks,
+            clear_window=self.clear_window,
+            clear_share=self.clear_share,
+            hold_ticks=self.hold_ticks,
             missing_ticks=self.missing_hours * STEPS_PER_HOUR,
         )

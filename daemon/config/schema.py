@@ -65,14 +65,14 @@ class MetricConfig(ThresholdsConfig):
     def to_metric(self, name: str) -> Metric:
         """Return the record that the code works with."""
         return Metric(
-            name,
-            self.unit,
-            self.minimum,
-            self.maximum,
-            self.direction,
-            self.to_domain(),
-            {profile: thresholds.to_domain() for profile, thresholds in self.profiles.items()},
-            self.hint,
+            name=name,
+            unit=self.unit,
+            minimum=self.minimum,
+            maximum=self.maximum,
+            direction=self.direction,
+            thresholds=self.to_domain(),
+            profile_thresholds={profile: thresholds.to_domain() for profile, thresholds in self.profiles.items()},
+            hint=self.hint,
         )
 
 

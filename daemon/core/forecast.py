@@ -28,7 +28,7 @@ class ForecastSource(StrEnum):
     BASELINE = "baseline"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Forecast:
     """Quantile paths of many series from one origin.
 
@@ -56,13 +56,13 @@ class Forecast:
         """Return the rows of all ``parts`` as one forecast."""
         taken = [part for part in parts if part.keys]
         if not taken:
-            return cls(origin, (), np.empty((0, 0, 0), np.float32), ())
+            return cls(origin=origin, keys=(), paths=np.empty((0, 0, 0), np.float32), sources=())
         return cls(
-            origin,
-            tuple(key for part in taken for key in part.keys),
-            np.concatenate([part.paths for part in taken]),
-            tuple(source for part in taken for source in part.sources),
-            next((part.model for part in taken if part.model), ""),
+            origin=origin,
+            keys=tuple(key for part in taken for key in part.keys),
+            paths=np.concatenate([part.paths for part in taken]),
+            sources=tuple(source for part in taken for source in part.sources),
+            model=next((part.model for part in taken if part.model), ""),
         )
 
 

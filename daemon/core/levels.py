@@ -22,7 +22,7 @@ class Sayable(StrEnum):
     HELD_OUT = "held out"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Level:
     """What a training level does.
 
@@ -62,23 +62,37 @@ LEVELS = MappingProxyType(
     {
         level.name: level
         for level in (
-            Level(LevelName.DEMO, 168, 1, Sayable.NOTHING, stride_steps=16, validation_hours=24),
-            Level(LevelName.VALIDATION, 720, 10, Sayable.VALIDATION_LOSS, stride_steps=96, validation_hours=72),
             Level(
-                LevelName.PRODUCTION,
-                720,
-                20,
-                Sayable.HELD_OUT,
+                name=LevelName.DEMO,
+                data_hours=168,
+                epochs=1,
+                sayable=Sayable.NOTHING,
+                stride_steps=16,
+                validation_hours=24,
+            ),
+            Level(
+                name=LevelName.VALIDATION,
+                data_hours=720,
+                epochs=10,
+                sayable=Sayable.VALIDATION_LOSS,
+                stride_steps=96,
+                validation_hours=72,
+            ),
+            Level(
+                name=LevelName.PRODUCTION,
+                data_hours=720,
+                epochs=20,
+                sayable=Sayable.HELD_OUT,
                 stride_steps=96,
                 validation_hours=72,
                 test_hours=72,
                 unknown_server_every=10,
             ),
             Level(
-                LevelName.LARGE,
-                720,
-                20,
-                Sayable.HELD_OUT,
+                name=LevelName.LARGE,
+                data_hours=720,
+                epochs=20,
+                sayable=Sayable.HELD_OUT,
                 stride_steps=96,
                 validation_hours=72,
                 test_hours=72,

@@ -52,7 +52,7 @@ class Thresholds:
     critical: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Metric:
     """One metric: its unit, its physical range (None is unbounded), its bad side and its thresholds.
 
@@ -69,7 +69,7 @@ class Metric:
     hint: str = ""
 
 
-_UNKNOWN = Metric("")
+_UNKNOWN = Metric(name="")
 
 
 def bounds(panel: Panel, metrics: Mapping[str, Metric]) -> tuple[Float32, Float32]:

@@ -31,7 +31,7 @@ BUCKETS = {"0-30m": (0, 6), "30m-1h": (6, 12), "1h-2h": (12, 24), "2h-4h": (24, 
 _BUCKET_STARTS = [start for start, _ in BUCKETS.values()]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sums:
     """What scores are made of, summed over origins; each array is ``(series, buckets)``, or has intervals last.
 
@@ -57,7 +57,7 @@ class Sums:
         shape = (series, len(BUCKETS))
         count, pinball, error, actual = (np.zeros(shape) for _ in range(4))
         inside, below = np.zeros((*shape, len(INTERVALS))), np.zeros((*shape, len(QUANTILES)))
-        return cls(count, pinball, error, actual, inside, below)
+        return cls(count=count, pinball=pinball, error=error, actual=actual, inside=inside, below=below)
 
     def add(self, rows: npt.NDArray[np.intp], actual: Float32, paths: Float32) -> None:
         """Add the forecasts of one origin in place.
@@ -81,12 +81,12 @@ class Sums:
     def select(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> "Sums":
         """Return the sums of some of the series."""
         return Sums(
-            self.count[rows],
-            self.pinball[rows],
-            self.error[rows],
-            self.actual[rows],
-            self.inside[rows],
-            self.below[rows],
+            count=self.count[rows],
+            pinball=self.pinball[rows],
+            error=self.error[rows],
+            actual=self.actual[rows],
+            inside=self.inside[rows],
+            below=self.below[rows],
         )
 
 
@@ -157,12 +157,12 @@ def bucket(sums: Sums, name: str) -> Sums:
     """Return the sums of one of the horizon BUCKETS."""
     chosen = [list(BUCKETS).index(name)]
     return Sums(
-        sums.count[:, chosen],
-        sums.pinball[:, chosen],
-        sums.error[:, chosen],
-        sums.actual[:, chosen],
-        sums.inside[:, chosen],
-        sums.below[:, chosen],
+        count=sums.count[:, chosen],
+        pinball=sums.pinball[:, chosen],
+        error=sums.error[:, chosen],
+        actual=sums.actual[:, chosen],
+        inside=sums.inside[:, chosen],
+        below=sums.below[:, chosen],
     )
 
 

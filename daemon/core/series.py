@@ -120,7 +120,7 @@ class Panel:
         return Panel(tuple(self.keys[i] for i in chosen), self.start, self.values[chosen], self.profiles)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Samples:
     """A batch of finite samples on the grid, in arrival order: of two for the same series and time the later counts.
 
@@ -144,18 +144,20 @@ class Samples:
     @classmethod
     def empty(cls) -> "Samples":
         """Return a batch without samples."""
-        return cls((), np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float32))
+        return cls(
+            keys=(), series=np.empty(0, np.int32), timestamps=np.empty(0, np.int64), values=np.empty(0, np.float32)
+        )
 
     @classmethod
     def from_panel(cls, panel: Panel) -> "Samples":
         """Return the finite values of ``panel``, ordered by time."""
         steps, series = np.nonzero(np.isfinite(panel.values.T))
         return cls(
-            panel.keys,
-            series.astype(np.int32),
-            panel.start + steps.astype(np.int64) * STEP_SECONDS,
-            panel.values[series, steps],
-            panel.profiles,
+            keys=panel.keys,
+            series=series.astype(np.int32),
+            timestamps=panel.start + steps.astype(np.int64) * STEP_SECONDS,
+            values=panel.values[series, steps],
+            profiles=panel.profiles,
         )
 
     @classmethod
@@ -171,16 +173,22 @@ class Samples:
         if not parts:
             return cls.empty()
         return cls(
-            tuple(index),
-            np.concatenate(series),
-            np.concatenate([part.timestamps for part in parts]),
-            np.concatenate([part.values for part in parts]),
-            profiles,
+            keys=tuple(index),
+            series=np.concatenate(series),
+            timestamps=np.concatenate([part.timestamps for part in parts]),
+            values=np.concatenate([part.values for part in parts]),
+            profiles=profiles,
         )
 
     def where(self, chosen: npt.NDArray[np.bool_]) -> "Samples":
         """Return the samples for which ``chosen`` is true; the keys stay."""
-        return Samples(self.keys, self.series[chosen], self.timestamps[chosen], self.values[chosen], self.profiles)
+        return Samples(
+            keys=self.keys,
+            series=self.series[chosen],
+            timestamps=self.timestamps[chosen],
+            values=self.values[chosen],
+            profiles=self.profiles,
+        )
 
     def to_panel(self) -> Panel:
         """Return the samples as a panel that spans exactly their times.

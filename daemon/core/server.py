@@ -25,7 +25,7 @@ class ProfileRules:
         return replace(panel, profiles={**panel.profiles, **found}) if found else panel
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ServerState:
     """One server as of a tick; state is ``known``, ``cold`` (less than a day of history) or ``stale`` (silent)."""
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EpochRecord:
     """One line of ``epochs.jsonl``; losses are weighted pinball losses, memory is 0 without a GPU."""
 

@@ -41,7 +41,7 @@ class Climatology:
         paths = np.repeat(np.where(np.isfinite(paths), paths, overall), _SLOT_STEPS, axis=1)
         minimum, maximum = bounds(week, self._metrics)
         paths = within_range(paths.astype(np.float32), minimum, maximum)
-        return Forecast(origin, week.keys, paths, (ForecastSource.BASELINE,) * len(week.keys))
+        return Forecast(origin=origin, keys=week.keys, paths=paths, sources=(ForecastSource.BASELINE,) * len(week.keys))
 
 
 def empirical_quantiles(values: Float32) -> Float32:
@@ -94,7 +94,9 @@ class HourOfWeek:
         samples = known.values[:, np.clip(wanted, 0, steps - 1)].reshape(len(known.keys), hours, -1)
         weekly = np.repeat(empirical_quantiles(samples), STEPS_PER_HOUR, axis=1)
         paths = np.where(np.isfinite(weekly), weekly, daily.paths).astype(np.float32)
-        return Forecast(origin, daily.keys, within_range(paths, *bounds(known, {})), daily.sources)
+        return Forecast(
+            origin=origin, keys=daily.keys, paths=within_range(paths, *bounds(known, {})), sources=daily.sources
+        )
 
 
 class SeasonalNaive:
@@ -113,4 +115,6 @@ class SeasonalNaive:
         errors = known.values[:, STEPS_PER_DAY:] - known.values[:, :-STEPS_PER_DAY]
         spread = np.nan_to_num(empirical_quantiles(errors))
         paths = within_range((point[..., None] + spread[:, None]).astype(np.float32), *bounds(known, self._metrics))
-        return Forecast(origin, known.keys, paths, (ForecastSource.BASELINE,) * len(known.keys))
+        return Forecast(
+            origin=origin, keys=known.keys, paths=paths, sources=(ForecastSource.BASELINE,) * len(known.keys)
+        )

@@ -61,7 +61,7 @@ def score(
     return Scores(panel, seasonal_error(panel.between(panel.start, known_until).values), sums)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """Figures of a model over a held-out span; a figure that cannot be measured is NaN.
 
@@ -111,16 +111,16 @@ def evaluate(forecaster: Forecaster, panel: Panel, start: int, end: int, unknown
     profiles = _rows_by([panel.profiles.get(key.server, GENERIC_PROFILE) for key in panel.keys])
     by_horizon = {name: (bucket(sums, name), bucket(naive, name)) for name in BUCKETS}
     return Evaluation(
-        scaled_pinball(sums, scores.scale),
-        {name: relative_loss(sums.select(rows), naive.select(rows)) for name, rows in by_metric.items()},
-        {
+        quantile_loss=scaled_pinball(sums, scores.scale),
+        skill={name: relative_loss(sums.select(rows), naive.select(rows)) for name, rows in by_metric.items()},
+        skill_by_horizon={
             name: {each: relative_loss(*(part.select(rows) for part in pair)) for each, pair in by_horizon.items()}
             for name, rows in by_metric.items()
         },
-        coverage(sums),
-        {name: coverage(sums.select(rows)) for name, rows in by_metric.items()},
-        reliability(sums),
-        {
+        coverage=coverage(sums),
+        coverage_by_metric={name: coverage(sums.select(rows)) for name, rows in by_metric.items()},
+        reliability=reliability(sums),
+        by_profile={
             name: {
                 "series": int(rows.sum()),
                 "skill": relative_loss(sums.select(rows), naive.select(rows)),
@@ -128,8 +128,8 @@ def evaluate(forecaster: Forecaster, panel: Panel, start: int, end: int, unknown
             }
             for name, rows in profiles.items()
         },
-        _unknown_servers(scores, unknown, windows.total()) if unknown else None,
-        len(origins),
+        unknown_servers=_unknown_servers(scores, unknown, windows.total()) if unknown else None,
+        origins=len(origins),
     )
 
 

@@ -47,7 +47,9 @@ class PointForecaster:
         known, point = known.select(served), point[served]
         spread = np.nan_to_num(empirical_quantiles(self._past_errors(known.values)))
         paths = within_range((point[..., None] + spread).astype(np.float32), *bounds(known, {}))
-        return Forecast(origin, known.keys, paths, (ForecastSource.BASELINE,) * len(known.keys))
+        return Forecast(
+            origin=origin, keys=known.keys, paths=paths, sources=(ForecastSource.BASELINE,) * len(known.keys)
+        )
 
     def _past_errors(self, values: Float32) -> Float32:
         errors = []

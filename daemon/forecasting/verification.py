@@ -41,7 +41,7 @@ class PendingVerification:
         return cls(forecast.origin, forecast.keys, at_horizons(forecast), forecast.forecasters)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Tally:
     """Sums over the values that forecasts were compared with.
 
@@ -62,11 +62,11 @@ class Tally:
     def __add__(self, other: "Tally") -> "Tally":
         """Return the tally of both."""
         return Tally(
-            self.count + other.count,
-            self.pinball + other.pinball,
-            self.naive + other.naive,
-            self.baseline + other.baseline,
-            tuple(one + another for one, another in zip(self.inside, other.inside, strict=True)),
+            count=self.count + other.count,
+            pinball=self.pinball + other.pinball,
+            naive=self.naive + other.naive,
+            baseline=self.baseline + other.baseline,
+            inside=tuple(one + another for one, another in zip(self.inside, other.inside, strict=True)),
         )
 
     @property
@@ -87,7 +87,7 @@ class Tally:
         return {name: inside / self.count for name, inside in zip(INTERVALS, self.inside, strict=True)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LiveScore:
     """What the forecasts of one origin, forecaster, metric and horizon came to.
 
@@ -160,7 +160,7 @@ def scored(kept: PendingVerification, panel: Panel, naive: Forecast, baseline: F
     )
     inside = [known & _between(actual, paths, *levels) for levels in INTERVALS.values()]
     forecasters = np.array([kept.forecasters[row] for row in shared], dtype=object)
-    return list(_by_group(kept.origin, forecasters, metrics, known, losses, inside))
+    return list(_by_group(kept.origin, forecasters, metrics, known=known, losses=losses, inside=inside))
 
 
 def _scales(errors: Float64, metrics: npt.NDArray[np.object_]) -> Float64:
@@ -182,6 +182,7 @@ def _by_group(
     origin: int,
     forecasters: npt.NDArray[np.object_],
     metrics: npt.NDArray[np.object_],
+    *,
     known: npt.NDArray[np.bool_],
     losses: tuple[Float64, ...],
     inside: list[npt.NDArray[np.bool_]],
@@ -193,8 +194,8 @@ def _by_group(
             if count:
                 pinball, naive, baseline = (float(each[rows, column].sum()) for each in losses)
                 within = tuple(int(each[rows, column].sum()) for each in inside)
-                tally = Tally(count, pinball, naive, baseline, within)
-                yield LiveScore(origin, forecaster, metric, horizon, tally)
+                tally = Tally(count=count, pinball=pinball, naive=naive, baseline=baseline, inside=within)
+                yield LiveScore(origin=origin, forecaster=forecaster, metric=metric, horizon=horizon, tally=tally)
 
 
 KEEP_EVERY_SECONDS = 3_600

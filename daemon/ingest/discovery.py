@@ -86,7 +86,7 @@ class LeftOut:
     reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Discovery:
     """What was found; ``collision`` names instances that only their port tells apart, if there are any."""
 
@@ -161,15 +161,15 @@ class _Look:
         collision = _collision(groups, self._config.server_pattern)
         pattern = KEEP_PORT if collision else self._config.server_pattern
         return Discovery(
-            tuple(FoundExporter(exporter.name, instances) for exporter, instances in there),
-            tuple(_found(metric, given[metric], pattern) for metric in kept),
-            tuple(
+            exporters=tuple(FoundExporter(exporter.name, instances) for exporter, instances in there),
+            metrics=tuple(_found(metric, given[metric], pattern) for metric in kept),
+            left_out=tuple(
                 LeftOut(metric, "; ".join(reasons[metric]) or _wanted(metric, exporters))
                 for metric in metrics
                 if not given[metric]
             ),
-            pattern,
-            collision,
+            server_pattern=pattern,
+            collision=collision,
         )
 
     def _try(self, exporter: Exporter, query: ExporterQuery, given: list[_Answer], reasons: list[str]) -> None:

@@ -16,7 +16,7 @@ _SLICE_SECONDS = 86_400
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SourceState:
     """How a source fared in the last tick.
 
@@ -45,6 +45,7 @@ class Ingest:
 
     def __init__(
         self,
+        *,
         sources: Sequence[Source],
         store: Store,
         metrics: Collection[str],
@@ -96,7 +97,9 @@ class Ingest:
             first = last + STEP_SECONDS
         newest = [self._store.watermarks().get((source.name, stream)) for stream in source.streams]
         reached = None if None in newest else min((time for time in newest if time is not None), default=None)
-        return SourceState(source.name, error, failed, tuple(empty), reached)
+        return SourceState(
+            name=source.name, error=error, failed_streams=failed, empty_streams=tuple(empty), newest=reached
+        )
 
     def _begin(self, source: Source, stream: str, at: int, watermarks: dict[tuple[str, str], int]) -> int:
         reach = ceil_to_grid(at - min(source.backfill_seconds, self._retention_seconds))

@@ -86,11 +86,11 @@ def to_samples(series: Iterable[LabelledSeries], metric: str, end: int, config: 
     if not rows:
         return Samples.empty()
     return Samples(
-        tuple(SeriesKey(server, metric) for server in by_server),
-        np.repeat(np.array([row for row, _ in rows], dtype=np.int32), [len(one.timestamps) for _, one in rows]),
-        np.concatenate([one.timestamps for _, one in rows]),
-        np.concatenate([one.values for _, one in rows]),
-        profiles,
+        keys=tuple(SeriesKey(server, metric) for server in by_server),
+        series=np.repeat(np.array([row for row, _ in rows], dtype=np.int32), [len(one.timestamps) for _, one in rows]),
+        timestamps=np.concatenate([one.timestamps for _, one in rows]),
+        values=np.concatenate([one.values for _, one in rows]),
+        profiles=profiles,
     )
 
 

@@ -266,11 +266,11 @@ class _Batch:
     def result(self) -> PushResult:
         series, timestamps, values = zip(*self._samples, strict=True) if self._samples else ((), (), ())
         samples = Samples(
-            tuple(self._rows),
-            np.array(series, np.int32),
-            np.array(timestamps, np.int64),
-            np.array(values, np.float32),
-            self._profiles,
+            keys=tuple(self._rows),
+            series=np.array(series, np.int32),
+            timestamps=np.array(timestamps, np.int64),
+            values=np.array(values, np.float32),
+            profiles=self._profiles,
         )
         return PushResult(samples, tuple(self._rejected))
 

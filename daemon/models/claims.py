@@ -214,7 +214,7 @@ def _worse(info: Mapping[str, Any], metric: str) -> bool:
     return skill is not None and skill >= 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ShownFigures:
     """The figures of a model as far as they may be shown.
 
@@ -238,11 +238,11 @@ def shown_figures(record: ModelRecord) -> ShownFigures:
     allowed = sayable(LEVELS[record.level], record.tested)
     held_out = allowed is Sayable.HELD_OUT
     return ShownFigures(
-        record.train_loss,
-        None if allowed is Sayable.NOTHING else record.validation_loss,
-        record.quantile_loss if held_out else None,
-        {name: ratio for name, ratio in record.skill.items() if math.isfinite(ratio)} if held_out else {},
-        shown_reasons(record.reasons, allowed),
+        train_loss=record.train_loss,
+        validation_loss=None if allowed is Sayable.NOTHING else record.validation_loss,
+        quantile_loss=record.quantile_loss if held_out else None,
+        skill={name: ratio for name, ratio in record.skill.items() if math.isfinite(ratio)} if held_out else {},
+        reasons=shown_reasons(record.reasons, allowed),
     )
 
 

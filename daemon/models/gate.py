@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from daemon.core.scoring import SOUND_COVERAGE
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GateDecision:
     """What the gate decided, and why.
 
@@ -44,12 +44,12 @@ def judge(
     against_serving, serving_reason = _against_serving(candidate_loss, serving_model, serving_loss)
     sound, coverage_reason = _coverage(coverage_80)
     return GateDecision(
-        against_naive and against_serving and sound,
-        (naive_reason, serving_reason, coverage_reason),
-        _known(candidate_loss),
-        serving_model,
-        serving_loss,
-        _known(coverage_80),
+        promoted=against_naive and against_serving and sound,
+        reasons=(naive_reason, serving_reason, coverage_reason),
+        candidate_loss=_known(candidate_loss),
+        serving_model=serving_model,
+        serving_loss=serving_loss,
+        coverage_80=_known(coverage_80),
     )
 
 

@@ -37,7 +37,7 @@ class Recorded:
     samples_with_actual: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Check:
     """A line of the checklist.
 
@@ -100,7 +100,13 @@ def readiness(info: Mapping[str, Any], recorded: Recorded) -> Readiness:
 
 
 def _check(name: str, passed: bool, evidence: str, keys: str, fix: str) -> Check:
-    return Check(name, passed, evidence, keys if ": " in keys else f"{FILE}: {keys}", "" if passed else fix)
+    return Check(
+        name=name,
+        passed=passed,
+        evidence=evidence,
+        source=keys if ": " in keys else f"{FILE}: {keys}",
+        fix="" if passed else fix,
+    )
 
 
 def _measured_on_test(info: Mapping[str, Any]) -> bool:

@@ -48,7 +48,7 @@ def tested(info: Mapping[str, Any]) -> bool:
     return bool(span == "test")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelRecord:
     """The part of ``training_info.json`` and ``epochs.jsonl`` that the service shows.
 
@@ -269,26 +269,26 @@ def read_record(folder: Path) -> ModelRecord | None:
         verdict: dict[str, Any] = info.get("verdict") or {}
         promoted = verdict.get("promoted")
         return ModelRecord(
-            folder.name,
-            LevelName(info["level"]),
-            datetime.fromisoformat(info["trained_at"]).timestamp(),
-            int(info["epochs"]),
-            float(info["final_train_loss"]),
-            float(info["final_val_loss"]),
-            float(last["learning_rate"]),
-            float(last["samples_per_second"]),
-            float(info["training_time_hours"]) * 3600,
-            None if info["quantile_loss"] is None else float(info["quantile_loss"]),
-            {
+            model=folder.name,
+            level=LevelName(info["level"]),
+            trained_at=datetime.fromisoformat(info["trained_at"]).timestamp(),
+            epochs=int(info["epochs"]),
+            train_loss=float(info["final_train_loss"]),
+            validation_loss=float(info["final_val_loss"]),
+            learning_rate=float(last["learning_rate"]),
+            samples_per_second=float(last["samples_per_second"]),
+            duration_seconds=float(info["training_time_hours"]) * 3600,
+            quantile_loss=None if info["quantile_loss"] is None else float(info["quantile_loss"]),
+            skill={
                 str(metric): float(ratio)
                 for metric, ratio in info["skill_vs_seasonal_naive"].items()
                 if ratio is not None
             },
-            None if promoted is None else bool(promoted),
-            tuple(str(reason) for reason in verdict.get("reasons") or ()),
-            None if info.get("data_to") is None else datetime.fromisoformat(info["data_to"]).timestamp(),
-            tuple(map(str, info.get("servers") or ())),
-            tested(info),
+            promoted=None if promoted is None else bool(promoted),
+            reasons=tuple(str(reason) for reason in verdict.get("reasons") or ()),
+            trained_until=None if info.get("data_to") is None else datetime.fromisoformat(info["data_to"]).timestamp(),
+            servers=tuple(map(str, info.get("servers") or ())),
+            tested=tested(info),
         )
     except FileNotFoundError:
         return None

@@ -18,7 +18,7 @@ from daemon.models.record import ModelRecord, cannot_serve, read_record
 from daemon.system.files import atomic_directory, atomic_path
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Promotion:
     """A model began to serve, or was withdrawn.
 
@@ -49,7 +49,14 @@ class PromotionJournal:
         self, model: str, previous: str | None, why: str, *, back: bool = False, withdrawn: bool = False
     ) -> None:
         """Note that ``model`` serves from now on, instead of ``previous``, or is withdrawn."""
-        promotion = Promotion(datetime.now(UTC).isoformat(timespec="seconds"), model, previous, why, back, withdrawn)
+        promotion = Promotion(
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            model=model,
+            previous=previous,
+            why=why,
+            back=back,
+            withdrawn=withdrawn,
+        )
         line = json.dumps(asdict(promotion)) + "\n"
         try:
             with self._path.open("a", encoding="utf-8") as file:

@@ -46,7 +46,7 @@ class RunState(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainingRun:
     """One training run.
 
@@ -234,7 +234,7 @@ class TrainingRefused(ForewarnError):
     """A training was asked for that cannot begin, or to be ended where there is none."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainingRules:
     """What the configuration says of retraining.
 
@@ -261,7 +261,7 @@ class TrainingRules:
     memory_mb: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainingState:
     """What is known of training.
 
@@ -357,7 +357,14 @@ class Retraining:
             self._collect()
             next_time = self._rules.next_time and self._rules.next_time(self._considered)
             told = self._trainer.told() if self._current is not None else ()
-            return TrainingState(self._current, told, self._runs, next_time, self._refused, self._trigger_check)
+            return TrainingState(
+                current=self._current,
+                told=told,
+                runs=self._runs,
+                next_time=next_time,
+                refused=self._refused,
+                trigger_check=self._trigger_check,
+            )
 
     def close(self) -> None:
         """End the run under way; it is resumed at the next start."""
@@ -373,7 +380,9 @@ class Retraining:
             _log.warning("training_refused", trigger=trigger.value, reason=self._refused)
             return None
         name = as_text(int(now)).replace(":", "").replace("-", "")
-        run = TrainingRun(name, level, trigger, now, self._rules.seed + len(self._runs), reason)
+        run = TrainingRun(
+            id=name, level=level, trigger=trigger, started=now, seed=self._rules.seed + len(self._runs), reason=reason
+        )
         return run if self._start(run) else None
 
     def _resume(self, run: TrainingRun) -> None:

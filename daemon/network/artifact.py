@@ -72,7 +72,14 @@ def load_forecaster(
         zone = ZoneInfo(description["timezone"])
     except (ValueError, KeyError, TypeError) as error:
         raise _bad(folder, error) from error
-    return NetworkForecaster(network, vocabulary, metrics, zone, folder.name, stretch=read_stretch(folder))
+    return NetworkForecaster(
+        network=network,
+        vocabulary=vocabulary,
+        metrics=metrics,
+        zone=zone,
+        model=folder.name,
+        stretch=read_stretch(folder),
+    )
 
 
 def load_network(folder: Path, device: torch.device | None = None) -> tuple[TemporalFusionTransformer, dict[str, Any]]:
@@ -113,7 +120,9 @@ def base_forecaster(metrics: Mapping[str, Metric], zone: ZoneInfo, folder: Path 
         BadModel: a file is missing, damaged or of another format.
     """
     network, _ = load_network(folder)
-    return NetworkForecaster(network, None, metrics, zone, "", ForecastSource.BASE)
+    return NetworkForecaster(
+        network=network, vocabulary=None, metrics=metrics, zone=zone, model="", source=ForecastSource.BASE
+    )
 
 
 def forecaster_of(folder: Path | None, metrics: Mapping[str, Metric], zone: ZoneInfo) -> NetworkForecaster:

@@ -61,7 +61,9 @@ class BoostingForecaster:
         paths = torch.from_numpy(np.stack(levels, axis=-1).astype(np.float32))
         values = history.in_units(windows.centre[:, None, None] + windows.scale[:, None, None] * paths, rows).numpy()
         made = within_range(values, *bounds(known, {}))
-        return Forecast(origin, known.keys, made, (ForecastSource.BASELINE,) * len(known.keys))
+        return Forecast(
+            origin=origin, keys=known.keys, paths=made, sources=(ForecastSource.BASELINE,) * len(known.keys)
+        )
 
 
 def fit_boosting(

@@ -15,7 +15,7 @@ _FACTORS = tuple(0.7 + 0.05 * step for step in range(15))
 _WORTH = 0.999
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Calibration:
     """A factor on the distance of each quantile from the median, and what it did on time that did not choose it.
 
@@ -53,13 +53,13 @@ def calibrate(network: TemporalFusionTransformer, chosen_on: Iterable[Batch], tr
     applied = after < _WORTH * before
     verb = "lowered" if applied else "did not lower"
     return Calibration(
-        tuple(stretch.tolist()) if applied else NONE,
-        applied,
-        before,
-        after,
-        _coverage(target, paths),
-        _coverage(target, stretched),
-        f"stretching the intervals {verb} the loss on held-out time that did not choose it "
+        stretch=tuple(stretch.tolist()) if applied else NONE,
+        applied=applied,
+        loss_before=before,
+        loss_after=after,
+        coverage_before=_coverage(target, paths),
+        coverage_after=_coverage(target, stretched),
+        reason=f"stretching the intervals {verb} the loss on held-out time that did not choose it "
         f"({before:.4f} without, {after:.4f} with)",
     )
 

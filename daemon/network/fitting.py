@@ -35,7 +35,7 @@ _FIRST_SHARE, _LAST_SHARE = 0.04, 0.01
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """How to fit.
 
@@ -62,7 +62,7 @@ class Plan:
     checkpoint_every_epochs: int = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Fit:
     """What fitting gives: one record per epoch, and how it ended.
 
@@ -89,6 +89,7 @@ def fit(
     network: TemporalFusionTransformer,
     training: InterleavedSampler,
     validation: Iterable[Batch],
+    *,
     plan: Plan,
     device: torch.device,
     on_epoch: Callable[[EpochRecord], None],
@@ -99,7 +100,14 @@ def fit(
     network.to(device)
     # Lightning keeps the mode, and cuDNN's LSTM has no backward pass in evaluation mode
     network.train()
-    recorder = _Recorder(network, len(training), plan.patience_epochs, device, on_epoch, on_step)
+    recorder = _Recorder(
+        network=network,
+        steps=len(training),
+        patience=plan.patience_epochs,
+        device=device,
+        on_epoch=on_epoch,
+        on_step=on_step,
+    )
     if plan.keep_start:
         recorder.keep(_START, _loss_of(network, validation))
     average = WeightAveraging(device, use_buffers=False, multi_avg_fn=_average)
@@ -121,7 +129,13 @@ def fit(
         with suppress(OSError):
             plan.checkpoint.unlink()
     best = None if recorder.best_epoch == _START else recorder.best_epoch
-    return Fit(tuple(recorder.records), best, recorder.best_loss, recorder.stopped, str(device))
+    return Fit(
+        records=tuple(recorder.records),
+        best_epoch=best,
+        best_loss=recorder.best_loss,
+        early_stopping=recorder.stopped,
+        device=str(device),
+    )
 
 
 def _loss_of(network: TemporalFusionTransformer, batches: Iterable[Batch]) -> float:
@@ -270,6 +284,7 @@ class _Recorder(Callback):
 
     def __init__(
         self,
+        *,
         network: TemporalFusionTransformer,
         steps: int,
         patience: int | None,
@@ -305,7 +320,7 @@ class _Recorder(Callback):
     def on_validation_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
         self._val_loss = _Mean()
 
-    def on_validation_batch_end(
+    def on_validation_batch_end(  # noqa: PLR0917 - Lightning calls it so
         self,
         trainer: Trainer,
         module: LightningModule,
@@ -322,13 +337,13 @@ class _Recorder(Callback):
         if loss < _WORTH * self.best_loss or not self.best_weights:
             self.keep(trainer.current_epoch, loss)
         record = EpochRecord(
-            trainer.current_epoch,
-            self._train_loss.value,
-            loss,
-            float(trainer.optimizers[0].param_groups[0]["lr"]),
-            time.perf_counter() - self._started,
-            torch.cuda.max_memory_allocated(self._device) / 1e6 if self._device.type == "cuda" else 0.0,
-            self._windows / max(self._seconds, 1e-9),
+            epoch=trainer.current_epoch,
+            train_loss=self._train_loss.value,
+            val_loss=loss,
+            learning_rate=float(trainer.optimizers[0].param_groups[0]["lr"]),
+            time_seconds=time.perf_counter() - self._started,
+            gpu_memory_mb=torch.cuda.max_memory_allocated(self._device) / 1e6 if self._device.type == "cuda" else 0.0,
+            samples_per_second=self._windows / max(self._seconds, 1e-9),
         )
         self.records.append(record)
         self._on_epoch(record)

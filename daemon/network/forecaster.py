@@ -30,7 +30,7 @@ MINIMUM_HISTORY_STEPS = STEPS_PER_HOUR
 _SERIES_AT_ONCE = 128
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NetworkForecaster:
     """Forecast with a network every series of a metric that it was trained on and that has an hour of history.
 
@@ -62,7 +62,7 @@ class NetworkForecaster:
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
             paths = np.concatenate([none, *threads.map(lambda part: self._paths(known.select(part)), parts)])
         keys = tuple(known.keys[row] for row in rows)
-        return Forecast(origin, keys, paths, (self.source,) * len(keys), self.model)
+        return Forecast(origin=origin, keys=keys, paths=paths, sources=(self.source,) * len(keys), model=self.model)
 
     def _can_serve(self, panel: Panel) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
         seen = np.isfinite(panel.values)

@@ -32,7 +32,7 @@ _LEAST_SHARE_OF_LEVEL = 0.1
 _WIDEST = 12.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class History:
     """Series in the units the network works in, ``z = asinh((y − median) / mean|y − median|)``.
 
@@ -95,7 +95,17 @@ class History:
         _carry_forward(scaled.numpy(), observed[:, padding:])
         z[:, padding:] = scaled
         identity = vocabulary.codes(panel)
-        return cls(panel.keys, start, z, torch.from_numpy(observed), week_mean, calendar, median, spread, identity)
+        return cls(
+            keys=panel.keys,
+            start=start,
+            z=z,
+            observed=torch.from_numpy(observed),
+            week_mean=week_mean,
+            calendar=calendar,
+            median=median,
+            spread=spread,
+            identity=identity,
+        )
 
     @property
     def columns(self) -> int:

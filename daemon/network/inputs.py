@@ -19,7 +19,7 @@ _ERROR_STRIDE = 3
 _CHANGE_STRIDE = 12
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recent:
     """The last 8 days before the origins of a batch of windows; in z, NaN is what is not known.
 
@@ -56,7 +56,9 @@ class Recent:
         seasonal = torch.where(count(from_day) > 0, mean(from_day.abs()), deviation)
         scale = (0.5 * deviation + 0.5 * seasonal).clamp(min=_SMALLEST_SCALE)
         from_mean = known[:, STEPS_PER_DAY:] - week_mean[:, STEPS_PER_DAY:]
-        return cls(z, known, week_mean, from_mean, from_day, centre, scale)
+        return cls(
+            z=z, known=known, week_mean=week_mean, from_mean=from_mean, from_day=from_day, centre=centre, scale=scale
+        )
 
     def in_window(self, z: Tensor) -> Tensor:
         """Return z of shape ``(windows, ...)`` in window units; 0 where it is not known."""

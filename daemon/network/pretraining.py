@@ -146,7 +146,7 @@ def pretrain(
     early = _Phase(whole, LEARNING_RATE, InterleavedSampler(shares))
     late = _Phase(epochs - whole, TUNING_RATE, InterleavedSampler([*shares, *first_days]))
     phases = [phase for phase in (early, late) if phase.epochs] or [late]
-    fitted = _fit(network, phases, InterleavedSampler(held), device, on_epoch, on_step)
+    fitted = _fit(network, phases, InterleavedSampler(held), device=device, on_epoch=on_epoch, on_step=on_step)
     record = {
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "made_by": "forewarn pretrain",
@@ -173,7 +173,15 @@ def pretrain(
         f"synthetic {number}": synthetic(_FIRST_SAMPLED_SEED + seed + number, SYNTHETIC_SERIES, SYNTHETIC_DAYS)
         for number in range(synthetic_fleets)
     }
-    breach = learn_breaches(network, {**fleets, **unlike}, zone, metrics or {}, incident_fleets, seed, on_breaches)
+    breach = learn_breaches(
+        network,
+        {**fleets, **unlike},
+        zone,
+        metrics=metrics or {},
+        incident_fleets=incident_fleets,
+        seed=seed,
+        on_progress=on_breaches,
+    )
     return Pretrained(network, fitted, breach, record)
 
 
@@ -187,6 +195,7 @@ def _fit(
     network: TemporalFusionTransformer,
     phases: Sequence[_Phase],
     held: InterleavedSampler,
+    *,
     device: torch.device,
     on_epoch: Callable[[EpochRecord], None],
     on_step: Progress,
@@ -203,8 +212,10 @@ def _fit(
         def step(epoch: int, done: int, steps: int, before: int = before) -> None:
             on_step(before + epoch, done, steps)
 
-        plan = Plan(phase.epochs, phase.learning_rate, patience_epochs=None, keep_start=not phase.epochs)
-        fitted = fit(network, phase.training, held, plan, device, note, step)
+        plan = Plan(
+            epochs=phase.epochs, learning_rate=phase.learning_rate, patience_epochs=None, keep_start=not phase.epochs
+        )
+        fitted = fit(network, phase.training, held, plan=plan, device=device, on_epoch=note, on_step=step)
     best = None if fitted.best_epoch is None else before + fitted.best_epoch
     return replace(fitted, records=tuple(records), best_epoch=best)
 
@@ -213,6 +224,7 @@ def learn_breaches(
     network: TemporalFusionTransformer,
     fleets: Mapping[str, Panel],
     zone: ZoneInfo,
+    *,
     metrics: Mapping[str, Metric],
     incident_fleets: int,
     seed: int,
@@ -222,7 +234,9 @@ def learn_breaches(
 
     From random thresholds of all ``fleets``, and from the thresholds of ``metrics`` on simulated fleets with incidents.
     """
-    forecaster = NetworkForecaster(network, None, {}, zone, "", ForecastSource.BASE)
+    forecaster = NetworkForecaster(
+        network=network, vocabulary=None, metrics={}, zone=zone, model="", source=ForecastSource.BASE
+    )
     work = len(fleets) + _REHEARSAL_WORK * incident_fleets
     sampled, rehearsals = [], []
     for done, panel in enumerate(fleets.values()):
@@ -246,7 +260,9 @@ def _tsmixup(panel: Panel, zone: ZoneInfo, generator: np.random.Generator) -> Hi
 
 def _first_days(panel: Panel, zone: ZoneInfo, seed: int, device: torch.device) -> ColdStartSampler:
     # as many as it takes: a pass ends when all windows of the longest fleet were seen
-    return ColdStartSampler(panel, zone, NO_NAMES, 1, BATCH_SIZE, seed, device)
+    return ColdStartSampler(
+        panel=panel, zone=zone, vocabulary=NO_NAMES, batches=1, batch_size=BATCH_SIZE, seed=seed, device=device
+    )
 
 
 def _sampler(history: History, first: int, last: int, seed: int) -> WindowSampler:

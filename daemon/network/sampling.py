@@ -215,6 +215,7 @@ class ColdStartSampler(IterableDataset[Batch]):
 
     def __init__(
         self,
+        *,
         panel: Panel,
         zone: ZoneInfo,
         vocabulary: Vocabulary,

@@ -85,7 +85,7 @@ class Spans:
     end: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainedModel:
     """A network with everything that goes into its directory."""
 
@@ -103,7 +103,14 @@ class TrainedModel:
     def forecaster(self, name: str) -> NetworkForecaster:
         """Return the model as a forecaster whose forecasts say that ``name`` made them."""
         stretch = self.calibration.stretch
-        return NetworkForecaster(self.network, self.vocabulary, self.metrics, self.zone, name, stretch=stretch)
+        return NetworkForecaster(
+            network=self.network,
+            vocabulary=self.vocabulary,
+            metrics=self.metrics,
+            zone=self.zone,
+            model=name,
+            stretch=stretch,
+        )
 
     @property
     def held_out(self) -> tuple[int, int]:
@@ -192,7 +199,18 @@ def train(
         [
             (ours, _REAL_SHARE),
             (_sampler(mixture, (0, spans.training), level.stride_steps, seed), _MIXED_SHARE),
-            (ColdStartSampler(known, zone, names, rounds, BATCH_SIZE, seed, device), _FIRST_DAYS_SHARE),
+            (
+                ColdStartSampler(
+                    panel=known,
+                    zone=zone,
+                    vocabulary=names,
+                    batches=rounds,
+                    batch_size=BATCH_SIZE,
+                    seed=seed,
+                    device=device,
+                ),
+                _FIRST_DAYS_SHARE,
+            ),
         ]
     )
     validation = _sampler(history, (spans.training, spans.validation), _VALIDATION_STRIDE, None)
@@ -202,23 +220,36 @@ def train(
             "two days are needed, and some series that is not constant"
         )
     plan = Plan(
-        epochs or level.epochs,
-        LEARNING_RATE if start is None else TUNING_RATE,
+        epochs=epochs or level.epochs,
+        learning_rate=LEARNING_RATE if start is None else TUNING_RATE,
         # before patience ends: at a high rate no epoch betters a good start
-        None if start is None else _TUNING_EPOCHS,
+        schedule_epochs=None if start is None else _TUNING_EPOCHS,
         accumulate=level.accumulate_batches,
         mixed_precision=level.mixed_precision,
         keep_start=start is not None,
         checkpoint=checkpoint,
         checkpoint_every_epochs=level.checkpoint_every_epochs,
     )
-    fitted = fit(network, training, validation, plan, device, on_epoch, on_step)
+    fitted = fit(network, training, validation, plan=plan, device=device, on_epoch=on_epoch, on_step=on_step)
     calibration = calibrate(network, *_halves(history, spans))
     base = base_breach_model()
-    model = TrainedModel(network, names.metrics, zone, panel, metrics, spans, fitted, calibration, base, {})
+    model = TrainedModel(
+        network=network,
+        vocabulary=names.metrics,
+        zone=zone,
+        panel=panel,
+        metrics=metrics,
+        spans=spans,
+        fit=fitted,
+        calibration=calibration,
+        breach=base,
+        info={},
+    )
     forecaster = model.forecaster("")
     known_until, end = model.held_out
-    breach = learn(panel, known_until, forecaster, metrics, model.breach, target_precision, seed)
+    breach = learn(
+        panel, known_until, forecaster, metrics=metrics, base=model.breach, target_precision=target_precision, seed=seed
+    )
     run = {
         "seed": seed,
         "seconds": time.perf_counter() - started,
@@ -229,8 +260,17 @@ def train(
         "seen": sorted(seen) if start is not None else [],
     }
     measured = evaluate(forecaster, panel, known_until, end, unknown)
-    foretold = measure(breach, panel, known_until, end, forecaster, metrics)
-    info = training_info(panel, level, fitted, measured, foretold, calibration, model.held_out, run)
+    foretold = measure(breach, panel, known_until, end=end, forecaster=forecaster, metrics=metrics)
+    info = training_info(
+        panel,
+        level,
+        fitted,
+        measured=measured,
+        foretold=foretold,
+        calibration=calibration,
+        held_out=model.held_out,
+        run=run,
+    )
     return replace(model, breach=breach, info=info)
 
 

@@ -32,6 +32,7 @@ def training_info(
     panel: Panel,
     level: Level,
     fitted: Fit,
+    *,
     measured: Evaluation,
     foretold: Mapping[str, Any],
     calibration: Calibration,

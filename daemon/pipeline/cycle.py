@@ -28,7 +28,7 @@ _PRUNE_EVERY_SECONDS = 3_600
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """All that a tick found out; the edges show the newest one.
 
@@ -66,6 +66,7 @@ class Cycle:
 
     def __init__(
         self,
+        *,
         ingest: Ingest,
         store: Store,
         window: RecentHistory,
@@ -102,18 +103,18 @@ class Cycle:
         with self._stage("alert"):
             alerting = self._alert(at, forecast, panel, servers, sources)
         snapshot = Snapshot(
-            at,
-            self._now(),
-            forecast,
-            servers,
-            sources,
-            self._model.name,
-            self._model.error,
-            self._model.record,
-            {source: forecast.sources.count(source) for source in ForecastSource},
-            alerting,
-            verification,
-            self._model.withdrawn,
+            at=at,
+            made=self._now(),
+            forecast=forecast,
+            servers=servers,
+            sources=sources,
+            model=self._model.name,
+            model_error=self._model.error,
+            record=self._model.record,
+            rows_by_source={source: forecast.sources.count(source) for source in ForecastSource},
+            alerting=alerting,
+            verification=verification,
+            withdrawn=self._model.withdrawn,
         )
         with self._stage("expose"):
             for publish in self._publish:
@@ -158,7 +159,9 @@ class Cycle:
         healthy = all(source.healthy for source in sources)
         record = self._model.record
         level = record.level.value if record is not None else ""
-        tick = Tick(at, forecast, panel, servers, healthy, self._model.name, level)
+        tick = Tick(
+            at=at, forecast=forecast, panel=panel, servers=servers, healthy=healthy, model=self._model.name, level=level
+        )
         return self._alerting.run(tick, self._model.risks)
 
     def _server_states(self, panel: Panel, at: int) -> tuple[ServerState, ...]:
@@ -179,7 +182,7 @@ class Cycle:
                 state = "cold"
             profile = panel.profiles.get(server, GENERIC_PROFILE)
             metrics = tuple(sorted(panel.keys[row].metric for row in own))
-            states.append(ServerState(server, profile, state, metrics, last))
+            states.append(ServerState(name=server, profile=profile, state=state, metrics=metrics, newest=last))
         return tuple(states)
 
     def _prune(self, at: int) -> None:

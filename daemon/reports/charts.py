@@ -170,7 +170,7 @@ _BLUE_RGB = "57,135,201"
 _OPACITY = {"96": 0.14, "80": 0.2, "50": 0.28}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Fan:
     """One forecast of one series.
 
@@ -256,7 +256,16 @@ def varied_choice(moving: dict[tuple[str, str], bool], most: int) -> list[tuple[
 def _fan(key: tuple[str, str], rows: pd.DataFrame, unit: str) -> Fan:
     origin = int(pd.Timestamp(rows["origin"].iloc[0]).timestamp())
     paths = rows[list(QUANTILE_COLUMNS)].to_numpy(dtype=np.float32)
-    return Fan(*key, origin, np.empty(0, np.float32), rows["actual"].to_numpy(dtype=np.float32), paths, unit)
+    server, metric = key
+    return Fan(
+        server=server,
+        metric=metric,
+        origin=origin,
+        past=np.empty(0, np.float32),
+        actual=rows["actual"].to_numpy(dtype=np.float32),
+        paths=paths,
+        unit=unit,
+    )
 
 
 def fan_legend(fans: Sequence[Fan]) -> str:

@@ -59,15 +59,15 @@ def training_rules(config: Config) -> TrainingRules:
     """
     training = config.training
     return TrainingRules(
-        training.level,
-        training.seed,
-        None if training.schedule is None else next_times(training.schedule, config.zone),
-        training.max_runs_per_day,
-        training.keep_models,
-        training.trigger_pause_hours * 3600,
-        training.threads,
-        training.deadline_minutes * 60,
-        training.memory_limit_mb,
+        level=training.level,
+        seed=training.seed,
+        next_time=None if training.schedule is None else next_times(training.schedule, config.zone),
+        max_runs_per_day=training.max_runs_per_day,
+        keep_models=training.keep_models,
+        pause_seconds=training.trigger_pause_hours * 3600,
+        threads=training.threads,
+        deadline_seconds=training.deadline_minutes * 60,
+        memory_mb=training.memory_limit_mb,
     )
 
 
@@ -88,11 +88,11 @@ def alert_rules(config: Config) -> AlertRules:
     """Return what the configuration says of alerts."""
     alerting = config.alerting
     return AlertRules(
-        alerting.policy(),
-        GroupRule(alerting.fleet_servers, alerting.fleet_share),
-        alerting.keep_severity,
-        alerting.ledger_days * 86_400,
-        str(alerting.external_url or ""),
+        policy=alerting.policy(),
+        fleet=GroupRule(alerting.fleet_servers, alerting.fleet_share),
+        keep_severity=alerting.keep_severity,
+        prediction_log_seconds=alerting.ledger_days * 86_400,
+        external_url=str(alerting.external_url or ""),
     )
 
 
@@ -115,7 +115,7 @@ def fleet_spec(config: SimulatorConfig) -> FleetSpec:
 _HISTORY_STEPS = 28 * 288
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Components:
     """What a service is built on once and keeps over reloads of its configuration."""
 
@@ -158,7 +158,15 @@ def build_service(config: Config, path: Path) -> Service:
     access = WebAccess(config.http.web_config_file)
     authentication = Authentication(config.http.bearer_token_file, lambda: access.now().basic_auth_users)
     limits = ClientLimits(config.http.requests_per_minute, config.http.failed_logins_per_minute)
-    app = create_app(snapshots, telemetry, lambda: service.push, reload.run, authentication, access, limits)
+    app = create_app(
+        snapshots,
+        telemetry,
+        lambda: service.push,
+        reload=reload.run,
+        authentication=authentication,
+        access=access,
+        limits=limits,
+    )
     add_training(app, components.retraining)
     add_models(app, ModelRegistry(config.models_dir))
     add_claims(app, ModelRegistry(config.models_dir))
@@ -174,22 +182,22 @@ def _components(config: Config, path: Path) -> Components:
     clock = build_clock(config, store)
     snapshots = SnapshotCache(clock, config.domain_metrics(), config.exposition.series_budget)
     return Components(
-        store,
-        clock,
-        PrometheusTelemetry(clock, snapshots.problems),
-        snapshots,
-        RecentHistory(store, _HISTORY_STEPS),
-        serving_model(config),
-        Stopping(),
-        ServiceManager(),
-        Retraining(
+        store=store,
+        clock=clock,
+        telemetry=PrometheusTelemetry(clock, snapshots.problems),
+        snapshots=snapshots,
+        window=RecentHistory(store, _HISTORY_STEPS),
+        model=serving_model(config),
+        stopping=Stopping(),
+        manager=ServiceManager(),
+        retraining=Retraining(
             TrainingProcess(path),
             TrainingJournal(config.data_dir / "training"),
             ModelRegistry(config.models_dir),
             training_rules(config),
             clock.now,
         ),
-        Scenarios(config.data_dir / "scenarios.json", clock.now),
+        scenarios=Scenarios(config.data_dir / "scenarios.json", clock.now),
     )
 
 
@@ -209,7 +217,15 @@ def build_pipeline(config: Config, on: Components) -> ConfiguredPipeline:
             clients.callback(client.close)
         targets = [notifier.name for notifier in notifiers]
         progress = on.manager.progress
-        ingest = Ingest(sources, on.store, metrics, retention_seconds, on.telemetry, on.stopping.requested, progress)
+        ingest = Ingest(
+            sources=sources,
+            store=on.store,
+            metrics=metrics,
+            retention_seconds=retention_seconds,
+            telemetry=on.telemetry,
+            stopping=on.stopping.requested,
+            progress=progress,
+        )
         repository = on.store.alert_repository()
         triggers = Triggers(trigger_rules(config))
 
@@ -217,26 +233,33 @@ def build_pipeline(config: Config, on: Components) -> ConfiguredPipeline:
             on.retraining.run(snapshot.at, triggers.look(snapshot, panel))
 
         cycle = Cycle(
-            ingest,
-            on.store,
-            on.window,
-            on.model,
-            Climatology(metrics),
-            Verification(
+            ingest=ingest,
+            store=on.store,
+            window=on.window,
+            model=on.model,
+            baseline=Climatology(metrics),
+            verification=Verification(
                 on.store.verification_repository(),
                 SeasonalNaive(metrics),
                 Climatology(metrics),
                 verification_rules(config),
             ),
-            Alerting(repository, metrics, alert_rules(config), targets, partial(_wall_time, on.clock)),
-            Delivery(repository, notifiers, config.alerting.queue_limit, on.clock, on.telemetry, SystemClock().now),
-            ProfileRules((rule.pattern, rule.profile) for rule in config.profiles),
-            retention_seconds,
-            on.telemetry,
-            on.clock.now,
-            (on.snapshots.publish, on.telemetry.publish),
-            progress,
-            retrain,
+            alerting=Alerting(repository, metrics, alert_rules(config), targets, partial(_wall_time, on.clock)),
+            delivery=Delivery(
+                repository=repository,
+                notifiers=notifiers,
+                queue_limit=config.alerting.queue_limit,
+                clock=on.clock,
+                telemetry=on.telemetry,
+                wall_now=SystemClock().now,
+            ),
+            profiles=ProfileRules((rule.pattern, rule.profile) for rule in config.profiles),
+            retention_seconds=retention_seconds,
+            telemetry=on.telemetry,
+            now=on.clock.now,
+            publish=(on.snapshots.publish, on.telemetry.publish),
+            progress=progress,
+            retrain=retrain,
         )
 
         def apply() -> None:
@@ -248,7 +271,13 @@ def build_pipeline(config: Config, on: Components) -> ConfiguredPipeline:
             configure_logs(config.logging.level, config.logging.format)
 
         endpoint = _push_endpoint(config, ingest, on)
-        return ConfiguredPipeline(cycle, endpoint, config.schedule.delay_seconds, apply, clients.pop_all().close)
+        return ConfiguredPipeline(
+            cycle=cycle,
+            push=endpoint,
+            delay_seconds=config.schedule.delay_seconds,
+            apply=apply,
+            close=clients.pop_all().close,
+        )
 
 
 def _push_endpoint(config: Config, ingest: Ingest, on: Components) -> PushEndpoint | None:
@@ -257,7 +286,13 @@ def _push_endpoint(config: Config, ingest: Ingest, on: Components) -> PushEndpoi
         return None
     retention_seconds = config.store.retention_days * 86_400
     return PushEndpoint(
-        name, ingest, config.domain_metrics(), retention_seconds, on.clock, on.telemetry, config.http.max_body_bytes
+        source=name,
+        ingest=ingest,
+        metrics=config.domain_metrics(),
+        retention_seconds=retention_seconds,
+        clock=on.clock,
+        telemetry=on.telemetry,
+        max_body_bytes=config.http.max_body_bytes,
     )
 
 

@@ -120,7 +120,7 @@ class Stopping:
         return self._event.is_set()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ConfiguredPipeline:
     """What a configuration makes of the service; a reload exchanges it as one.
 

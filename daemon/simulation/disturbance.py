@@ -14,7 +14,7 @@ LARGEST_SURGE = 16.0
 MOST_STOLEN_BY_INCIDENT_PCT = 60.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Disturbance:
     """What incidents add, ``(servers, steps)`` each; a factor on traffic, and the rest on top.
 
@@ -48,10 +48,11 @@ class Disturbance:
     def none(cls, servers: int, steps: int) -> "Disturbance":
         """Return no disturbance."""
         shape = (servers, steps)
-        return cls(np.ones(shape, np.float32), *(np.zeros(shape, np.float32) for _ in fields(cls)[1:]))
+        nothing = {field.name: np.zeros(shape, np.float32) for field in fields(cls)[1:]}
+        return cls(traffic=np.ones(shape, np.float32), **nothing)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Usual:
     """Where a server usually is, in percent: what the way to a peak starts from."""
 

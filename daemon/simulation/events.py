@@ -17,7 +17,7 @@ HOURS = np.arange(24 * LONGEST_CYCLE_DAYS + 1)
 Path = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FillCycle:
     """What fills on one server, in percent.
 

@@ -143,7 +143,16 @@ def judged(one: Outbreak, server: str, kind: IncidentKind, actual: Float32, calm
     step = int(past.argmax()) if past.any() else None
     breach = None if step is None else one.start + step * STEP_SECONDS
     precursor = had_precursor(one, kind.critical, actual, calm, step)
-    return Incident(server, one.kind, kind.metric, one.start, breach, one.end, one.cause, precursor)
+    return Incident(
+        server=server,
+        kind=one.kind,
+        metric=kind.metric,
+        start=one.start,
+        breach=breach,
+        end=one.end,
+        cause=one.cause,
+        precursor=precursor,
+    )
 
 
 def had_precursor(one: Outbreak, critical: float, actual: Float32, calm: Float32, breach: int | None) -> bool:

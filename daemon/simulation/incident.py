@@ -13,7 +13,7 @@ AT_ONCE: Range = (0.01, 0.15)
 CASCADE = "cascade"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class IncidentKind:
     """How one kind of incident goes.
 
@@ -50,55 +50,61 @@ class IncidentKind:
 # with that one's ramp, length and repair.
 KINDS: Mapping[str, IncidentKind] = {
     "memory_leak": IncidentKind(
-        "mem_used_pct", 95, peak=(90, 125), ramp_hours=(5, 34), hold_hours=(0.1, 1.2), sudden_chance=0.05,
+        metric="mem_used_pct", critical=95, peak=(90, 125), ramp_hours=(5, 34), hold_hours=(0.1, 1.2),
+        sudden_chance=0.05,
         causes=("unbounded request cache", "leak in a native extension", "worker never recycled"), reboot_ends=True),
     "disk_fill": IncidentKind(
-        "disk_used_pct", 95, peak=(92, 116), ramp_hours=(4, 30), hold_hours=(0.3, 3), sudden_chance=0.1,
+        metric="disk_used_pct", critical=95, peak=(92, 116), ramp_hours=(4, 30), hold_hours=(0.3, 3), sudden_chance=0.1,
         causes=("debug log left on", "log rotation failed", "old snapshots not deleted"), recovery_hours=(0.1, 0.7)),
     "log_storm": IncidentKind(
-        "disk_used_pct", 95, peak=(92, 116), ramp_hours=(0.4, 4), hold_hours=(0.2, 2), sudden_chance=0.1,
+        metric="disk_used_pct", critical=95, peak=(92, 116), ramp_hours=(0.4, 4), hold_hours=(0.2, 2),
+        sudden_chance=0.1,
         causes=("stack trace logged in a loop", "audit log turned on", "retries logged one by one"),
         recovery_hours=(0.1, 0.5), repair_chance=0.3, spread_chance=0.15),
     "traffic_surge": IncidentKind(
-        "cpu_busy_pct", 95, peak=(75, 170), ramp_hours=SUDDEN_HOURS, hold_hours=(0.5, 4),
+        metric="cpu_busy_pct", critical=95, peak=(75, 170), ramp_hours=SUDDEN_HOURS, hold_hours=(0.5, 4),
         causes=("crawler", "flash sale", "retry storm of a client"), recovery_hours=(0.2, 2), repair_chance=0),
     "connection_leak": IncidentKind(
-        "tcp_close_wait", 200, peak=(140, 650), ramp_hours=(2, 14), hold_hours=(0.2, 2.5), sudden_chance=0.15,
+        metric="tcp_close_wait", critical=200, peak=(140, 650), ramp_hours=(2, 14), hold_hours=(0.2, 2.5),
+        sudden_chance=0.15,
         causes=("client closes, server does not", "exhausted connection pool", "dependency hangs"),
         spread_chance=0.2, reboot_ends=True),
     "runaway_job": IncidentKind(
-        "cpu_busy_pct", 95, peak=(75, 130), ramp_hours=(0.1, 6), hold_hours=(0.5, 6), sudden_chance=0.2,
+        metric="cpu_busy_pct", critical=95, peak=(75, 130), ramp_hours=(0.1, 6), hold_hours=(0.5, 6), sudden_chance=0.2,
         causes=("query without an index", "job restarted in a loop", "two schedules overlap"),
         repair_chance=0.15, spread_chance=0.3, reboot_ends=True),
     "gc_pressure": IncidentKind(
-        "cpu_busy_pct", 95, peak=(88, 140), ramp_hours=(2, 20), hold_hours=(0.5, 4), sudden_chance=0.1,
+        metric="cpu_busy_pct", critical=95, peak=(88, 140), ramp_hours=(2, 20), hold_hours=(0.5, 4), sudden_chance=0.1,
         causes=("heap too small for its load", "objects kept by a cache", "large results held in memory"),
         spread_chance=0.3, reboot_ends=True),
     "swap_thrash": IncidentKind(
-        "swap_used_pct", 80, peak=(74, 118), ramp_hours=(0.7, 10), hold_hours=(0.3, 3), sudden_chance=0.15,
+        metric="swap_used_pct", critical=80, peak=(74, 118), ramp_hours=(0.7, 10), hold_hours=(0.3, 3),
+        sudden_chance=0.15,
         causes=("two large processes at once", "memory limit set too high", "page cache pushed out by a copy"),
         recovery_hours=(0.3, 2), spread_chance=0.5, reboot_ends=True),
     "slow_io": IncidentKind(
-        "cpu_iowait_pct", 40, peak=(24, 80), ramp_hours=(0.5, 12), hold_hours=(0.5, 5), sudden_chance=0.25,
+        metric="cpu_iowait_pct", critical=40, peak=(24, 80), ramp_hours=(0.5, 12), hold_hours=(0.5, 5),
+        sudden_chance=0.25,
         causes=("disk about to fail", "array rebuilding", "storage network congested"), recovery_hours=(0.2, 1.5),
         spread_chance=0.6),
     "gpu_memory_exhaustion": IncidentKind(
-        "gpu_mem_used_pct", 97, peak=(92, 140), ramp_hours=(2, 16), hold_hours=(0.2, 2), sudden_chance=0.2,
+        metric="gpu_mem_used_pct", critical=97, peak=(92, 140), ramp_hours=(2, 16), hold_hours=(0.2, 2),
+        sudden_chance=0.2,
         causes=("tensors kept in a list", "fragmented allocator", "models loaded and never unloaded"),
         reboot_ends=True),
     "noisy_neighbour": IncidentKind(
-        "cpu_busy_pct", 95, peak=(75, 140), ramp_hours=(0.05, 0.2), hold_hours=(0.3, 5),
+        metric="cpu_busy_pct", critical=95, peak=(75, 140), ramp_hours=(0.05, 0.2), hold_hours=(0.3, 5),
         causes=("another guest on the host", "host overcommitted", "migration of another guest"), repair_chance=0),
     "failed_batch": IncidentKind(
-        "cpu_busy_pct", 95, peak=(75, 130), ramp_hours=(0.3, 4), hold_hours=(1, 6), sudden_chance=0.1,
+        metric="cpu_busy_pct", critical=95, peak=(75, 130), ramp_hours=(0.3, 4), hold_hours=(1, 6), sudden_chance=0.1,
         causes=("input file incomplete", "deadlock at the last step", "retried without an end"), repair_chance=0.2),
     CASCADE: IncidentKind(
-        "tcp_close_wait", 200, peak=(70, 480), ramp_hours=(0.1, 14), hold_hours=(0.2, 6),
+        metric="tcp_close_wait", critical=200, peak=(70, 480), ramp_hours=(0.1, 14), hold_hours=(0.2, 6),
         causes=("dependency answers late",)),
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class IncidentTuning:
     """What a fleet changes about one kind of incident; None leaves it as it is in KINDS."""
 
@@ -122,7 +128,7 @@ class IncidentTuning:
         return replace(kind, **changes)  # type: ignore[arg-type]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Incident:
     """One incident as it truly was; times are epoch seconds (UTC) on the grid.
 

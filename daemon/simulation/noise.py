@@ -121,7 +121,7 @@ BURST_TAIL = 2.5
 LARGEST_BURST = 12.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NoiseShape:
     """How the noises of a fleet differ by server; ``(servers, 1)`` each."""
 

@@ -49,7 +49,7 @@ LAG_STEPS = (2, 12)
 CACHED_WEEKS = 6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Outbreak:
     """An incident before its outcome is known.
 
@@ -143,7 +143,7 @@ class Outbreaks:
         kept: list[Outbreak] = []
         for _ in range(min(random.poisson(self._rate), MOST_PER_WEEK) if chances else 0):
             name = str(random.choice(list(chances), p=list(chances.values())))
-            one = self._until_reboot(_outbreak(row, server, name, self._kinds[name], week, random))
+            one = self._until_reboot(_outbreak(row, server, name, kind=self._kinds[name], week=week, random=random))
             if one.end >= one.start and not one.overlaps(kept):
                 kept.append(one)
         return kept
@@ -197,7 +197,7 @@ def _chances(server: Server, kinds: Mapping[str, IncidentKind]) -> dict[str, flo
 
 
 def _outbreak(
-    row: int, server: Server, name: str, kind: IncidentKind, week: int, random: np.random.Generator
+    row: int, server: Server, name: str, *, kind: IncidentKind, week: int, random: np.random.Generator
 ) -> Outbreak:
     start = week * WEEK_SECONDS + int(random.integers(STEPS_PER_WEEK)) * STEP_SECONDS
     if name == "failed_batch":
@@ -215,15 +215,15 @@ def _outbreak(
     peak, cause = float(random.uniform(*kind.peak)), str(random.choice(kind.causes))
     recovery = round(_log_uniform(kind.recovery_hours, random) * STEPS_PER_HOUR) * STEP_SECONDS
     return Outbreak(
-        row,
-        name,
-        start,
-        start + max(1, round(steps)) * STEP_SECONDS + recovery,
-        ramp_steps * STEP_SECONDS,
-        tuple(float(knot) for knot in knots),
-        peak,
-        cause,
-        recovery,
+        row=row,
+        kind=name,
+        start=start,
+        end=start + max(1, round(steps)) * STEP_SECONDS + recovery,
+        ramp_seconds=ramp_steps * STEP_SECONDS,
+        knots=tuple(float(knot) for knot in knots),
+        peak=peak,
+        cause=cause,
+        recovery_seconds=recovery,
     )
 
 

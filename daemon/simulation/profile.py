@@ -172,7 +172,7 @@ def _combine(records: list[Any], combine: Callable[[list[Any]], Any]) -> Any:
 NOTHING: Range = (0, 0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Profile:
     """One kind of server.
 
@@ -219,9 +219,9 @@ def _job(chance: Range, hours: Range, **sizes: Range) -> Work[Range]:
 
 # Tables, a line for each group of traits: set by hand, since one number a line would be four hundred of them.
 ML_COMPUTE = Profile(
-    "ml-compute",
-    4,
-    Traits(
+    prefix="ml-compute",
+    share=4,
+    traits=Traits(
         Rhythm(amplitude=(0.25, 0.9), second_harmonic=(0, 0.2), peak_hour=(12, 17), weekend_ratio=(0.94, 0.99)),
         Noise(fast=(0.072, 0.23), middle=(0.11, 0.33), slow=(0.01, 0.03), wander=(0.29, 0.64),
               shared=(0.1, 0.4), memory_ratio=(0.6, 2)),
@@ -233,7 +233,7 @@ ML_COMPUTE = Profile(
         Network(in_mb_s=(2, 20), out_mb_s=(0.8, 8), close_wait=(1, 6)),
         Gpu(traffic_pct=(0, 25), mem_pct=(4, 22)),
     ),
-    (
+    work=(
         _job((0.45, 0.85), (2, 6), cpu_pct=(6, 15.2), io_pct=(3.2, 10), net_in_mb_s=(4, 36), mem_pct=(10, 26),
              disk_pct=(0.5, 2), gpu_pct=(50, 88), gpu_mem_pct=(30, 55)),
         _job((0.3, 0.8), (0.35, 1.5), cpu_pct=(3.2, 9.6), io_pct=(2, 6), net_in_mb_s=(2, 16), mem_pct=(4, 12),
@@ -248,9 +248,9 @@ ML_COMPUTE = Profile(
 )  # fmt: skip
 
 DATABASE = Profile(
-    "db",
-    3,
-    Traits(
+    prefix="db",
+    share=3,
+    traits=Traits(
         Rhythm(amplitude=(0.74, 0.9), second_harmonic=(0.1, 0.3), peak_hour=(12, 16), weekend_ratio=(0.95, 0.99)),
         Noise(fast=(0.072, 0.18), middle=(0.076, 0.2), slow=(0.008, 0.018), wander=(0.36, 0.64),
               shared=(0.4, 0.7), memory_ratio=(0.6, 1.8)),
@@ -262,7 +262,7 @@ DATABASE = Profile(
         Network(in_mb_s=(1.5, 12), out_mb_s=(4, 40), close_wait=(1, 8)),
         Gpu(NOTHING, NOTHING),
     ),
-    (
+    work=(
         _run((1, 4), (0.8, 2.8), io_pct=(12, 24), cpu_pct=(2.4, 6.4), net_out_mb_s=(12, 52), disk_pct=(2, 7)),
         _run((5, 6.5), (0.3, 1), io_pct=(4.8, 12), cpu_pct=(3.2, 8.8)),
         _job((0.25, 0.7), (0.2, 1), cpu_pct=(4.8, 12), io_pct=(6, 16), mem_pct=(1, 4), disk_pct=(0.5, 3)),
@@ -275,9 +275,9 @@ DATABASE = Profile(
 )  # fmt: skip
 
 WEB_API = Profile(
-    "web",
-    4,
-    Traits(
+    prefix="web",
+    share=4,
+    traits=Traits(
         Rhythm(amplitude=(0.85, 0.95), second_harmonic=(0.08, 0.3), peak_hour=(13, 18), weekend_ratio=(0.95, 1)),
         Noise(fast=(0.072, 0.15), middle=(0.085, 0.2), slow=(0.008, 0.02), wander=(0.29, 0.64),
               shared=(0.6, 0.9), memory_ratio=(0.7, 1.6)),
@@ -289,7 +289,7 @@ WEB_API = Profile(
         Network(in_mb_s=(2, 14), out_mb_s=(6, 60), close_wait=(6, 40)),
         Gpu(NOTHING, NOTHING),
     ),
-    (_run((2, 5), (0.1, 0.5), io_pct=(4, 12), cpu_pct=(1.2, 4), net_out_mb_s=(0.8, 6)),),
+    work=(_run((2, 5), (0.1, 0.5), io_pct=(4, 12), cpu_pct=(1.2, 4), net_out_mb_s=(0.8, 6)),),
     gpu_every=0,
     swap_chance=0.4,
     incidents={"memory_leak": 3, "disk_fill": 1, "connection_leak": 3, "runaway_job": 1, "traffic_surge": 4,
@@ -297,9 +297,9 @@ WEB_API = Profile(
 )  # fmt: skip
 
 CONDUCTOR_MGMT = Profile(
-    "conductor",
-    1,
-    Traits(
+    prefix="conductor",
+    share=1,
+    traits=Traits(
         Rhythm(amplitude=(0.25, 0.74), second_harmonic=(0, 0.15), peak_hour=(9, 15), weekend_ratio=(0.95, 0.99)),
         Noise(fast=(0.09, 0.23), middle=(0.06, 0.17), slow=(0.005, 0.015), wander=(0.29, 0.57),
               shared=(0.1, 0.3), memory_ratio=(0.4, 1.2)),
@@ -311,7 +311,7 @@ CONDUCTOR_MGMT = Profile(
         Network(in_mb_s=(0.3, 2), out_mb_s=(0.4, 3), close_wait=(3, 18)),
         Gpu(NOTHING, NOTHING),
     ),
-    (
+    work=(
         _run((0, 3), (0.2, 0.8), io_pct=(8, 18), cpu_pct=(3.2, 7.2), net_out_mb_s=(2, 8)),
         _run((6, 8), (0.3, 1), (0.05, 0.2), cpu_pct=(3.2, 8), net_out_mb_s=(0.8, 4)),
     ),
@@ -322,9 +322,9 @@ CONDUCTOR_MGMT = Profile(
 )  # fmt: skip
 
 DATA_INGEST = Profile(
-    "ingest",
-    3,
-    Traits(
+    prefix="ingest",
+    share=3,
+    traits=Traits(
         Rhythm(amplitude=(0.36, 0.9), second_harmonic=(0, 0.3), peak_hour=(0, 24), weekend_ratio=(0.95, 1)),
         Noise(fast=(0.12, 0.3), middle=(0.14, 0.33), slow=(0.012, 0.025), wander=(0.36, 0.7),
               shared=(0.3, 0.6), memory_ratio=(0.6, 1.6)),
@@ -336,7 +336,7 @@ DATA_INGEST = Profile(
         Network(in_mb_s=(10, 90), out_mb_s=(5, 45), close_wait=(2, 15)),
         Gpu(NOTHING, NOTHING),
     ),
-    (
+    work=(
         _run((0, 24), (0.5, 2), cpu_pct=(4.8, 11.2), io_pct=(8, 16), net_in_mb_s=(8, 36), disk_pct=(2, 6)),
         _run((0, 24), (0.3, 1.5), cpu_pct=(3.2, 8), io_pct=(4, 12), net_in_mb_s=(6, 28), disk_pct=(1, 4)),
         _job((0.1, 0.4), (0.5, 3), cpu_pct=(4, 12), io_pct=(6, 14), net_in_mb_s=(8, 44), disk_pct=(2, 6)),
@@ -348,9 +348,9 @@ DATA_INGEST = Profile(
 )  # fmt: skip
 
 RISK_ANALYTICS = Profile(
-    "risk",
-    3,
-    Traits(
+    prefix="risk",
+    share=3,
+    traits=Traits(
         Rhythm(amplitude=(0.82, 0.95), second_harmonic=(0, 0.25), peak_hour=(13, 17), weekend_ratio=(0.65, 0.85)),
         Noise(fast=(0.12, 0.26), middle=(0.14, 0.33), slow=(0.008, 0.02), wander=(0.36, 0.7),
               shared=(0.3, 0.6), memory_ratio=(0.6, 1.6)),
@@ -362,7 +362,7 @@ RISK_ANALYTICS = Profile(
         Network(in_mb_s=(2, 15), out_mb_s=(1, 8), close_wait=(1, 8)),
         Gpu(traffic_pct=(4, 18), mem_pct=(4, 14)),
     ),
-    (
+    work=(
         _run((17.5, 20.5), (1.5, 5), (0.02, 0.1), (0.1, 0.4), cpu_pct=(12.8, 24.8), io_pct=(4, 10),
              net_in_mb_s=(4, 20), mem_pct=(6, 14), gpu_pct=(40, 75), gpu_mem_pct=(25, 50)),
         _run((5, 7), (0.4, 1.5), (0.02, 0.1), cpu_pct=(7.2, 16), mem_pct=(3, 8), net_out_mb_s=(2, 10),
@@ -378,9 +378,9 @@ RISK_ANALYTICS = Profile(
 )  # fmt: skip
 
 GENERIC = Profile(
-    "generic",
-    2,
-    Traits(
+    prefix="generic",
+    share=2,
+    traits=Traits(
         Rhythm(amplitude=(0.13, 0.9), second_harmonic=(0, 0.3), peak_hour=(0, 24), weekend_ratio=(0.93, 1)),
         Noise(fast=(0.23, 0.53), middle=(0.22, 0.55), slow=(0.015, 0.04), wander=(0.43, 0.86),
               shared=(0, 0.2), memory_ratio=(0.4, 2)),
@@ -392,7 +392,7 @@ GENERIC = Profile(
         Network(in_mb_s=(0.02, 2), out_mb_s=(0.01, 2), close_wait=(0, 6)),
         Gpu(NOTHING, NOTHING),
     ),
-    (
+    work=(
         _run((0, 6), (0.1, 1.2), io_pct=(4, 20), cpu_pct=(0.8, 6), net_out_mb_s=(0.4, 12), disk_pct=(0, 2)),
         _job((0.1, 0.6), (0.3, 6), cpu_pct=(3.2, 20), io_pct=(0.8, 8), mem_pct=(1, 15), net_in_mb_s=(0.2, 8)),
     ),

@@ -68,7 +68,7 @@ class Ending(NamedTuple):
         return self.until + max(0, self.recovery_seconds - STEP_SECONDS)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scenario:
     """Something that was asked for; times are epoch seconds of the service's clock.
 
@@ -294,7 +294,7 @@ class ScenariosNotWritten(ForewarnError):
     """The file cannot be written; nothing has changed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Wanted:
     """What somebody asks for.
 

@@ -23,7 +23,7 @@ def counts_for(servers: int) -> dict[str, int]:
     return counts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FleetSpec:
     """Everything that a simulated fleet follows from; times are UTC throughout.
 
@@ -113,7 +113,7 @@ DISK_LANE = 0
 MEMORY_LANE = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Server:
     """One server of the fleet, with the numbers that make it differ from the others of its profile."""
 
@@ -147,11 +147,11 @@ def _server(seed: int, profile_name: str, number: int) -> Server:
     traits: Traits[float] = draw(profile.traits, random)
     work = tuple(_sampled_work(key, slot, ranges) for slot, ranges in enumerate(profile.work))
     return Server(
-        name,
-        profile_name,
-        key,
-        traits,
-        work,
+        id=name,
+        profile=profile_name,
+        key=key,
+        traits=traits,
+        work=work,
         has_gpu=profile.gpu_every > 0 and (number - 1) % profile.gpu_every == 0,
         has_swap=has_swap,
         disk_fill=_cycle(key, DISK_LANE, traits.disk, clear_disk),
@@ -165,4 +165,10 @@ def _sampled_work(key: Key, slot: int, ranges: Work[tuple[float, float]]) -> Wor
 
 
 def _cycle(key: Key, lane: int, traits: Disk[float] | Memory[float], clear_second: int) -> FillCycle:
-    return FillCycle(key, lane, traits.growth_pct_day, max(1, round(traits.cycle_days)), clear_second)
+    return FillCycle(
+        key=key,
+        lane=lane,
+        growth_pct_day=traits.growth_pct_day,
+        cycle_days=max(1, round(traits.cycle_days)),
+        clear_second=clear_second,
+    )

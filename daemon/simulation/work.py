@@ -95,7 +95,7 @@ class Effect(IntEnum):
     GPU_MEM = 7
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Schedule:
     """The work of a fleet, ``(servers, SLOTS)`` a field.
 
@@ -127,7 +127,7 @@ class Schedule:
         merged = {name: np.concatenate([getattr(column, name) for column in columns], axis=1) for name in names}
         sizes = np.stack([merged[name] for name in names[-len(Effect) :]])
         ratio = np.array(month_turn_ratio, dtype=np.float32)[:, None]
-        return cls(tuple(keys), Work(**merged), sizes, ratio, workdays)
+        return cls(keys=tuple(keys), work=Work(**merged), sizes=sizes, month_turn_ratio=ratio, workdays=workdays)
 
     def effects(self, day: int) -> Float32:
         """Return what the runs of this day and the days before add, ``(effects, servers, steps)``.

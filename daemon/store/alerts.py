@@ -123,13 +123,13 @@ def _alert(row: Any) -> Alert:
 def _prediction(row: Any) -> Prediction:
     outcome = None if row.outcome is None else Outcome(row.outcome)
     return Prediction(
-        row.server,
-        row.metric,
-        Severity(row.severity),
-        row.profile,
-        row.made,
-        row.probability,
-        row.model,
-        outcome,
-        row.onset,
+        server=row.server,
+        metric=row.metric,
+        severity=Severity(row.severity),
+        profile=row.profile,
+        made=row.made,
+        probability=row.probability,
+        model=row.model,
+        outcome=outcome,
+        onset=row.onset,
     )

@@ -235,11 +235,11 @@ def read_changes(connection: Connection, since: int, start: int, end: int) -> Sa
     row_of_used = np.cumsum(used, dtype=np.int32) - 1
     keys = tuple(known.keys[row] for row in np.flatnonzero(used))
     return Samples(
-        keys,
-        row_of_used[np.concatenate([found for _, found, _ in rows])],
-        np.repeat([timestamp for timestamp, _, _ in rows], [len(found) for _, found, _ in rows]),
-        np.concatenate([row_values for _, _, row_values in rows]),
-        known.profiles_of(keys),
+        keys=keys,
+        series=row_of_used[np.concatenate([found for _, found, _ in rows])],
+        timestamps=np.repeat([timestamp for timestamp, _, _ in rows], [len(found) for _, found, _ in rows]),
+        values=np.concatenate([row_values for _, _, row_values in rows]),
+        profiles=known.profiles_of(keys),
     )
 
 

@@ -86,5 +86,5 @@ def _score_row(score: LiveScore) -> dict[str, Any]:
 
 def _score(row: Any) -> LiveScore:
     inside = tuple(getattr(row, name) for name in _INSIDE)
-    tally = Tally(row.scored, row.pinball, row.naive, row.baseline, inside)
-    return LiveScore(row.origin, row.forecaster, row.metric, row.horizon, tally)
+    tally = Tally(count=row.scored, pinball=row.pinball, naive=row.naive, baseline=row.baseline, inside=inside)
+    return LiveScore(origin=row.origin, forecaster=row.forecaster, metric=row.metric, horizon=row.horizon, tally=tally)

@@ -82,7 +82,9 @@ def read_pack(folder: Path) -> Pack:
 
 
 def zero_shot(network: TemporalFusionTransformer) -> NetworkForecaster:
-    return NetworkForecaster(network, None, {}, UTC, "", ForecastSource.BASE)
+    return NetworkForecaster(
+        network=network, vocabulary=None, metrics={}, zone=UTC, model="", source=ForecastSource.BASE
+    )
 
 
 def print_table(name: str, scores: Scores) -> None:

@@ -36,14 +36,14 @@ def main() -> None:
         pack = read_pack(path.parent)
         limits = json.loads(path.read_text(encoding="utf-8"))["incidents"]
         metrics = {
-            name: Metric(name, minimum=0, thresholds=Thresholds(critical=limit)) for name, limit in limits.items()
+            name: Metric(name=name, minimum=0, thresholds=Thresholds(critical=limit)) for name, limit in limits.items()
         }
         name = path.parent.name
         others = peers(pack.panel, pack.train_end, UTC, lambda done: None) if name == "bitbrains" else {}
-        measure(name, pack.panel, pack.train_end, metrics, others)
+        measure(name, pack.panel, pack.train_end, end=metrics, forecaster=others)
     panel = Fleet(FleetSpec(seed=SIMULATED_SEED)).panel(START, START + SIMULATED_DAYS * 86_400 - STEP_SECONDS)
     metrics = dict(parse_config(default_text(), "default.yaml", Path.cwd()).domain_metrics())
-    measure(f"simulator, seed {SIMULATED_SEED}", panel, START + TRAINING_DAYS * 86_400, metrics, {})
+    measure(f"simulator, seed {SIMULATED_SEED}", panel, START + TRAINING_DAYS * 86_400, end=metrics, forecaster={})
 
 
 def measure(
@@ -57,7 +57,9 @@ def measure(
     origins = range(train_end, panel.end - 8 * 3600 + 1, HALF_HOUR)
     rivals: dict[str, Forecaster] = {REFERENCE: SeasonalNaive({}), **others}
     say(f"{name}: {len(origins)} origins")
-    compared = compare(panel.select(rows), origins, model.forecaster(name), model.breach, rivals, metrics)
+    compared = compare(
+        panel.select(rows), origins, model.forecaster(name), model=model.breach, others=rivals, metrics=metrics
+    )
     print(f"\n{name}, every half hour after the end of training")
     print_alert_tables({"alerts": alert_document(compared, model.breach)})
 

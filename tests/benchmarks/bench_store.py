@@ -56,7 +56,7 @@ def write_store(store: SqlStore, month: Panel) -> None:
     median = statistics.median(seconds)
     print(f"store, append a day of {len(batch):,} samples: {median:.2f} s; {rate:.1f} M samples/s in all")
     tick = Samples.from_panel(month.between(END, END))
-    tick = Samples(tick.keys, tick.series, tick.timestamps + STEP_SECONDS, tick.values)
+    tick = Samples(keys=tick.keys, series=tick.series, timestamps=tick.timestamps + STEP_SECONDS, values=tick.values)
     began = time.perf_counter()
     store.append(tick)
     print(f"store, append a tick of {len(tick):,} samples: {(time.perf_counter() - began) * 1000:.0f} ms")

@@ -173,7 +173,13 @@ class StockForecaster:
         targets = [target_of[key.metric] for key in known.keys]
         paths = levels[targets, [row_of[key.server] for key in known.keys]]
         paths = within_range(paths, *bounds(known, {}))
-        return Forecast(origin, known.keys, paths, (ForecastSource.MODEL,) * len(known.keys), "stock")
+        return Forecast(
+            origin=origin,
+            keys=known.keys,
+            paths=paths,
+            sources=(ForecastSource.MODEL,) * len(known.keys),
+            model="stock",
+        )
 
 
 @contextmanager

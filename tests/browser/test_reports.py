@@ -32,9 +32,11 @@ def backtest_report() -> str:
     panel = daily_panel(3, 11)
     origins = list(range(panel.start + 8 * 86_400, panel.end - 96 * 300, 8 * 3600))
     served = ServedForecaster(None, Climatology({}))
-    result = backtest(panel, origins, served, point_peers(), lambda forecast: None, lambda done: None)
+    result = backtest(
+        panel, origins, served, others=point_peers(), on_forecast=lambda forecast: None, on_progress=lambda done: None
+    )
     document = figures(result, "", origins)
-    fans = example_fans(document, result, served, origins, {"cpu": Metric("cpu", unit="%")})
+    fans = example_fans(document, result, served, origins, {"cpu": Metric(name="cpu", unit="%")})
     return render_backtest_report(document, fans)
 
 

@@ -21,7 +21,12 @@ def app() -> FastAPI:
     clock = FakeClock(0)
     snapshots = SnapshotCache(clock, {}, 1000)
     return create_app(
-        snapshots, PrometheusTelemetry(clock), lambda: None, lambda: None, Authentication(None, dict), WebAccess(None)
+        snapshots,
+        PrometheusTelemetry(clock),
+        lambda: None,
+        reload=lambda: None,
+        authentication=Authentication(None, dict),
+        access=WebAccess(None),
     )
 
 

@@ -50,7 +50,7 @@ def prometheus(recorded: Path, tmp_path: Path) -> Iterator[RunningPrometheus]:
     """A Prometheus on a copy of that history, not started; ended after the test whatever state it is in."""
     folder = tmp_path / "prometheus"
     shutil.copytree(recorded, folder / "data")
-    server = RunningPrometheus(folder)
+    server = RunningPrometheus(folder=folder)
     yield server
     server.kill()
 
@@ -138,7 +138,7 @@ def test_the_whole_way(tmp_path: Path) -> None:
     port = free_port()
     with RunningNodeExporter(tmp_path) as exporter:
         targets = {"node": [exporter.address], "forewarn": [f"127.0.0.1:{port}"]}
-        server = RunningPrometheus(tmp_path, targets)
+        server = RunningPrometheus(folder=tmp_path, targets=targets)
         now = int(time.time())
         write_history(node_history(INSTANCES, now), server.data)
         # The counters of the live target begin anew; a rate over old and new ones together would be a jump.

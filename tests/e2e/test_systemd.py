@@ -279,7 +279,7 @@ def test_a_boot_while_prometheus_is_down(service: Installed, tmp_path: Path) -> 
     box = service.box
     (tmp_path / "data").mkdir()
     write_history(node_history(("web-1:9100", "db-1:9100"), HISTORY_END, days=2.5), tmp_path / "data")
-    prometheus = RunningPrometheus(tmp_path)
+    prometheus = RunningPrometheus(folder=tmp_path)
     queries = {"mem_used_pct": "100 * (1 - node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes)"}
     source = {"name": "p", "type": "prometheus", "url": prometheus.url, "queries": queries, "backfill_hours": 30}
     service.configure(sources=[source], clock={"start": "2026-01-07T12:00:00Z", "speed": 100})

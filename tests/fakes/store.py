@@ -89,11 +89,11 @@ class FakeStore:
             row_of = {key: row for row, key in enumerate(keys)}
             rows = [(row_of[key], timestamp, tick[key]) for timestamp, tick in found.items() for key in tick]
             samples = Samples(
-                keys,
-                np.array([row for row, _, _ in rows], dtype=np.int32),
-                np.array([timestamp for _, timestamp, _ in rows], dtype=np.int64),
-                np.array([value for _, _, value in rows], dtype=np.float32),
-                self._profiles_of(keys),
+                keys=keys,
+                series=np.array([row for row, _, _ in rows], dtype=np.int32),
+                timestamps=np.array([timestamp for _, timestamp, _ in rows], dtype=np.int64),
+                values=np.array([value for _, _, value in rows], dtype=np.float32),
+                profiles=self._profiles_of(keys),
             )
             return samples, self._revision
 

@@ -28,9 +28,26 @@ from tests.integration.postgresql import postgresql_server  # noqa: F401
 T0 = 1_767_225_600
 IDENTITY = AlertKey(AlertName.PREDICTED_BREACH, "db\"3'ü", "disk_used_pct", "critical", "database")
 OTHER = IDENTITY._replace(server="db-4")
-ALERT = Alert(AlertState(Phase.FIRING, T0, T0, (True, False), 3), {"summary": 'it\'s "full" by 20:00 – 84 % sure'})
-NEWS = Notification({"alertname": "PredictedBreach", "server": "ü"}, {"summary": "s"}, T0 + 0.125, 0.0, "http://x")
-LINE = Prediction("db-3", "disk", Severity.CRITICAL, "database", T0, 0.1 + 0.2, "m")
+ALERT = Alert(
+    AlertState(phase=Phase.FIRING, since=T0, changed=T0, votes=(True, False), missing=3),
+    {"summary": 'it\'s "full" by 20:00 – 84 % sure'},
+)
+NEWS = Notification(
+    labels={"alertname": "PredictedBreach", "server": "ü"},
+    annotations={"summary": "s"},
+    starts_at=T0 + 0.125,
+    ends_at=0.0,
+    generator_url="http://x",
+)
+LINE = Prediction(
+    server="db-3",
+    metric="disk",
+    severity=Severity.CRITICAL,
+    profile="database",
+    made=T0,
+    probability=0.1 + 0.2,
+    model="m",
+)
 
 
 def url_of(kind: str, request: pytest.FixtureRequest, folder: Path) -> str:
@@ -123,7 +140,14 @@ def test_an_older_store_is_upgraded_when_it_is_opened(
     url = url_of(kind, request, tmp_path)
     with closing(SqlStore(url)) as store:
         key = SeriesKey("a", "cpu")
-        store.append(Samples((key,), np.zeros(1, np.int32), np.array([T0], np.int64), np.ones(1, np.float32)))
+        store.append(
+            Samples(
+                keys=(key,),
+                series=np.zeros(1, np.int32),
+                timestamps=np.array([T0], np.int64),
+                values=np.ones(1, np.float32),
+            )
+        )
     engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
     with engine.begin() as connection:
         for table in ("alerts", "predictions", "notifications", "kept_forecasts", "live_scores"):

@@ -52,7 +52,13 @@ def alert(server: str = "web-1") -> Notification:
     now = round(time.time(), 3)
     labels = {"alertname": "PredictedBreach", "server": server, "metric": "cpu_busy_pct", "severity": "critical"}
     told = {"summary": "web-1: CPU über 95 % by 04:10 (83 % sure)", "probability": "0.83"}
-    return Notification(labels, told, now - 60, now + 900, f"http://forewarn.example/?server={server}")
+    return Notification(
+        labels=labels,
+        annotations=told,
+        starts_at=now - 60,
+        ends_at=now + 900,
+        generator_url=f"http://forewarn.example/?server={server}",
+    )
 
 
 def epoch(text: str) -> float:

@@ -124,7 +124,9 @@ def prometheus(tmp_path: Path, exposed: str, alertmanager: RunningAlertmanager) 
     alerting = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())["alerting"]
     alerting["alertmanagers"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{alertmanager.port}"]
     extra = yaml.safe_dump({"rule_files": [f"{rules}/*.yml"], "alerting": alerting})
-    with RunningPrometheus(tmp_path / "prometheus", {"forewarn": [exposed]}, extra_config=extra) as server:
+    with RunningPrometheus(
+        folder=tmp_path / "prometheus", targets={"forewarn": [exposed]}, extra_config=extra
+    ) as server:
         yield server
 
 

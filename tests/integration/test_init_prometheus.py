@@ -32,7 +32,7 @@ def test_writes_a_config_whose_every_query_gives_samples(tmp_path: Path, capsys:
     """What was found is told, the file loads, and a source made from it fetches every metric that was kept."""
     out = tmp_path / "made" / "config.yaml"
     with RunningNodeExporter(tmp_path) as exporter:
-        server = RunningPrometheus(tmp_path, {"node": [exporter.address]})
+        server = RunningPrometheus(folder=tmp_path, targets={"node": [exporter.address]})
         history = node_history(["web-1:9100", "db-1:9100"], int(time.time()) - 60, days=0.25)
         write_history(history, server.data)
         with server:
@@ -63,7 +63,7 @@ def test_a_real_node_exporter_has_every_metric_but_those_of_the_hardware(tmp_pat
     out = tmp_path / "config.yaml"
     with (
         RunningNodeExporter(tmp_path) as exporter,
-        RunningPrometheus(tmp_path, {"node": [exporter.address]}) as server,
+        RunningPrometheus(folder=tmp_path, targets={"node": [exporter.address]}) as server,
     ):
         wait_for_rates(server, 1)
         init(server.url, out)
@@ -78,7 +78,7 @@ def test_two_exporters_on_one_host_stay_two_servers(tmp_path: Path, capsys: pyte
     with (
         RunningNodeExporter(tmp_path) as one,
         RunningNodeExporter(tmp_path) as other,
-        RunningPrometheus(tmp_path, {"node": [one.address, other.address]}) as server,
+        RunningPrometheus(folder=tmp_path, targets={"node": [one.address, other.address]}) as server,
     ):
         wait_for_rates(server, 2)
         init(server.url, out)
@@ -97,7 +97,7 @@ def test_an_empty_prometheus_gives_no_file(tmp_path: Path) -> None:
     """Without a known exporter nothing is written, and the error lists what was looked for."""
     out = tmp_path / "config.yaml"
     with (
-        RunningPrometheus(tmp_path) as server,
+        RunningPrometheus(folder=tmp_path) as server,
         pytest.raises(NothingToWatch, match=r"node_exporter.*windows_exporter.*dcgm_exporter"),
     ):
         init(server.url, out)
@@ -108,7 +108,7 @@ def test_force_replaces_a_file(tmp_path: Path) -> None:
     """A second run with ``--force`` writes the file anew."""
     out = tmp_path / "config.yaml"
     out.write_text("old")
-    server = RunningPrometheus(tmp_path)
+    server = RunningPrometheus(folder=tmp_path)
     write_history(node_history(["a:1"], int(time.time()) - 60, days=0.1), server.data)
     with server:
         init(server.url, out, force=True)

@@ -42,10 +42,25 @@ def client(store: SqlStore) -> TestClient:
     """The application that writes to the store."""
     clock = FakeClock(T0 + 30)
     telemetry, snapshots = PrometheusTelemetry(clock), SnapshotCache(clock, {}, 1000)
-    ingest = Ingest([], store, ("cpu", "mem"), 86_400, telemetry)
-    endpoint = PushEndpoint("push", ingest, ("cpu", "mem"), 86_400, clock, telemetry, 1 << 20)
+    ingest = Ingest(sources=[], store=store, metrics=("cpu", "mem"), retention_seconds=86_400, telemetry=telemetry)
+    endpoint = PushEndpoint(
+        source="push",
+        ingest=ingest,
+        metrics=("cpu", "mem"),
+        retention_seconds=86_400,
+        clock=clock,
+        telemetry=telemetry,
+        max_body_bytes=1 << 20,
+    )
     authentication = Authentication(None, dict)
-    app = create_app(snapshots, telemetry, lambda: endpoint, lambda: None, authentication, WebAccess(None))
+    app = create_app(
+        snapshots,
+        telemetry,
+        lambda: endpoint,
+        reload=lambda: None,
+        authentication=authentication,
+        access=WebAccess(None),
+    )
     return TestClient(app, raise_server_exceptions=False)
 
 

@@ -53,7 +53,7 @@ class Recorded:
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
     """A Prometheus that scrapes nothing and has ten days of history."""
     folder = tmp_path_factory.mktemp("prometheus")
-    server = RunningPrometheus(folder)
+    server = RunningPrometheus(folder=folder)
     history = node_history(["web-1:9100", "db-1:9100"], floor_to_grid(time.time() - 300), days=DAYS)
     write_history(history, server.data)
     with server:
@@ -138,7 +138,7 @@ def test_asking_for_more_than_there_is_gives_what_there_is(recorded: Recorded) -
 
 def test_a_limit_on_samples_is_met_by_smaller_chunks(recorded: Recorded, tmp_path: Path) -> None:
     """Prometheus refuses ten days at once for its limit; asked in smaller chunks it gives the same samples."""
-    server = RunningPrometheus(tmp_path, flags=["--query.max-samples=1000"])
+    server = RunningPrometheus(folder=tmp_path, flags=["--query.max-samples=1000"])
     write_history(node_history(["a:1"], recorded.end, days=4), server.data)
     with server:
         start = recorded.end - 3 * 86_400
@@ -176,7 +176,7 @@ def test_series_of_one_server_that_are_not_aggregated_are_rejected(recorded: Rec
 
 def test_a_prometheus_that_hangs_neither_blocks_a_stop_nor_outlasts_the_deadline(tmp_path: Path) -> None:
     """A stopped process accepts connections and never answers; it is an outage, and the next fetch works again."""
-    with RunningPrometheus(tmp_path) as server:
+    with RunningPrometheus(folder=tmp_path) as server:
         os.kill(server.pid, signal.SIGSTOP)
         try:
             begun = time.monotonic()
@@ -207,7 +207,7 @@ def test_a_prometheus_that_hangs_neither_blocks_a_stop_nor_outlasts_the_deadline
 
 def test_a_restart_of_prometheus_is_bridged_by_retries(tmp_path: Path) -> None:
     """A fetch that begins while the server is down ends well when it is back before the deadline."""
-    server = RunningPrometheus(tmp_path)
+    server = RunningPrometheus(folder=tmp_path)
     with server:
         server.stop()
         threading.Timer(1, server.start).start()
@@ -228,7 +228,7 @@ def test_basic_authentication_over_tls(tmp_path: Path) -> None:
     user = {"username": "forewarn", "password_file": str(password)}
     trust = {"ca_file": str(certificates.ca)}
     short = {"deadline_seconds": 3}
-    with RunningPrometheus(tmp_path, web_config=web) as server:
+    with RunningPrometheus(folder=tmp_path, web_config=web) as server:
         assert len(source_for(server.url, basic_auth=user, tls=trust).fetch("cpu_busy_pct", 0, 300)) == 0
         skipping = {"insecure_skip_verify": True}
         assert len(source_for(server.url, basic_auth=user, tls=skipping).fetch("cpu_busy_pct", 0, 300)) == 0

@@ -44,11 +44,11 @@ def batch(*rows: tuple[int, SeriesKey, float], **profiles: str) -> Samples:
     """Return a batch of (step, series, value) in that order."""
     keys = tuple(dict.fromkeys(key for _, key, _ in rows))
     return Samples(
-        keys,
-        np.array([keys.index(key) for _, key, _ in rows], dtype=np.int32),
-        np.array([at(step) for step, _, _ in rows], dtype=np.int64),
-        np.array([value for _, _, value in rows], dtype=np.float32),
-        profiles,
+        keys=keys,
+        series=np.array([keys.index(key) for _, key, _ in rows], dtype=np.int32),
+        timestamps=np.array([at(step) for step, _, _ in rows], dtype=np.int64),
+        values=np.array([value for _, _, value in rows], dtype=np.float32),
+        profiles=profiles,
     )
 
 
@@ -139,7 +139,10 @@ def test_long_unordered_batch(store: Store) -> None:
     order = generator.permutation(40 * 500)
     steps = (order // 40).astype(np.int64)
     backfill = Samples(
-        keys, (order % 40).astype(np.int32), T0 + steps * STEP_SECONDS, generator.random(20_000, np.float32)
+        keys=keys,
+        series=(order % 40).astype(np.int32),
+        timestamps=T0 + steps * STEP_SECONDS,
+        values=generator.random(20_000, np.float32),
     )
     assert store.append(backfill) == 20_000
     assert contents(store) == as_model(backfill)
@@ -241,7 +244,7 @@ def test_a_time_off_the_grid_is_refused(store: Store) -> None:
     """A timestamp between grid times is refused, for it would be read at another."""
     good = batch((0, CPU, 1))
     with pytest.raises(ValueError, match="finite samples at grid times"):
-        store.append(Samples(good.keys, good.series, good.timestamps + 1, good.values))
+        store.append(Samples(keys=good.keys, series=good.series, timestamps=good.timestamps + 1, values=good.values))
     assert contents(store) == {}
 
 

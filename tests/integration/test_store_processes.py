@@ -40,7 +40,7 @@ def tick(step: int, rows: slice = slice(None)) -> Samples:
     """Return the one right batch of a step, so that any reader can tell a whole tick from half of one."""
     series = np.arange(len(KEYS), dtype=np.int32)[rows]
     timestamps = np.full(len(series), T0 + step * STEP_SECONDS, dtype=np.int64)
-    return Samples(KEYS, series, timestamps, (series * 0.5 + step).astype(np.float32))
+    return Samples(keys=KEYS, series=series, timestamps=timestamps, values=(series * 0.5 + step).astype(np.float32))
 
 
 def write_own_rows(url: str, writer: int, ready: Connection) -> None:

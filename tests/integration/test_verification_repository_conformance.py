@@ -21,7 +21,13 @@ KEPT = PendingVerification(
     np.arange(70, dtype=np.float32).reshape(2, 5, 7) / 3,
     ("20260101T000000Z-ab", "baseline"),
 )
-SCORE = LiveScore(T0, "base", "disk", "30m", Tally(7, 0.1 + 0.2, 1 / 3, 2.5, (3, 5, 7)))
+SCORE = LiveScore(
+    origin=T0,
+    forecaster="base",
+    metric="disk",
+    horizon="30m",
+    tally=Tally(count=7, pinball=0.1 + 0.2, naive=1 / 3, baseline=2.5, inside=(3, 5, 7)),
+)
 
 
 @pytest.fixture(params=["fake", "sqlite", "postgresql"])

@@ -48,7 +48,13 @@ class Listener:
         access = WebAccess(web)
         authentication = Authentication(token, lambda: access.now().basic_auth_users)
         app = create_app(
-            snapshots, PrometheusTelemetry(clock), lambda: None, lambda: None, authentication, access, limits
+            snapshots,
+            PrometheusTelemetry(clock),
+            lambda: None,
+            reload=lambda: None,
+            authentication=authentication,
+            access=access,
+            limits=limits,
         )
         self._server = HttpServer(app, "127.0.0.1", 0, access.context)
         self.url = f"{'https' if access.context else 'http'}://127.0.0.1:{self._server.port}"
@@ -203,7 +209,14 @@ def client(web: Path) -> Iterator[TestClient]:
         raise RuntimeError("secret internals")
 
     snapshots = SnapshotCache(clock, {}, 1000)
-    app = create_app(snapshots, PrometheusTelemetry(clock), lambda: None, fails, Authentication(None, dict), access)
+    app = create_app(
+        snapshots,
+        PrometheusTelemetry(clock),
+        lambda: None,
+        reload=fails,
+        authentication=Authentication(None, dict),
+        access=access,
+    )
     # as it is outside the service, structlog draws every variable of a traceback, for seconds
     with capture_logs(), TestClient(app, raise_server_exceptions=False) as opened:
         yield opened

@@ -43,7 +43,7 @@ class History:
 
 
 def node_history(
-    instances: Sequence[str], end: int, days: float = 7, step_seconds: int = 60, cpus: int = 2, seed: int = 0
+    instances: Sequence[str], end: int, days: float = 7, *, step_seconds: int = 60, cpus: int = 2, seed: int = 0
 ) -> History:
     """Return a history of ``instances`` that ends at ``end`` (epoch seconds), with a daily rhythm and noise."""
     times = np.arange(end - int(days * DAY), end + 1, step_seconds, dtype=np.int64)
@@ -54,7 +54,7 @@ def node_history(
         rhythm = 0.35 + 0.25 * np.sin(2 * np.pi * times / DAY + random.uniform(0, 2 * np.pi))
         busy[instance] = np.clip(rhythm + 0.03 * random.standard_normal(len(times)), 0.02, 0.98)
         series[instance] = tuple(_node(busy[instance], times, step_seconds, cpus, random))
-    return History(times, busy, series)
+    return History(keys=times, start=busy, z=series)
 
 
 def write_history(history: History, data: Path, job: str = "node") -> None:

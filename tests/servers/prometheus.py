@@ -26,6 +26,7 @@ class RunningPrometheus:
 
     def __init__(
         self,
+        *,
         folder: Path,
         targets: Mapping[str, Sequence[str]] | None = None,
         scrape_seconds: int = 1,

@@ -13,8 +13,12 @@ from daemon.core.series import Panel, SeriesKey
 from daemon.simulation.incident import Incident
 from tests.benchmarks.incident_scores import causes, foreseeable, left_alone, outcomes, raised, under_way
 
-LEAK = Incident("a", "memory_leak", "m", start=6_000, breach=18_000, end=20_000, cause="", precursor=True)
-SURGE = Incident("b", "traffic_surge", "m", start=9_000, breach=9_000, end=12_000, cause="", precursor=False)
+LEAK = Incident(
+    server="a", kind="memory_leak", metric="m", start=6_000, breach=18_000, end=20_000, cause="", precursor=True
+)
+SURGE = Incident(
+    server="b", kind="traffic_surge", metric="m", start=9_000, breach=9_000, end=12_000, cause="", precursor=False
+)
 CRITICAL = {"memory_leak": 1.0, "traffic_surge": 1.0}
 
 

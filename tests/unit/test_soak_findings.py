@@ -35,7 +35,9 @@ def test_an_alert_that_is_told_twice_is_counted(alerts: list[dict[str, Any]], tw
 
 def test_an_alert_that_fires_too_soon_again_is_counted() -> None:
     """Between one firing and the next of the same alert lie a resolving and the hold of both."""
-    line = Prediction("a", "cpu", Severity.CRITICAL, "generic", 3000, 0.9)
+    line = Prediction(
+        server="a", metric="cpu", severity=Severity.CRITICAL, profile="generic", made=3000, probability=0.9
+    )
     ledger = [line, replace(line, made=3300), replace(line, server="b", made=3300), replace(line, made=6900)]
     assert fired_twice(ledger, 3600) == 1
 

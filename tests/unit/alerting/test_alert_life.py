@@ -23,13 +23,13 @@ Timed = list[tuple[int, Observation]]
 def policies(draw: st.DrawFn) -> Policy:
     raise_ticks, clear_ticks = draw(st.integers(1, 4)), draw(st.integers(1, 6))
     return Policy(
-        raise_ticks,
-        raise_ticks + draw(st.integers(0, 3)),
-        clear_ticks,
-        clear_ticks + draw(st.integers(0, 3)),
-        draw(st.sampled_from([0.3, 0.6, 1.0])),
-        draw(st.integers(0, 10)),
-        draw(st.integers(1, 12)),
+        raise_ticks=raise_ticks,
+        raise_window=raise_ticks + draw(st.integers(0, 3)),
+        clear_ticks=clear_ticks,
+        clear_window=clear_ticks + draw(st.integers(0, 3)),
+        clear_share=draw(st.sampled_from([0.3, 0.6, 1.0])),
+        hold_ticks=draw(st.integers(0, 10)),
+        missing_ticks=draw(st.integers(1, 12)),
     )
 
 
@@ -95,10 +95,10 @@ def test_the_cut_itself_is_predicted() -> None:
 def test_times_are_those_of_the_ticks() -> None:
     """A phase begins at the tick that made it so; firing and resolving are remembered, pending is not."""
     pending, fired, *_, resolved = lived(timed([LIKELY, LIKELY, *[QUIET] * 6]))
-    assert pending == AlertState(Phase.PENDING, START, 0, (True,))
+    assert pending == AlertState(phase=Phase.PENDING, since=START, changed=0, votes=(True,))
     assert lived(timed([LIKELY, QUIET]))[-1].since == START
-    assert fired == AlertState(Phase.FIRING, START + 300, START + 300)
-    assert resolved == AlertState(Phase.INACTIVE, START + 7 * 300, START + 7 * 300)
+    assert fired == AlertState(phase=Phase.FIRING, since=START + 300, changed=START + 300)
+    assert resolved == AlertState(phase=Phase.INACTIVE, since=START + 7 * 300, changed=START + 7 * 300)
 
 
 def test_a_breach_fires_what_is_pending() -> None:
@@ -138,7 +138,9 @@ def test_without_data_nothing_changes() -> None:
     for seen in ([LIKELY, LIKELY, *[QUIET] * 4], [LIKELY], [QUIET]):
         *_, before = lived(timed(seen))
         *_, after = lived([(START + hour * 3600, NO_DATA) for hour in range(1, 288)], state=before)
-        assert after == AlertState(before.phase, before.since, before.changed, before.votes, missing=287)
+        assert after == AlertState(
+            phase=before.phase, since=before.since, changed=before.changed, votes=before.votes, missing=287
+        )
 
 
 def test_data_that_comes_back_goes_on_where_it_ended() -> None:
@@ -152,9 +154,9 @@ def test_an_alert_without_data_is_given_up_in_the_end() -> None:
     """After a day of ticks in a row without any; a pending one is dropped then, and resolved nothing."""
     given_up = lived(timed([LIKELY, LIKELY, *[NO_DATA] * 288]))[-2:]
     assert [state.phase for state in given_up] == [Phase.FIRING, Phase.INACTIVE]
-    assert given_up[-1] == AlertState(Phase.INACTIVE, START + 289 * 300, START + 289 * 300)
+    assert given_up[-1] == AlertState(phase=Phase.INACTIVE, since=START + 289 * 300, changed=START + 289 * 300)
     dropped = lived(timed([LIKELY, *[NO_DATA] * 288]))[-1]
-    assert dropped == AlertState(Phase.INACTIVE, START + 288 * 300, 0)
+    assert dropped == AlertState(phase=Phase.INACTIVE, since=START + 288 * 300, changed=0)
     interrupted = [LIKELY, LIKELY, *[NO_DATA] * 287, MIDDLE, *[NO_DATA] * 287]
     assert firing(lived(timed(interrupted))[-1])
 

@@ -20,7 +20,7 @@ from daemon.models.serving import forecast_panel
 from daemon.network.artifact import base_forecaster
 from tests.fakes.alert_repository import FakeAlertRepository
 
-METRICS = {"disk": Metric("disk", "%", 0, 100, thresholds=Thresholds(critical=85))}
+METRICS = {"disk": Metric(name="disk", unit="%", minimum=0, maximum=100, thresholds=Thresholds(critical=85))}
 START = 1_767_225_600  # 2026-01-01T00:00:00Z
 DAYS = 15
 STEPS = np.arange(DAYS * 288)
@@ -72,7 +72,9 @@ def day() -> Mapping[str, Told]:
     keys = tuple(SeriesKey(server, "disk") for server in SERVERS)
     panel = Panel(keys, START, np.stack(list(SERVERS.values())).clip(0, 100).astype(np.float32))
     network, risks = base_forecaster(METRICS, ZoneInfo("UTC")), base_breach_model()
-    servers = [ServerState(server, "generic", "known", ("disk",), 0) for server in SERVERS]
+    servers = [
+        ServerState(name=server, profile="generic", state="known", metrics=("disk",), newest=0) for server in SERVERS
+    ]
     alerting = Alerting(FakeAlertRepository(), METRICS, AlertRules(), (), float)
     told = {server: Told() for server in SERVERS}
     firing: set[str] = set()
@@ -80,7 +82,7 @@ def day() -> Mapping[str, Told]:
         at = START + step * STEP_SECONDS
         known = panel.between(START, at)
         forecast = forecast_panel(known, at, network, Climatology(METRICS))
-        result = alerting.run(Tick(at, forecast, known, servers, True), risks)
+        result = alerting.run(Tick(at=at, forecast=forecast, panel=known, servers=servers, healthy=True), risks)
         now = {
             key.server
             for key, alert in result.alerts.items()

@@ -17,8 +17,10 @@ from tests.fakes.alert_repository import FakeAlertRepository
 
 START = 1_767_225_600
 FIRST = START + 3 * 86_400
-METRICS = {"disk": Metric("disk", "%", thresholds=Thresholds(80, 90), hint="what fills it")}
-GOOD = DecisionThreshold(0.6, 0.82, 0.4, True, "its own threshold", 50)
+METRICS = {"disk": Metric(name="disk", unit="%", thresholds=Thresholds(80, 90), hint="what fills it")}
+GOOD = DecisionThreshold(
+    probability=0.6, precision=0.82, recall=0.4, reached=True, chosen_on="its own threshold", windows=50
+)
 POOR = replace(GOOD, precision=0.5, reached=False)
 
 
@@ -39,11 +41,25 @@ class FakeRisks:
         for watch in monitored:
             chance = self.probability.get(watch.key.server, 0.0)
             if chance is None:
-                made.append(Risk(watch, None, False))
+                made.append(Risk(watch=watch, probability=None, breached=False))
                 continue
             newest = panel.values[panel.keys.index(watch.key), -3:]
             breached = bool((newest >= watch.threshold).all())
-            made.append(Risk(watch, chance, breached, float(newest[-1]), 61.5, 7200, 3600, (70, 92, 95), 7500, 3, 20))
+            made.append(
+                Risk(
+                    watch=watch,
+                    probability=chance,
+                    breached=breached,
+                    value=float(newest[-1]),
+                    earlier=61.5,
+                    median_seconds=7200,
+                    early_seconds=3600,
+                    peak=(70, 92, 95),
+                    peak_seconds=7500,
+                    seen_days=3,
+                    same_hour_history=20,
+                )
+            )
         return tuple(made)
 
     def cut(self, metric: str, severity: Severity) -> DecisionThreshold:
@@ -78,13 +94,34 @@ class Rig:
         for _ in range(ticks):
             known = self.panel.between(START, self.at)
             paths = np.full((len(known.keys), 96, 7), 70, np.float32)
-            forecast = Forecast(self.at, known.keys, paths, (ForecastSource.MODEL,) * len(known.keys), "m")
+            forecast = Forecast(
+                origin=self.at,
+                keys=known.keys,
+                paths=paths,
+                sources=(ForecastSource.MODEL,) * len(known.keys),
+                model="m",
+            )
             states = [
-                ServerState(name, "database", "stale" if name in self.stale else "known", ("disk",), self.at - 900)
+                ServerState(
+                    name=name,
+                    profile="database",
+                    state="stale" if name in self.stale else "known",
+                    metrics=("disk",),
+                    newest=self.at - 900,
+                )
                 for name in self.servers
             ]
             alerting = self.alerting.run(
-                Tick(self.at, forecast, known, states, self.healthy, "m", "production"), self.risks
+                Tick(
+                    at=self.at,
+                    forecast=forecast,
+                    panel=known,
+                    servers=states,
+                    healthy=self.healthy,
+                    model="m",
+                    level="production",
+                ),
+                self.risks,
             )
             self.at += 300
         return alerting

@@ -16,7 +16,10 @@ from tests.servers.awkward import breaks_off, drips, says_nothing, tcp_server
 from tests.servers.processes import free_port
 
 ALERT = Notification(
-    {"alertname": "PredictedBreach", "server": "web-1"}, {"summary": "é"}, 1_767_225_600.0004, 1_767_226_500.25
+    labels={"alertname": "PredictedBreach", "server": "web-1"},
+    annotations={"summary": "é"},
+    starts_at=1_767_225_600.0004,
+    ends_at=1_767_226_500.25,
 )
 
 
@@ -49,7 +52,13 @@ def test_alerts_are_posted_as_api_v2_takes_them() -> None:
         return httpx.Response(200)
 
     notifier = answering(handle, url="http://am.example:9093/alertmanager/")
-    linked = Notification({"alertname": "x"}, {}, 0, 60, "https://forewarn.example/?server=web-1")
+    linked = Notification(
+        labels={"alertname": "x"},
+        annotations={},
+        starts_at=0,
+        ends_at=60,
+        generator_url="https://forewarn.example/?server=web-1",
+    )
     notifier.send([ALERT, linked])
     (request,) = asked
     assert notifier.name == "main"

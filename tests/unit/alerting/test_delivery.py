@@ -10,7 +10,12 @@ from tests.fakes.notifier import FakeNotifier
 from tests.fakes.source import FakeClock, FakeTelemetry
 
 WALL = 1_800_000_000.0
-NEWS = Notification({"alertname": "PredictedBreach", "server": "a"}, {"summary": "s"}, WALL - 60, 0.0)
+NEWS = Notification(
+    labels={"alertname": "PredictedBreach", "server": "a"},
+    annotations={"summary": "s"},
+    starts_at=WALL - 60,
+    ends_at=0.0,
+)
 OTHER = replace(NEWS, labels={"alertname": "PredictedBreach", "server": "b"})
 ENDED = replace(NEWS, ends_at=WALL - 10)
 
@@ -22,7 +27,14 @@ class Rig:
         self.repository, self.telemetry = FakeAlertRepository(), FakeTelemetry()
         self.first, self.second = FakeNotifier("first"), FakeNotifier("second")
         notifiers = (self.first, self.second)
-        self.delivery = Delivery(self.repository, notifiers, queue_limit, FakeClock(0), self.telemetry, lambda: WALL)
+        self.delivery = Delivery(
+            repository=self.repository,
+            notifiers=notifiers,
+            queue_limit=queue_limit,
+            clock=FakeClock(0),
+            telemetry=self.telemetry,
+            wall_now=lambda: WALL,
+        )
 
     def queue(self, *news: Notification) -> None:
         self.repository.write({}, [], {"first": news, "second": news})
@@ -87,7 +99,14 @@ def test_the_queue_is_bounded() -> None:
 def test_without_targets_nothing_is_done() -> None:
     """A service without an Alertmanager has nobody to tell."""
     repository, telemetry = FakeAlertRepository(), FakeTelemetry()
-    Delivery(repository, (), 10, FakeClock(0), telemetry, lambda: WALL).run([NEWS])
+    Delivery(
+        repository=repository,
+        notifiers=(),
+        queue_limit=10,
+        clock=FakeClock(0),
+        telemetry=telemetry,
+        wall_now=lambda: WALL,
+    ).run([NEWS])
     assert not telemetry.counts
 
 

@@ -17,7 +17,10 @@ PROFILES = {CPU: "web", DISK: "web"}
 
 
 def prediction(made: int, kind: Kind = CPU) -> Prediction:
-    return Prediction(*kind, "web", made, 0.7, "model-1")
+    server, metric, severity = kind
+    return Prediction(
+        server=server, metric=metric, severity=severity, profile="web", made=made, probability=0.7, model="model-1"
+    )
 
 
 def judge(
@@ -76,7 +79,7 @@ def test_too_few_samples_leave_it_unknown() -> None:
 def test_a_breach_that_was_not_foretold_is_missed() -> None:
     """It gets a line of its own at its onset, that claimed nothing, and only one however often it is given."""
     lines = judge([], START + STEP, START)
-    assert lines == (Prediction(*CPU, "web", START, 0.0, "", Outcome.MISSED, START),)
+    assert lines == (replace(prediction(START), probability=0.0, model="", outcome=Outcome.MISSED, onset=START),)
     assert judge(lines, START + 2 * STEP, START, START) == lines
 
 
@@ -169,7 +172,7 @@ def test_figures_by_kind_are_over_all_servers() -> None:
 
 
 def _ledger(
-    hit: int = 0, late: int = 0, false: int = 0, missed: int = 0, unknown: int = 0, open_: int = 0
+    hit: int = 0, late: int = 0, false: int = 0, *, missed: int = 0, unknown: int = 0, open_: int = 0
 ) -> list[Prediction]:
     counts = {Outcome.HIT: hit, Outcome.LATE: late, Outcome.FALSE: false, Outcome.MISSED: missed}
     counted = [*counts.items(), (Outcome.UNKNOWN, unknown), (None, open_)]

@@ -26,7 +26,20 @@ from tests.fakes.source import FakeClock
 from tests.fakes.store import FakeStore
 
 T0 = 1_767_571_200
-RECORD = ModelRecord("m", LevelName.PRODUCTION, T0 - 3600, 10, 0.1, 0.2, 1e-3, 900, 60, 0.3, {"cpu": 0.7}, tested=True)
+RECORD = ModelRecord(
+    model="m",
+    level=LevelName.PRODUCTION,
+    trained_at=T0 - 3600,
+    epochs=10,
+    train_loss=0.1,
+    validation_loss=0.2,
+    learning_rate=1e-3,
+    samples_per_second=900,
+    duration_seconds=60,
+    quantile_loss=0.3,
+    skill={"cpu": 0.7},
+    tested=True,
+)
 
 
 class Rig:
@@ -37,18 +50,28 @@ class Rig:
         self.telemetry = PrometheusTelemetry(self.clock)
         self.refused: list[str] = []
         self.snapshots = SnapshotCache(self.clock, {}, 1000)
-        ingest = Ingest([], self.store, ("cpu", "mem"), 86_400, self.telemetry)
-        endpoint = PushEndpoint("push", ingest, ("cpu", "mem"), 86_400, self.clock, self.telemetry, 2048)
+        ingest = Ingest(
+            sources=[], store=self.store, metrics=("cpu", "mem"), retention_seconds=86_400, telemetry=self.telemetry
+        )
+        endpoint = PushEndpoint(
+            source="push",
+            ingest=ingest,
+            metrics=("cpu", "mem"),
+            retention_seconds=86_400,
+            clock=self.clock,
+            telemetry=self.telemetry,
+            max_body_bytes=2048,
+        )
         access = WebAccess(None)
         authentication = Authentication(token_file, dict)
         app = create_app(
             self.snapshots,
             self.telemetry,
             lambda: endpoint if push else None,
-            self.reload,
-            authentication,
-            access,
-            limits,
+            reload=self.reload,
+            authentication=authentication,
+            access=access,
+            limits=limits,
         )
         self.client = TestClient(app, raise_server_exceptions=False)
 
@@ -60,9 +83,22 @@ class Rig:
         keys = (SeriesKey("a", "cpu"), SeriesKey("b", "cpu"), SeriesKey("b", "mem"))
         paths = np.arange(3 * 96 * 7, dtype=np.float32).reshape(3, 96, 7)
         made = (ForecastSource.MODEL, ForecastSource.MODEL, ForecastSource.BASELINE)
-        servers = (ServerState("a", "generic", "known", ("cpu",), T0), ServerState("b", "database", "cold", (), T0))
+        servers = (
+            ServerState(name="a", profile="generic", state="known", metrics=("cpu",), newest=T0),
+            ServerState(name="b", profile="database", state="cold", metrics=(), newest=T0),
+        )
         rows = {ForecastSource.MODEL: 2, ForecastSource.BASELINE: 1}
-        snapshot = Snapshot(T0, T0 + 20, Forecast(T0, keys, paths, made, "m"), servers, sources, "m", "", RECORD, rows)
+        snapshot = Snapshot(
+            at=T0,
+            made=T0 + 20,
+            forecast=Forecast(origin=T0, keys=keys, paths=paths, sources=made, model="m"),
+            servers=servers,
+            sources=sources,
+            model="m",
+            model_error="",
+            record=RECORD,
+            rows_by_source=rows,
+        )
         self.snapshots.publish(snapshot)
         self.telemetry.publish(snapshot)
 
@@ -91,7 +127,15 @@ def test_ready_only_with_a_fresh_forecast() -> None:
 def test_ready_shows_how_the_sources_fare() -> None:
     """A source that fails is named with its reason, while the service stays ready."""
     rig = Rig()
-    rig.publish(SourceState("p", "http://p:9090: connection refused", {"cpu": "bad query"}, ("mem",), T0))
+    rig.publish(
+        SourceState(
+            name="p",
+            error="http://p:9090: connection refused",
+            failed_streams={"cpu": "bad query"},
+            empty_streams=("mem",),
+            newest=T0,
+        )
+    )
     answer = rig.client.get("/readyz")
     assert answer.status_code == 200
     (source,) = answer.json()["sources"]
@@ -133,7 +177,7 @@ def test_an_error_has_one_form(path: str) -> None:
 def test_metrics_plain_and_compressed_and_clean() -> None:
     """A scrape gets the same either way, and promtool has nothing to say."""
     rig = Rig()
-    rig.publish(SourceState("p"))
+    rig.publish(SourceState(name="p"))
     rig.telemetry.stage("forecast", 0.2, succeeded=True)
     rig.telemetry.source_failed("p", "")
     plain = rig.client.get("/metrics", headers={"Accept-Encoding": "identity"})

@@ -20,47 +20,49 @@ def forecast() -> Forecast:
     steps = np.arange(1, 97, dtype=np.float32)[None, :, None]
     spread = np.arange(7, dtype=np.float32)[None, None]
     paths = np.repeat(steps * 10 + spread, 2, axis=0)
-    return Forecast(1_767_571_200, KEYS, paths, (ForecastSource.MODEL,) * 2, "m")
+    return Forecast(origin=1_767_571_200, keys=KEYS, paths=paths, sources=(ForecastSource.MODEL,) * 2, model="m")
 
 
 def alerting() -> AlertingResult:
     risks = [
         Risk(
-            MonitoredThreshold(KEYS[0], Severity.WARNING, 80, Direction.ABOVE, "generic"),
-            0.25,
-            True,
-            81,
-            70,
-            3600,
-            3000,
+            watch=MonitoredThreshold(KEYS[0], Severity.WARNING, 80, Direction.ABOVE, "generic"),
+            probability=0.25,
+            breached=True,
+            value=81,
+            earlier=70,
+            median_seconds=3600,
+            early_seconds=3000,
         ),
         Risk(
-            MonitoredThreshold(KEYS[0], Severity.CRITICAL, 90, Direction.ABOVE, "generic"),
-            0.75,
-            False,
-            81,
-            70,
-            None,
-            7200,
+            watch=MonitoredThreshold(KEYS[0], Severity.CRITICAL, 90, Direction.ABOVE, "generic"),
+            probability=0.75,
+            breached=False,
+            value=81,
+            earlier=70,
+            median_seconds=None,
+            early_seconds=7200,
         ),
         Risk(
-            MonitoredThreshold(KEYS[1], Severity.CRITICAL, 5, Direction.BELOW, "generic"),
-            0.1,
-            False,
-            81,
-            70,
-            None,
-            7200,
+            watch=MonitoredThreshold(KEYS[1], Severity.CRITICAL, 5, Direction.BELOW, "generic"),
+            probability=0.1,
+            breached=False,
+            value=81,
+            earlier=70,
+            median_seconds=None,
+            early_seconds=7200,
         ),
         Risk(
-            MonitoredThreshold(SeriesKey("gone", "disk"), Severity.CRITICAL, 90, Direction.ABOVE, "generic"),
-            None,
-            False,
+            watch=MonitoredThreshold(SeriesKey("gone", "disk"), Severity.CRITICAL, 90, Direction.ABOVE, "generic"),
+            probability=None,
+            breached=False,
         ),
     ]
-    cut = DecisionThreshold(0.6, 0.8, 0.5, True, "its own threshold", 30)
+    cut = DecisionThreshold(
+        probability=0.6, precision=0.8, recall=0.5, reached=True, chosen_on="its own threshold", windows=30
+    )
     kinds = {(risk.watch.key.metric, risk.watch.severity) for risk in risks}
-    return AlertingResult(tuple(risks), dict.fromkeys(kinds, cut))
+    return AlertingResult(risks=tuple(risks), cuts=dict.fromkeys(kinds, cut))
 
 
 def samples(text: str) -> dict[tuple[str, ...], float]:

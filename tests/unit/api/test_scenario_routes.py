@@ -26,7 +26,14 @@ class Rig:
         self.scenarios.reconfigure(SERVERS)
         telemetry, snapshots = PrometheusTelemetry(self.clock), SnapshotCache(self.clock, {}, 1000)
         access = WebAccess(None)
-        app = create_app(snapshots, telemetry, lambda: None, lambda: None, Authentication(None, dict), access)
+        app = create_app(
+            snapshots,
+            telemetry,
+            lambda: None,
+            reload=lambda: None,
+            authentication=Authentication(None, dict),
+            access=access,
+        )
         add_scenarios(app, self.scenarios)
         self.client = TestClient(app, raise_server_exceptions=False)
 

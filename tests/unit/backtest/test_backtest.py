@@ -88,7 +88,14 @@ def test_persistence_takes_the_last_value_there_is() -> None:
 def run(others: dict[str, Forecaster], panel: Panel = PANEL, kept: list[Forecast] | None = None) -> Backtest:
     origins = range(ORIGIN, panel.end - 96 * 300, 8 * 3600)
     made = kept if kept is not None else []
-    return backtest(panel, origins, ServedForecaster(None, Climatology({})), others, made.append, lambda done: None)
+    return backtest(
+        panel,
+        origins,
+        ServedForecaster(None, Climatology({})),
+        others=others,
+        on_forecast=made.append,
+        on_progress=lambda done: None,
+    )
 
 
 def test_all_are_scored_on_the_same_windows() -> None:
@@ -169,7 +176,7 @@ def test_the_examples_are_the_forecasts_that_were_scored() -> None:
     origins = [forecast.origin for forecast in kept]
     made = figures(result, "", origins)
     fans = example_fans(
-        made, result, ServedForecaster(None, Climatology({})), origins, {"cpu": Metric("cpu", unit="%")}
+        made, result, ServedForecaster(None, Climatology({})), origins, {"cpu": Metric(name="cpu", unit="%")}
     )
     for entry, fan in zip([*made["best"], *made["worst"]], [*fans["best"], *fans["worst"]], strict=True):
         key = SeriesKey(entry["server"], entry["metric"])

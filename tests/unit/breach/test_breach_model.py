@@ -16,7 +16,7 @@ from daemon.core.series import Panel, SeriesKey
 from daemon.forecasting.baselines import Climatology
 from tests.panels import START
 
-METRICS = {"load": Metric("load", thresholds=Thresholds(80, 90))}
+METRICS = {"load": Metric(name="load", thresholds=Thresholds(80, 90))}
 KEY = SeriesKey("s", "load")
 CRITICAL = MonitoredThreshold(KEY, Severity.CRITICAL, 90.0, Direction.ABOVE, "generic")
 
@@ -36,12 +36,12 @@ def noons(days: int = 28, servers: int = 3, seed: int = 0) -> Panel:
 
 def test_thresholds_of_a_profile_take_the_place_of_the_metrics() -> None:
     """Where a profile has only one of the two, the other is the metric's; a metric without thresholds has no watch."""
-    metric = Metric("load", thresholds=Thresholds(80, 90), profile_thresholds={"ml": Thresholds(critical=99)})
+    metric = Metric(name="load", thresholds=Thresholds(80, 90), profile_thresholds={"ml": Thresholds(critical=99)})
     found = [(each.severity.value, each.threshold) for each in monitored_thresholds(KEY, "ml", {"load": metric})]
     assert found == [("warning", 80), ("critical", 99)]
-    assert list(monitored_thresholds(KEY, "ml", {"load": Metric("load")})) == []
-    by_profile = Metric("load", profile_thresholds={"ml": Thresholds(critical=99)})
-    assert thresholded({"load": by_profile, "other": Metric("other")}) == {"load"}
+    assert list(monitored_thresholds(KEY, "ml", {"load": Metric(name="load")})) == []
+    by_profile = Metric(name="load", profile_thresholds={"ml": Thresholds(critical=99)})
+    assert thresholded({"load": by_profile, "other": Metric(name="other")}) == {"load"}
 
 
 def test_the_past_of_a_threshold() -> None:
@@ -63,7 +63,7 @@ def test_it_learns_what_is_likely() -> None:
     """After three weeks it is sure of the daily breach, not of the occasional one, and excludes what never was."""
     panel = noons()
     until = START + 21 * 86_400
-    model = learn(panel.between(START, until), until, Climatology({}), METRICS, base_breach_model())
+    model = learn(panel.between(START, until), until, Climatology({}), metrics=METRICS, base=base_breach_model())
     noon = START + 25 * 86_400 + 8 * 3600
     forecast = Climatology({}).forecast(panel, noon)
     monitored = [MonitoredThreshold(key, Severity.CRITICAL, 90.0, Direction.ABOVE, "generic") for key in panel.keys]
@@ -71,7 +71,7 @@ def test_it_learns_what_is_likely() -> None:
     assert daily > 0.8
     assert 0.1 < sometimes < 0.8
     assert never < 0.02
-    figures = measure(model, panel, until, panel.end, Climatology({}), METRICS)
+    figures = measure(model, panel, until, end=panel.end, forecaster=Climatology({}), metrics=METRICS)
     assert figures["incident_figures"]["load"]["severity"] == "critical"
     assert figures["breach_reliability"]["brier"] < 0.6 * figures["breach_reliability"]["brier_of_the_base_rate"]
     assert sum(each["windows"] for each in figures["breach_reliability"]["bins"]) > 100
@@ -88,7 +88,7 @@ def test_nothing_after_the_origin_is_used(seed: int) -> None:
     monitored = configured(METRICS)(panel, origin, panel.keys)
     made = []
     for each in (panel, changed):
-        model = learn(each, origin, Climatology({}), METRICS, base_breach_model())
+        model = learn(each, origin, Climatology({}), metrics=METRICS, base=base_breach_model())
         forecast = Climatology({}).forecast(each, origin)
         chosen = sampled(seed)(each, origin, each.keys)
         made.append((model, model.risks(forecast, each, monitored), chosen))
@@ -126,7 +126,7 @@ def test_time_to_breach_is_that_of_the_paths() -> None:
     paths = np.full((1, 96, 7), 50, np.float32)
     paths[0, 30:, 5:] = 95
     watch = MonitoredThreshold(panel.keys[0], Severity.CRITICAL, 90.0, Direction.ABOVE, "generic")
-    forecast = Forecast(origin, panel.keys, paths, (ForecastSource.MODEL,))
+    forecast = Forecast(origin=origin, keys=panel.keys, paths=paths, sources=(ForecastSource.MODEL,))
     (risk,) = base_breach_model().risks(forecast, panel, [watch])
     assert (risk.median_seconds, risk.early_seconds, risk.breach_seconds) == (None, 31 * 300, 31 * 300)
     silent = replace(panel, values=panel.values.copy())
@@ -137,7 +137,9 @@ def test_time_to_breach_is_that_of_the_paths() -> None:
 
 def test_a_model_survives_its_document() -> None:
     """What is written as JSON is read back; weights that do not fit together, or other features, are refused."""
-    cut = DecisionThreshold(0.7, 0.81, 0.3, True, "its own threshold", 40)
+    cut = DecisionThreshold(
+        probability=0.7, precision=0.81, recall=0.3, reached=True, chosen_on="its own threshold", windows=40
+    )
     model = replace(base_breach_model(), cuts={("load", Severity.CRITICAL): cut})
     document = json.loads(json.dumps(model.document()))
     assert BreachModel.from_document(document) == model
@@ -201,8 +203,8 @@ def test_a_threshold_with_few_breaches_takes_the_cut_of_all_together() -> None:
     panel = noons()
     idle = tuple(SeriesKey(key.server, "idle") for key in panel.keys)
     both = Panel((*panel.keys, *idle), START, np.concatenate([panel.values, 0 * panel.values + 5]))
-    metrics = {**METRICS, "idle": Metric("idle", thresholds=Thresholds(critical=90))}
-    model = learn(both, both.end, Climatology({}), metrics, base_breach_model())
+    metrics = {**METRICS, "idle": Metric(name="idle", thresholds=Thresholds(critical=90))}
+    model = learn(both, both.end, Climatology({}), metrics=metrics, base=base_breach_model())
     together = model.cut("idle", Severity.CRITICAL)
     assert together.chosen_on == "all thresholds together"
     assert together.reached
@@ -244,7 +246,7 @@ def test_a_steady_rise_without_precedent_is_likelier() -> None:
     keys = (SeriesKey("a", "load"), SeriesKey("b", "load"))
     panel = Panel(keys, START, values.astype(np.float32))
     paths = np.broadcast_to(np.linspace(70, 89, 7, dtype=np.float32), (2, 96, 7))
-    forecast = Forecast(panel.end, keys, paths, (ForecastSource.MODEL,) * 2)
+    forecast = Forecast(origin=panel.end, keys=keys, paths=paths, sources=(ForecastSource.MODEL,) * 2)
     monitored = [MonitoredThreshold(key, Severity.CRITICAL, 90.0, Direction.ABOVE, "generic") for key in keys]
     rising, level = (risk.probability or 0 for risk in base_breach_model().risks(forecast, panel, monitored))
     assert rising > 2 * level
@@ -254,7 +256,7 @@ def test_examples_are_quiet_and_known() -> None:
     """No window is taken within 2 h of a breach, nor where little of what follows is known."""
     panel = noons(servers=1)
     origin = START + 25 * 86_400 + 14 * 3600
-    choose = configured({"load": Metric("load", thresholds=Thresholds(critical=90))})
+    choose = configured({"load": Metric(name="load", thresholds=Thresholds(critical=90))})
     near, later = origin + 3600, origin + 3 * 3600
     (found,) = examples(panel, [near, later], Climatology({}), [choose])
     assert found.origins.tolist() == [later]
@@ -269,7 +271,7 @@ def test_a_step_past_the_threshold_hides_no_breach() -> None:
     panel = noons(servers=1)
     origin = START + 25 * 86_400 + 6 * 3600
     at = (origin - START) // 300
-    choose = configured({"load": Metric("load", thresholds=Thresholds(critical=90))})
+    choose = configured({"load": Metric(name="load", thresholds=Thresholds(critical=90))})
     for before, onsets in ((12, [72]), (0, [])):
         flickered = replace(panel, values=panel.values.copy())
         flickered.values[:, at - before] = 95

@@ -14,7 +14,7 @@ from daemon.forecasting.baselines import Climatology
 from daemon.network.prior_network import learn_base, train_prior_network
 from daemon.simulation.spec import FleetSpec
 
-METRICS = {"mem_used_pct": Metric("mem_used_pct", 0, 100, thresholds=Thresholds(85, 95))}
+METRICS = {"mem_used_pct": Metric(name="mem_used_pct", unit=0, minimum=100, thresholds=Thresholds(85, 95))}
 
 
 def windows(count: int = 4_000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -58,7 +58,9 @@ def test_alerting_becomes_the_policy_of_alerts() -> None:
     assert parse(SMALL).alerting.policy() == Policy()
     keys = "raise_ticks: 3, raise_window: 4, clear_ticks: 7, clear_window: 9, clear_share: 0.5, hold_ticks: 2"
     policy = parse(f"{SMALL}alerting: {{{keys}, missing_hours: 2}}\n").alerting.policy()
-    assert policy == Policy(3, 4, 7, 9, 0.5, 2, missing_ticks=24)
+    assert policy == Policy(
+        raise_ticks=3, raise_window=4, clear_ticks=7, clear_window=9, clear_share=0.5, hold_ticks=2, missing_ticks=24
+    )
 
 
 def test_relative_paths_are_relative_to_the_file() -> None:

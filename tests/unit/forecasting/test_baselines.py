@@ -10,7 +10,7 @@ from daemon.forecasting.baselines import Climatology, SeasonalNaive, empirical_q
 from daemon.forecasting.evaluation import evaluate
 from tests.panels import START, daily_panel
 
-METRICS = {"cpu": Metric("cpu", minimum=0, maximum=100), "mem": Metric("mem", minimum=10, maximum=60)}
+METRICS = {"cpu": Metric(name="cpu", minimum=0, maximum=100), "mem": Metric(name="mem", minimum=10, maximum=60)}
 
 
 @pytest.mark.parametrize("forecaster", [Climatology(METRICS), SeasonalNaive(METRICS)])

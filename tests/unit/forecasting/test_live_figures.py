@@ -9,16 +9,40 @@ from daemon.pipeline.cycle import Snapshot
 from tests.unit.api.test_app import T0, Rig
 
 SCORES = (
-    LiveScore(T0 - 40_000, "base", "cpu", "1h", Tally(10, 6.0, 10.0, 8.0, (4, 7, 10))),
-    LiveScore(T0 - 36_400, "m", "cpu", "1h", Tally(10, 4.0, 10.0, 8.0, (6, 9, 10))),
-    LiveScore(T0 - 36_400, "m", "cpu", "8h", Tally(20, 20.0, 16.0, 16.0, (10, 16, 20))),
-    LiveScore(T0 - 36_400, "m", "idle", "8h", Tally(5, 0.0, 0.0, 0.0, (5, 5, 5))),
+    LiveScore(
+        origin=T0 - 40_000,
+        forecaster="base",
+        metric="cpu",
+        horizon="1h",
+        tally=Tally(count=10, pinball=6.0, naive=10.0, baseline=8.0, inside=(4, 7, 10)),
+    ),
+    LiveScore(
+        origin=T0 - 36_400,
+        forecaster="m",
+        metric="cpu",
+        horizon="1h",
+        tally=Tally(count=10, pinball=4.0, naive=10.0, baseline=8.0, inside=(6, 9, 10)),
+    ),
+    LiveScore(
+        origin=T0 - 36_400,
+        forecaster="m",
+        metric="cpu",
+        horizon="8h",
+        tally=Tally(count=20, pinball=20.0, naive=16.0, baseline=16.0, inside=(10, 16, 20)),
+    ),
+    LiveScore(
+        origin=T0 - 36_400,
+        forecaster="m",
+        metric="idle",
+        horizon="8h",
+        tally=Tally(count=5, pinball=0.0, naive=0.0, baseline=0.0, inside=(5, 5, 5)),
+    ),
 )
-VERDICT = LiveAssessment("m", 86_400, Tally(30, 24.0, 26.0, 24.0, (16, 25, 30)))
+VERDICT = LiveAssessment("m", 86_400, Tally(count=30, pinball=24.0, naive=26.0, baseline=24.0, inside=(16, 25, 30)))
 SNAPSHOT = Snapshot(
-    T0,
-    T0 + 20,
-    Forecast(T0, (), np.empty((0, 0, 0), np.float32), ()),
+    at=T0,
+    made=T0 + 20,
+    forecast=Forecast(origin=T0, keys=(), paths=np.empty((0, 0, 0), np.float32), sources=()),
     model="m",
     verification=VerificationResult(SCORES, 9, VERDICT),
     withdrawn="withdrawn at noon: it was worse",

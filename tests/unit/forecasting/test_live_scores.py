@@ -28,7 +28,9 @@ def forecast_of(panel: Panel, offset: float, spread: float) -> Forecast:
     first = (ORIGIN - panel.start) // STEP_SECONDS + 1
     levels = (np.arange(len(QUANTILES)) - 3) * spread + offset
     paths = (panel.values[:, first : first + 96, None] + levels).astype(np.float32)
-    return Forecast(ORIGIN, panel.keys, paths, (ForecastSource.MODEL,) * len(panel.keys), "m")
+    return Forecast(
+        origin=ORIGIN, keys=panel.keys, paths=paths, sources=(ForecastSource.MODEL,) * len(panel.keys), model="m"
+    )
 
 
 def test_a_forecast_is_scored_at_its_horizons() -> None:
@@ -107,7 +109,7 @@ tallies = st.builds(
 @given(st.lists(tallies, max_size=6))
 def test_tallies_add_up(parts: list[Tally]) -> None:
     """Nothing is lost, and of nothing no ratio is told."""
-    whole = total(LiveScore(0, "m", "cpu", "1h", each) for each in parts)
+    whole = total(LiveScore(origin=0, forecaster="m", metric="cpu", horizon="1h", tally=each) for each in parts)
     assert whole.count == sum(each.count for each in parts)
     assert whole.pinball == pytest.approx(sum(each.pinball for each in parts))
     assert (whole.skill is None) == (whole.naive == 0)
@@ -116,8 +118,11 @@ def test_tallies_add_up(parts: list[Tally]) -> None:
 
 def hours(count: int, forecaster: str, pinball: float, inside: int = 8) -> list[LiveScore]:
     """Return scores of so many hours, ten values each."""
-    tally = Tally(10, pinball, 10.0, 8.0, (5, inside, 9))
-    return [LiveScore(ORIGIN + hour * 3600, forecaster, "cpu", "1h", tally) for hour in range(count)]
+    tally = Tally(count=10, pinball=pinball, naive=10.0, baseline=8.0, inside=(5, inside, 9))
+    return [
+        LiveScore(origin=ORIGIN + hour * 3600, forecaster=forecaster, metric="cpu", horizon="1h", tally=tally)
+        for hour in range(count)
+    ]
 
 
 def test_a_verdict_needs_most_of_its_hours() -> None:

@@ -17,7 +17,9 @@ class Rig:
 
     def __init__(self, *sources: FakeSource, metrics: tuple[str, ...] = ("cpu", "mem")) -> None:
         self.store, self.telemetry, self.sources = FakeStore(), FakeTelemetry(), sources
-        self.ingest = Ingest(sources, self.store, metrics, 10 * DAY, self.telemetry)
+        self.ingest = Ingest(
+            sources=sources, store=self.store, metrics=metrics, retention_seconds=10 * DAY, telemetry=self.telemetry
+        )
 
     def stored(self) -> Panel:
         return self.store.read(PANEL.start, PANEL.end)
@@ -133,7 +135,14 @@ def test_fetching_ends_early_when_the_service_stops() -> None:
     """A long back-fill does not hold up the stop; what is written so far stays."""
     source = FakeSource("s", PANEL, backfill_seconds=4 * DAY)
     store, asked = FakeStore(), iter([False, False, True, True])
-    Ingest([source], store, ("cpu", "mem"), 10 * DAY, FakeTelemetry(), lambda: next(asked)).run(PANEL.end)
+    Ingest(
+        sources=[source],
+        store=store,
+        metrics=("cpu", "mem"),
+        retention_seconds=10 * DAY,
+        telemetry=FakeTelemetry(),
+        stopping=lambda: next(asked),
+    ).run(PANEL.end)
     reached = set(store.watermarks().values())
     assert len(reached) == 1
     assert reached.pop() < PANEL.end
@@ -143,7 +152,12 @@ def test_pushed_samples_are_stored_before_they_are_acknowledged() -> None:
     """Accepting returns once the samples are in the store, and counts only what was new."""
     rig = Rig()
     key = SeriesKey("a", "cpu")
-    samples = Samples((key,), np.zeros(2, np.int32), np.array([START, START + 300]), np.array([1, 2], dtype=np.float32))
+    samples = Samples(
+        keys=(key,),
+        series=np.zeros(2, np.int32),
+        timestamps=np.array([START, START + 300]),
+        values=np.array([1, 2], dtype=np.float32),
+    )
     assert rig.ingest.accept("push", samples) == 2
     assert rig.ingest.accept("push", samples) == 0
     assert rig.store.span() == (START, START + 300)

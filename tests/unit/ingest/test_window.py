@@ -15,10 +15,10 @@ one_sample = st.tuples(st.integers(0, 2), st.integers(-15, 20), st.integers(0, 1
 
 def batch(rows: list[tuple[int, int, int]], now: int) -> Samples:
     return Samples(
-        KEYS,
-        np.array([row for row, _, _ in rows], dtype=np.int32),
-        np.array([now + step * 300 for _, step, _ in rows], dtype=np.int64),
-        np.array([value for _, _, value in rows], dtype=np.float32),
+        keys=KEYS,
+        series=np.array([row for row, _, _ in rows], dtype=np.int32),
+        timestamps=np.array([now + step * 300 for _, step, _ in rows], dtype=np.int64),
+        values=np.array([value for _, _, value in rows], dtype=np.float32),
     )
 
 

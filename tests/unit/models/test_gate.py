@@ -23,7 +23,7 @@ NAN = math.nan
     ],
 )
 def test_a_model_serves_only_if_it_beats_what_serves_and_its_coverage_is_sound(
-    loss: float, model: str | None, serving: float | None, coverage: float, promoted: bool, says: str
+    loss: float, model: str | None, serving: float | None, *, coverage: float, promoted: bool, says: str
 ) -> None:
     """Each of the three conditions decides alone, and says its figures."""
     verdict = judge(loss, model, serving, coverage)

@@ -19,8 +19,8 @@ from daemon.pipeline.training import train_and_register
 from tests.panels import daily_panel
 
 METRICS = {
-    "cpu": Metric("cpu", minimum=0, maximum=100, thresholds=Thresholds(critical=70)),
-    "mem": Metric("mem", minimum=0, maximum=100),
+    "cpu": Metric(name="cpu", minimum=0, maximum=100, thresholds=Thresholds(critical=70)),
+    "mem": Metric(name="mem", minimum=0, maximum=100),
 }
 EPOCH_KEYS = {
     *("epoch", "train_loss", "val_loss", "learning_rate", "time_seconds", "gpu_memory_mb", "samples_per_second"),
@@ -51,7 +51,9 @@ def train_at(name: LevelName, registry: ModelRegistry, start: str) -> str:
     every = 4 if LEVELS[name].unknown_server_every else 0
     level = replace(LEVELS[name], epochs=1, stride_steps=96, unknown_server_every=every)
     zone = ZoneInfo("UTC")
-    return train_and_register(daily_panel(), METRICS, zone, level, registry, Unwatched(), seed=1, start=start).name
+    return train_and_register(
+        daily_panel(), METRICS, zone, level, registry=registry, progress=Unwatched(), seed=1, start=start
+    ).name
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,17 @@ class Rig:
     def __init__(self, folder: Path, most: int = 2) -> None:
         self.clock, self.journal = FakeClock(T0 + 3600), TrainingJournal(folder)
         self.registry = ModelRegistry(folder / "models")
-        self.rules = TrainingRules(LevelName.DEMO, 5, lambda at: at // DAY * DAY + DAY, most, KEEP, PAUSE, 1, 60.0, 500)
+        self.rules = TrainingRules(
+            level=LevelName.DEMO,
+            seed=5,
+            next_time=lambda at: at // DAY * DAY + DAY,
+            max_runs_per_day=most,
+            keep_models=KEEP,
+            pause_seconds=PAUSE,
+            threads=1,
+            deadline_seconds=60.0,
+            memory_mb=500,
+        )
         self.restart()
 
     def restart(self) -> None:
@@ -201,6 +211,6 @@ def test_no_day_has_more_runs_than_the_budget(asked: list[int], most: int) -> No
     runs: list[TrainingRun] = []
     for at in sorted(asked):
         if not over_budget(runs, at, most):
-            runs.append(TrainingRun("r", LevelName.DEMO, Trigger.MANUAL, at, 0))
+            runs.append(TrainingRun(id="r", level=LevelName.DEMO, trigger=Trigger.MANUAL, started=at, seed=0))
     for run in runs:
         assert sum(run.started - DAY < other.started <= run.started for other in runs) <= most

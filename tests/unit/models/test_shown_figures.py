@@ -9,7 +9,17 @@ from daemon.models.record import ModelRecord
 
 REASONS = judge(0.712, "other", 0.834, 0.801).reasons
 RECORD = ModelRecord(
-    *("m", LevelName.PRODUCTION, 0, 10, 0.101, 0.121, 1e-3, 900, 60, 0.155, {"cpu": 0.61, "odd": float("nan")}),
+    model="m",
+    level=LevelName.PRODUCTION,
+    trained_at=0,
+    epochs=10,
+    train_loss=0.101,
+    validation_loss=0.121,
+    learning_rate=1e-3,
+    samples_per_second=900,
+    duration_seconds=60,
+    quantile_loss=0.155,
+    skill={"cpu": 0.61, "odd": float("nan")},
     reasons=REASONS,
     tested=True,
 )

@@ -23,7 +23,7 @@ UTC = ZoneInfo("UTC")
 RANDOM = np.random.default_rng(3)
 STEPS = 10 * 288
 TIME = np.arange(STEPS)
-PERCENT = {"x": Metric("x", minimum=0, maximum=100)}
+PERCENT = {"x": Metric(name="x", minimum=0, maximum=100)}
 
 
 def constant() -> Float32:

@@ -18,7 +18,11 @@ HOUR, WEEK = 12, 7 * 288
 
 def batches(panel: Panel, count: int = 3) -> list[Batch]:
     """Return the batches of one pass."""
-    return list(ColdStartSampler(panel, UTC, Vocabulary.of(panel), count, 64, 5, CPU))
+    return list(
+        ColdStartSampler(
+            panel=panel, zone=UTC, vocabulary=Vocabulary.of(panel), batches=count, batch_size=64, seed=5, device=CPU
+        )
+    )
 
 
 def test_they_know_an_hour_to_three_days() -> None:
@@ -52,7 +56,9 @@ def test_they_are_not_told_the_server() -> None:
 def test_passes_differ_and_can_be_drawn_again() -> None:
     """Each pass draws other windows, the same ones for the same pass."""
     panel = daily_panel()
-    sampler = ColdStartSampler(panel, UTC, Vocabulary.of(panel), 2, 64, 5, CPU)
+    sampler = ColdStartSampler(
+        panel=panel, zone=UTC, vocabulary=Vocabulary.of(panel), batches=2, batch_size=64, seed=5, device=CPU
+    )
     first, second = list(sampler), list(sampler)
     assert not torch.equal(first[0].target, second[0].target)
     sampler.passes = 1
@@ -65,4 +71,11 @@ def test_constant_and_missing_history_gives_no_window() -> None:
     panel.values[0], panel.values[1] = 3.0, np.nan
     assert not batches(panel)
     short = replace(panel, values=panel.values[:, :108])
-    assert len(ColdStartSampler(short, UTC, Vocabulary.of(panel), 2, 64, 5, CPU)) == 0
+    assert (
+        len(
+            ColdStartSampler(
+                panel=short, zone=UTC, vocabulary=Vocabulary.of(panel), batches=2, batch_size=64, seed=5, device=CPU
+            )
+        )
+        == 0
+    )

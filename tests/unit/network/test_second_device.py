@@ -27,7 +27,7 @@ from tests.second_device import second_device
 
 UTC = ZoneInfo("UTC")
 CPU = torch.device("cpu")
-METRICS = {"cpu": Metric("cpu", minimum=0, maximum=100, thresholds=Thresholds(critical=65))}
+METRICS = {"cpu": Metric(name="cpu", minimum=0, maximum=100, thresholds=Thresholds(critical=65))}
 LEVEL = replace(LEVELS[LevelName.DEMO], epochs=1, stride_steps=96)
 
 
@@ -79,7 +79,9 @@ def test_a_base_network_is_pretrained_on_another_device(second: torch.device, mo
 def test_the_windows_of_new_servers_are_made_on_another_device(second: torch.device) -> None:
     """Lightning would move a batch from elsewhere, one after the other, and nobody would see it but in the time."""
     panel = daily_panel(1)
-    (batch,) = ColdStartSampler(panel, UTC, Vocabulary.of(panel), 1, 8, 0, second)
+    (batch,) = ColdStartSampler(
+        panel=panel, zone=UTC, vocabulary=Vocabulary.of(panel), batches=1, batch_size=8, seed=0, device=second
+    )
     assert {tensor.device for tensor in (*batch.windows, *batch[1:])} == {second}
 
 
@@ -103,10 +105,10 @@ def test_a_network_is_in_training_mode_while_it_is_fitted() -> None:
         network,
         InterleavedSampler([(sampler, 1)]),
         sampler,
-        Plan(1, 1e-3, keep_start=True),
-        CPU,
-        lambda record: None,
-        lambda *step: modes.append(network.training),
+        plan=Plan(epochs=1, learning_rate=1e-3, keep_start=True),
+        device=CPU,
+        on_epoch=lambda record: None,
+        on_step=lambda *step: modes.append(network.training),
     )
     assert set(modes) == {True}
     assert not network.training

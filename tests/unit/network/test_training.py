@@ -20,7 +20,7 @@ from daemon.network.training import TrainedModel, last_hours, split, train
 from tests.panels import START, daily_panel
 
 UTC = ZoneInfo("UTC")
-METRICS = {"cpu": Metric("cpu", minimum=0, maximum=100), "mem": Metric("mem", minimum=0, maximum=100)}
+METRICS = {"cpu": Metric(name="cpu", minimum=0, maximum=100), "mem": Metric(name="mem", minimum=0, maximum=100)}
 SHORT = replace(LEVELS[LevelName.DEMO], epochs=2, stride_steps=96)
 
 

@@ -18,15 +18,56 @@ def record(
 ) -> dict[str, Any]:
     """Return the record of two epochs, the first of which was kept."""
     losses = ((train_loss, val_loss), (0.01, 9.0))
-    epochs = tuple(EpochRecord(number, *pair, 1e-3, 2.0, 0.0, 900.0) for number, pair in enumerate(losses))
-    measured = Evaluation(quantile_loss, {}, {}, {}, {}, {}, {}, None, 13)
+    epochs = tuple(
+        EpochRecord(
+            epoch=number,
+            train_loss=train,
+            val_loss=validation,
+            learning_rate=1e-3,
+            time_seconds=2.0,
+            gpu_memory_mb=0.0,
+            samples_per_second=900.0,
+        )
+        for number, (train, validation) in enumerate(losses)
+    )
+    measured = Evaluation(
+        quantile_loss=quantile_loss,
+        skill={},
+        skill_by_horizon={},
+        coverage={},
+        coverage_by_metric={},
+        reliability={},
+        by_profile={},
+        unknown_servers=None,
+        origins=13,
+    )
     run = {
         "seed": 1, "seconds": 36.0, "parameters": 5, "latency_ms": 30.0, "started_from": "base",
         "planned_epochs": 20, "seen": ["other"],
     }  # fmt: skip
-    fit, calibration = Fit(epochs, 0, val_loss, True, "cpu"), Calibration(NONE, False, 0.2, 0.2, {}, {}, "")
+    fit, calibration = (
+        Fit(records=epochs, best_epoch=0, best_loss=val_loss, early_stopping=True, device="cpu"),
+        Calibration(
+            stretch=NONE,
+            applied=False,
+            loss_before=0.2,
+            loss_after=0.2,
+            coverage_before={},
+            coverage_after={},
+            reason="",
+        ),
+    )
     panel = daily_panel()
-    return training_info(panel, level, fit, measured, {}, calibration, (panel.start, panel.end), run)
+    return training_info(
+        panel,
+        level,
+        fit,
+        measured=measured,
+        foretold={},
+        calibration=calibration,
+        held_out=(panel.start, panel.end),
+        run=run,
+    )
 
 
 @pytest.mark.parametrize(

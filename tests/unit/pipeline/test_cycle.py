@@ -38,7 +38,9 @@ class CpuModel:
     def forecast(self, panel: Panel, origin: int) -> Forecast:
         keys = tuple(key for key in panel.keys if key.metric == "cpu")
         paths = np.full((len(keys), 96, 7), 42, dtype=np.float32)
-        return Forecast(origin, keys, paths, (ForecastSource.MODEL,) * len(keys), self._name)
+        return Forecast(
+            origin=origin, keys=keys, paths=paths, sources=(ForecastSource.MODEL,) * len(keys), model=self._name
+        )
 
 
 class ByBase:
@@ -48,7 +50,7 @@ class ByBase:
         old = np.flatnonzero(np.isfinite(panel.values[:, :-287]).any(axis=1))
         keys = tuple(panel.keys[row] for row in old)
         paths = np.full((len(keys), 96, 7), 41, dtype=np.float32)
-        return Forecast(origin, keys, paths, (ForecastSource.BASE,) * len(keys))
+        return Forecast(origin=origin, keys=keys, paths=paths, sources=(ForecastSource.BASE,) * len(keys))
 
 
 class Rig:
@@ -62,19 +64,32 @@ class Rig:
         self.loaders = ModelLoaders(load, lambda _: base_breach_model(), ByBase, base_breach_model)
         self.serving = ServingModel(self.registry, self.loaders)
         self.cycle = Cycle(
-            Ingest([self.source], self.store, ("cpu", "mem"), 20 * DAY, self.telemetry),
-            self.store,
-            RecentHistory(self.store, 28 * 288),
-            self.serving,
-            Climatology({}),
-            Verification(FakeVerificationRepository(), SeasonalNaive({}), Climatology({}), RULES),
-            Alerting(self.repository, {}, AlertRules(), (), float),
-            Delivery(self.repository, (), 10, FakeClock(AT), self.telemetry, lambda: AT),
-            ProfileRules([("02$", "web_api")]),
-            20 * DAY,
-            self.telemetry,
-            FakeClock(AT + 20).now,
-            (self.published.append,),
+            ingest=Ingest(
+                sources=[self.source],
+                store=self.store,
+                metrics=("cpu", "mem"),
+                retention_seconds=20 * DAY,
+                telemetry=self.telemetry,
+            ),
+            store=self.store,
+            window=RecentHistory(self.store, 28 * 288),
+            model=self.serving,
+            baseline=Climatology({}),
+            verification=Verification(FakeVerificationRepository(), SeasonalNaive({}), Climatology({}), RULES),
+            alerting=Alerting(self.repository, {}, AlertRules(), (), float),
+            delivery=Delivery(
+                repository=self.repository,
+                notifiers=(),
+                queue_limit=10,
+                clock=FakeClock(AT),
+                telemetry=self.telemetry,
+                wall_now=lambda: AT,
+            ),
+            profiles=ProfileRules([("02$", "web_api")]),
+            retention_seconds=20 * DAY,
+            telemetry=self.telemetry,
+            now=FakeClock(AT + 20).now,
+            publish=(self.published.append,),
         )
 
     def model(self) -> str:

@@ -27,7 +27,7 @@ from tests.model_directory import register
 from tests.panels import START, daily_panel
 
 METRICS = ("cpu", "mem")
-RANGES = {name: Metric(name, minimum=0, maximum=100) for name in METRICS}
+RANGES = {name: Metric(name=name, minimum=0, maximum=100) for name in METRICS}
 UTC = ZoneInfo("UTC")
 DEMO = LEVELS[LevelName.DEMO]
 # stretched threefold, its 80 % interval covers nearly all
@@ -48,10 +48,21 @@ def candidate(
 ) -> TrainedModel:
     """Return a network as if it had been trained on all but the last day of ``panel``."""
     panel = panel or daily_panel()
-    calibration = Calibration(stretch, True, 0.2, 0.2, {}, {}, "")
-    fit = Fit((), None, 0.2, False, "cpu")
+    calibration = Calibration(
+        stretch=stretch, applied=True, loss_before=0.2, loss_after=0.2, coverage_before={}, coverage_after={}, reason=""
+    )
+    fit = Fit(records=(), best_epoch=None, best_loss=0.2, early_stopping=False, device="cpu")
     return TrainedModel(
-        network, METRICS, UTC, panel, RANGES, split(panel, DEMO), fit, calibration, base_breach_model(), {}
+        network=network,
+        vocabulary=METRICS,
+        zone=UTC,
+        panel=panel,
+        metrics=RANGES,
+        spans=split(panel, DEMO),
+        fit=fit,
+        calibration=calibration,
+        breach=base_breach_model(),
+        info={},
     )
 
 
@@ -191,7 +202,9 @@ class Unwatched:
 
 def trained(registry: ModelRegistry, start: str) -> Trained:
     level = replace(DEMO, stride_steps=96)
-    return train_and_register(daily_panel(), RANGES, UTC, level, registry, Unwatched(), seed=1, start=start)
+    return train_and_register(
+        daily_panel(), RANGES, UTC, level, registry=registry, progress=Unwatched(), seed=1, start=start
+    )
 
 
 def test_a_model_is_written_with_its_verdict_and_serves_only_if_promoted(registry: ModelRegistry) -> None:

@@ -20,19 +20,38 @@ AT = PANEL.end
 NAMES = [f"server-{n:02}" for n in range(5)]
 RULES = TriggerRules(frozenset(Trigger), 0.2, 0.5)
 RECORD = ModelRecord(
-    *("m", LevelName.PRODUCTION, AT - 2 * DAY, 20, 0.1, 0.2, 1e-3, 900, 60, 0.3, {}),
+    model="m",
+    level=LevelName.PRODUCTION,
+    trained_at=AT - 2 * DAY,
+    epochs=20,
+    train_loss=0.1,
+    validation_loss=0.2,
+    learning_rate=1e-3,
+    samples_per_second=900,
+    duration_seconds=60,
+    quantile_loss=0.3,
+    skill={},
     trained_until=float(AT - 2 * DAY),
     servers=tuple(NAMES),
 )
-BAD = LiveAssessment("m", DAY, Tally(100, 11, 10, 8, (50, 80, 96)))
+BAD = LiveAssessment("m", DAY, Tally(count=100, pinball=11, naive=10, baseline=8, inside=(50, 80, 96)))
 
 
 def server(name: str, profile: str = "generic", state: str = "known") -> ServerState:
-    return ServerState(name, profile, state, ("cpu", "mem"), AT)
+    return ServerState(name=name, profile=profile, state=state, metrics=("cpu", "mem"), newest=AT)
 
 
 FLEET = tuple(server(name) for name in NAMES)
-SOUND = Snapshot(AT, AT, Forecast(AT, (), np.empty((0, 0, 0), np.float32), ()), FLEET, (), "m", "", RECORD)
+SOUND = Snapshot(
+    at=AT,
+    made=AT,
+    forecast=Forecast(origin=AT, keys=(), paths=np.empty((0, 0, 0), np.float32), sources=()),
+    servers=FLEET,
+    sources=(),
+    model="m",
+    model_error="",
+    record=RECORD,
+)
 
 
 def look(snapshot: Snapshot, panel: Panel = PANEL, rules: TriggerRules = RULES) -> TrainingRequest | None:

@@ -46,7 +46,16 @@ DOCUMENT: dict[str, Any] = {
 def fan(server: str) -> Fan:
     paths = np.tile(np.arange(7, dtype=np.float32), (96, 1))
     past, actual = np.zeros(144, np.float32), np.ones(96, np.float32)
-    return Fan(server, "cpu", 1_768_262_400, past, actual, paths, "%", "Relative loss 0.500 over 96 values.")
+    return Fan(
+        server=server,
+        metric="cpu",
+        origin=1_768_262_400,
+        past=past,
+        actual=actual,
+        paths=paths,
+        unit="%",
+        note="Relative loss 0.500 over 96 values.",
+    )
 
 
 def page(**changes: Any) -> Page:

@@ -48,4 +48,8 @@ def test_every_key_reaches_the_fleet() -> None:
     assert calendar.holidays == ("02-29", "12-24")
     gaps = fleet_spec(configured(", reboots_per_server_week: 4, outages_per_server_week: 3, missing_rate: 0.1"))
     assert (gaps.reboots_per_server_week, gaps.outages_per_server_week, gaps.missing_rate) == (4, 3, 0.1)
-    assert spec.incidents == {"disk_fill": IncidentTuning(2, (1, 2), (3, 4), (5, 6), 0.5, 0.25)}
+    assert spec.incidents == {
+        "disk_fill": IncidentTuning(
+            weight=2, ramp_hours=(1, 2), hold_hours=(3, 4), recovery_hours=(5, 6), repair_chance=0.5, sudden_chance=0.25
+        )
+    }

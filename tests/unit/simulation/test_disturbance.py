@@ -41,7 +41,17 @@ def outbreak(kind: str, row: int = 1, peak: float | None = None) -> Outbreak:
     """Return an outbreak that grows evenly for five hours from six in the morning and lasts as long again."""
     height = peak if peak is not None else KINDS[kind].peak[1]
     knots = tuple(float(knot) for knot in np.linspace(0, 1, 9))
-    return Outbreak(row, kind, START, END, RAMP_HOURS * 3600, knots, height, "a test", 0)
+    return Outbreak(
+        row=row,
+        kind=kind,
+        start=START,
+        end=END,
+        ramp_seconds=RAMP_HOURS * 3600,
+        knots=knots,
+        peak=height,
+        cause="a test",
+        recovery_seconds=0,
+    )
 
 
 def day(one: Outbreak) -> Day:

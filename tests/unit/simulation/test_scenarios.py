@@ -54,7 +54,13 @@ class Lab:
         return scenarios, fleet
 
     def post(self, kind: ScenarioKind, *servers: str, ramp: float = 60, minutes: float | None = None) -> str:
-        wanted = Wanted(kind, servers or tuple(self.fleet.profiles), None, ramp, minutes)
+        wanted = Wanted(
+            kind=kind,
+            servers=servers or tuple(self.fleet.profiles),
+            profile=None,
+            ramp_minutes=ramp,
+            duration_minutes=minutes,
+        )
         return self.scenarios.post(wanted)[0].id
 
     def state(self, name: str) -> tuple[ScenarioState, bool]:
@@ -249,7 +255,7 @@ def test_a_cascade_without_a_database_begins_somewhere(tmp_path: Path) -> None:
 def test_healthy_ends_what_is_and_keeps_away_what_would_come(tmp_path: Path) -> None:
     """From the end of its ramp to its own end the fleet is one without incidents; then they come again."""
     lab = Lab(tmp_path, rate=4, seed=4)
-    calm = Fleet(FleetSpec(COUNTS, 4, **QUIET))
+    calm = Fleet(FleetSpec(counts=COUNTS, seed=4, **QUIET))
     own = lab.untouched.incidents(NOON, NOON + 6 * DAY)
     until = NOON + 2 * DAY
     assert [one for one in own if one.start <= NOON < one.end]
@@ -355,13 +361,16 @@ def test_the_truth_tells_of_scenarios(lab: Lab) -> None:
     ("wanted", "said"),
     [
         (
-            Wanted(ScenarioKind.CRITICAL, ["web-01", "web-9", "x\ud800"]),
+            Wanted(kind=ScenarioKind.CRITICAL, servers=["web-01", "web-9", "x\ud800"]),
             r"'web-9', 'x\\ud800'.* use db-01, db-02, .*web-04$",
         ),
-        (Wanted(ScenarioKind.CRITICAL, []), "no server is named"),
-        (Wanted(ScenarioKind.CRITICAL, profile="ml_compute"), "'ml_compute'.*use database, generic, web_api"),
-        (Wanted(ScenarioKind.CRITICAL, ["web-01"], "web_api"), "not both"),
-        (Wanted(ScenarioKind.DISK_FILL), "disk_fill needs servers or a profile; healthy, degrading, critical, cascade"),
+        (Wanted(kind=ScenarioKind.CRITICAL, servers=[]), "no server is named"),
+        (Wanted(kind=ScenarioKind.CRITICAL, profile="ml_compute"), "'ml_compute'.*use database, generic, web_api"),
+        (Wanted(kind=ScenarioKind.CRITICAL, servers=["web-01"], profile="web_api"), "not both"),
+        (
+            Wanted(kind=ScenarioKind.DISK_FILL),
+            "disk_fill needs servers or a profile; healthy, degrading, critical, cascade",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_with_the_choices(lab: Lab, wanted: Wanted, said: str) -> None:
@@ -376,7 +385,7 @@ def test_a_profile_is_all_of_its_servers_and_nothing_is_everybody(lab: Lab) -> N
     """Servers are chosen when the scenario is posted."""
     chosen = [
         lab.scenarios.post(wanted)[0].servers
-        for wanted in (Wanted(ScenarioKind.CRITICAL, profile="database"), Wanted(ScenarioKind.CASCADE))
+        for wanted in (Wanted(kind=ScenarioKind.CRITICAL, profile="database"), Wanted(kind=ScenarioKind.CASCADE))
     ]
     assert chosen == [("db-01", "db-02"), tuple(lab.fleet.profiles)]
 
@@ -385,12 +394,12 @@ def test_without_a_simulator_there_are_no_scenarios(lab: Lab) -> None:
     """A reload may take the simulator away; what was posted goes on when there is one again, for servers that exist."""
     name = lab.post(ScenarioKind.MEMORY_LEAK, "web-01", "web-02")
     lab.scenarios.reconfigure({})
-    for ask in (lambda: lab.scenarios.post(Wanted(ScenarioKind.HEALTHY)), lambda: lab.scenarios.cancel(name)):
+    for ask in (lambda: lab.scenarios.post(Wanted(kind=ScenarioKind.HEALTHY)), lambda: lab.scenarios.cancel(name)):
         with pytest.raises(NoSimulator, match="no source is of type simulator"):
             ask()
     with pytest.raises(NoSimulator):
         lab.scenarios.listed()
-    smaller = Fleet(FleetSpec({"web_api": 1}, 7, **QUIET), lab.scenarios.known)
+    smaller = Fleet(FleetSpec(counts={"web_api": 1}, seed=7, **QUIET), lab.scenarios.known)
     panel = smaller.panel(NOON, NOON + DAY)
     assert row(panel, "web-01", "mem_used_pct").max() > 95
 

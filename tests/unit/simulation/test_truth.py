@@ -13,7 +13,15 @@ CALM = np.full(STEPS, 45, np.float32)  # critical is 95, so a tenth of the way i
 
 def outbreak(ramp_seconds: float) -> Outbreak:
     return Outbreak(
-        0, "memory_leak", START, START + (STEPS - 1) * STEP_SECONDS, ramp_seconds, (0.0, 1.0), 99, "a leak", 0
+        row=0,
+        kind="memory_leak",
+        start=START,
+        end=START + (STEPS - 1) * STEP_SECONDS,
+        ramp_seconds=ramp_seconds,
+        knots=(0.0, 1.0),
+        peak=99,
+        cause="a leak",
+        recovery_seconds=0,
     )
 
 

@@ -32,7 +32,10 @@ def test_decoding_undoes_encoding(model: dict[int, float]) -> None:
 
 def test_a_row_is_little_endian() -> None:
     """The bytes do not depend on the machine that wrote them."""
-    assert encode(Tick(np.array([258], ">i4"), np.array([1.0], ">f4"))) == (b"\x02\x01\0\0", b"\0\0\x80\x3f")
+    assert encode(Tick(np.array([258], ">i4"), np.array([1.0], ">f4"))) == (
+        b"\x02\x01\0\0",
+        b"\0\0\x80\x3f",
+    )
 
 
 @given(stored=contents, arrived=contents)

@@ -84,7 +84,9 @@ def test_space_is_used_again_after_pruning(path: Path) -> None:
 def test_series_and_servers_that_ended_leave_the_tables(path: Path) -> None:
     """Pruning their last sample removes their names, however long the others go on."""
     ended = (SeriesKey("old", "cpu"), SeriesKey("server-000", "old"))
-    last = Samples(ended, np.arange(2, dtype=np.int32), np.full(2, T0 + 3000), np.ones(2, np.float32))
+    last = Samples(
+        keys=ended, series=np.arange(2, dtype=np.int32), timestamps=np.full(2, T0 + 3000), values=np.ones(2, np.float32)
+    )
 
     def known(connection: sqlite3.Connection) -> tuple[int, int]:
         counts = connection.execute("SELECT (SELECT count(*) FROM servers), (SELECT count(*) FROM series)")
