@@ -40,10 +40,10 @@ def main() -> None:
         }
         name = path.parent.name
         others = peers(pack.panel, pack.train_end, UTC, lambda done: None) if name == "bitbrains" else {}
-        measure(name, pack.panel, pack.train_end, end=metrics, forecaster=others)
+        measure(name, pack.panel, pack.train_end, metrics, others)
     panel = Fleet(FleetSpec(seed=SIMULATED_SEED)).panel(START, START + SIMULATED_DAYS * 86_400 - STEP_SECONDS)
     metrics = dict(parse_config(default_text(), "default.yaml", Path.cwd()).domain_metrics())
-    measure(f"simulator, seed {SIMULATED_SEED}", panel, START + TRAINING_DAYS * 86_400, end=metrics, forecaster={})
+    measure(f"simulator, seed {SIMULATED_SEED}", panel, START + TRAINING_DAYS * 86_400, metrics, {})
 
 
 def measure(

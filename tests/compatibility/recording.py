@@ -235,7 +235,7 @@ def _options(command: Any, name: str) -> Shape:
             found[f"{name} {option}"] = [given.param_type_name]
     # typer may bring a click of its own, so that no class tells a group from a command
     if hasattr(command, "list_commands"):
-        context = typer.Context(at=command)
+        context = typer.Context(command)
         for each in command.list_commands(context):
             found |= _options(command.get_command(context, each), f"{name} {each}".strip())
     return found

@@ -54,7 +54,7 @@ def node_history(
         rhythm = 0.35 + 0.25 * np.sin(2 * np.pi * times / DAY + random.uniform(0, 2 * np.pi))
         busy[instance] = np.clip(rhythm + 0.03 * random.standard_normal(len(times)), 0.02, 0.98)
         series[instance] = tuple(_node(busy[instance], times, step_seconds, cpus, random))
-    return History(keys=times, start=busy, z=series)
+    return History(times, busy, series)
 
 
 def write_history(history: History, data: Path, job: str = "node") -> None:

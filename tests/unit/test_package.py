@@ -90,7 +90,7 @@ def test_every_command_in_the_readme_exists() -> None:
 def app_commands() -> list[str]:
     group = typer.main.get_command(app)
     assert isinstance(group, typer.core.TyperGroup)
-    return group.list_commands(typer.Context(at=group))
+    return group.list_commands(typer.Context(group))
 
 
 def test_no_module_has_a_leftover() -> None:

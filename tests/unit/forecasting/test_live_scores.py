@@ -100,9 +100,11 @@ def test_a_series_that_hardly_moved_does_not_outweigh_the_others() -> None:
 
 tallies = st.builds(
     Tally,
-    st.integers(0, 9),
-    *[st.floats(0, 9)] * 3,
-    st.tuples(*[st.integers(0, 9)] * 3),
+    count=st.integers(0, 9),
+    pinball=st.floats(0, 9),
+    naive=st.floats(0, 9),
+    baseline=st.floats(0, 9),
+    inside=st.tuples(*[st.integers(0, 9)] * 3),
 )
 
 
