@@ -16,7 +16,7 @@ from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, Float32, Panel
 from daemon.network.forecaster import HISTORY_STEPS
 from daemon.network.history import LOOKBACK_STEPS, History
 from daemon.network.identity import metric_codes
-from daemon.network.inputs import DECODER_SIZES, PATCH_STEPS, PATCHES, SLOT_STEPS, SLOTS, Windows, cut_windows
+from daemon.network.inputs import DECODER_SIZES, PATCH_STEPS, PATCHES, SLOT_STEPS, SLOTS, Windows, slice_windows
 from daemon.network.sampling import WindowSampler
 
 _ROWS = 400_000
@@ -54,7 +54,7 @@ class BoostingForecaster:
         known = known.select(np.flatnonzero(np.isfinite(known.values[:, -288:]).any(axis=1)))
         history = History.from_panel(known, self.zone, first_origin=origin)
         rows = torch.arange(len(known.keys))
-        windows = cut_windows(history, rows, torch.full_like(rows, history.columns - 1))
+        windows = slice_windows(history, rows, torch.full_like(rows, history.columns - 1))
         features = _features(windows, metric_codes(known.keys, self.vocabulary))
         flat = features.reshape(-1, features.shape[-1])
         levels = [booster.predict(flat).reshape(len(rows), HORIZON_STEPS) for booster in self.boosters]

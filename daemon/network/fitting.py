@@ -112,7 +112,7 @@ def fit(
         recorder.keep(_START, _loss_of(network, validation))
     average = WeightAveraging(device, use_buffers=False, multi_avg_fn=_average)
     done = _epochs_done(plan.checkpoint)
-    with _quiet():
+    with _without_lightning_messages():
         trainer = _trainer(plan, device, [average, recorder])
         scheduled = min(plan.epochs, plan.schedule_epochs or plan.epochs)
         steps = math.ceil(scheduled * len(training) / plan.accumulate)
@@ -188,7 +188,7 @@ def _epochs_done(checkpoint: Path | None) -> int:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _without_lightning_messages() -> Iterator[None]:
     # Lightning greets, advertises and warns of loader workers that this sampler has no use for
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level

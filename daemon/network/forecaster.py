@@ -22,7 +22,7 @@ from daemon.core.series import (
 )
 from daemon.network.calibration import stretch_paths
 from daemon.network.history import RECENT_STEPS, History
-from daemon.network.inputs import cut_windows
+from daemon.network.inputs import slice_windows
 from daemon.network.model import TemporalFusionTransformer
 
 HISTORY_STEPS = 4 * STEPS_PER_WEEK
@@ -77,7 +77,7 @@ class NetworkForecaster:
         history = History.from_panel(panel, self.zone, first_origin=panel.end, vocabulary=names).to(device)
         rows = torch.arange(len(panel.keys), device=device)
         with torch.inference_mode():
-            windows = cut_windows(history, rows, torch.full_like(rows, history.columns - 1))
+            windows = slice_windows(history, rows, torch.full_like(rows, history.columns - 1))
             paths = self.network(windows)
             if self.stretch is not None:
                 paths = stretch_paths(paths, torch.tensor(self.stretch, device=device))

@@ -98,7 +98,7 @@ def metric_codes(keys: Sequence[SeriesKey], vocabulary: Sequence[str]) -> Tensor
     return _positions([key.metric for key in keys], vocabulary)
 
 
-def forgetting(codes: Tensor, chances: Sequence[float], generator: torch.Generator | None) -> Tensor:
+def mask_identity(codes: Tensor, chances: Sequence[float], generator: torch.Generator | None) -> Tensor:
     """Return ``codes`` ``(windows, 3)``, each column's not told with its chance; none without a generator."""
     if generator is None:
         return codes

@@ -46,9 +46,9 @@ class Recent:
     def before(cls, history: History, rows: Tensor, origins: Tensor) -> "Recent":
         """Return what precedes the columns ``origins`` of the series ``rows``, both ``(windows,)``."""
         first = origins + 1 - RECENT_STEPS
-        z = cut(history.z, rows, first, RECENT_STEPS)
-        known = torch.where(cut(history.observed, rows, first, RECENT_STEPS), z, torch.nan)
-        week_mean = cut(history.week_mean, rows, first, RECENT_STEPS)
+        z = slice_columns(history.z, rows, first, RECENT_STEPS)
+        known = torch.where(slice_columns(history.observed, rows, first, RECENT_STEPS), z, torch.nan)
+        week_mean = slice_columns(history.week_mean, rows, first, RECENT_STEPS)
         from_day = known[:, STEPS_PER_DAY:] - known[:, :-STEPS_PER_DAY]
         day = known[:, -STEPS_PER_DAY:]
         centre = torch.where(count(day) > 0, mean(day), mean(known))
@@ -71,7 +71,7 @@ class Recent:
 
     def quantiles(self, steps: int) -> Tensor:
         """Return the quantiles of the last ``steps``, ``(windows, quantiles)`` in z."""
-        return known_quantiles(self.known[:, -steps:])
+        return empirical_quantiles(self.known[:, -steps:])
 
     def errors_of_mean(self) -> Tensor:
         """Return quantiles of the distance from the week mean, ``(windows, quantiles)`` in window units."""
@@ -115,10 +115,10 @@ class Recent:
         return (z - self.centre.view(shape)) / self.scale.view(shape)
 
     def _spread_of(self, differences: Tensor) -> Tensor:
-        return known_quantiles(differences).nan_to_num(0.0) / self.scale[:, None]
+        return empirical_quantiles(differences).nan_to_num(0.0) / self.scale[:, None]
 
 
-def cut(table: Tensor, rows: Tensor, first: Tensor, steps: int) -> Tensor:
+def slice_columns(table: Tensor, rows: Tensor, first: Tensor, steps: int) -> Tensor:
     """Return ``steps`` columns from ``first`` of each of ``rows``, ``(windows, steps)``."""
     return table.unfold(1, steps, 1)[rows, first]
 
@@ -129,13 +129,13 @@ def slot_quantiles(history: History, rows: Tensor, origins: Tensor, period: int,
     slots = []
     for k in range(1, periods + 1):
         first = origins + 1 - _SLOT_MARGIN - k * period
-        observed = cut(history.observed, rows, first, width)
-        known = torch.where(observed, cut(history.z, rows, first, width), torch.nan)
+        observed = slice_columns(history.observed, rows, first, width)
+        known = torch.where(observed, slice_columns(history.z, rows, first, width), torch.nan)
         slots.append(known.unfold(1, SLOT_STEPS + 2 * _SLOT_MARGIN, SLOT_STEPS))
-    return known_quantiles(torch.cat(slots, dim=-1))
+    return empirical_quantiles(torch.cat(slots, dim=-1))
 
 
-def known_quantiles(values: Tensor) -> Tensor:
+def empirical_quantiles(values: Tensor) -> Tensor:
     """Return the QUANTILES of what is not NaN along the last axis, ``(..., quantiles)``; NaN where there is nothing.
 
     Linear between order statistics (Hyndman and Fan, 1996, definition 7).
@@ -173,8 +173,8 @@ _SLOT_QUANTILES = PATCH_STEPS // SLOT_STEPS * len(QUANTILES)
 ENCODER_SIZES = (PATCH_STEPS, PATCH_STEPS, 8, 1)
 DECODER_SIZES = (PATCH_STEPS, PATCH_STEPS, PATCH_STEPS, _SLOT_QUANTILES, _SLOT_QUANTILES, 8, 4)
 STATIC_SIZE = 31 + 3 * len(QUANTILES)
-BASELINES = 14
-STEPWISE_BASELINES = 6
+CANDIDATES = 14
+STEPWISE_CANDIDATES = 6
 
 _DECAY_STEPS = 3.0
 _CHANGE_STEPS = (3, 24, 93)
@@ -225,7 +225,7 @@ class _Measured(NamedTuple):
     changes: Tensor
 
 
-def cut_windows(history: History, rows: Tensor, origins: Tensor) -> Windows:
+def slice_windows(history: History, rows: Tensor, origins: Tensor) -> Windows:
     """Return the inputs of the windows of series ``rows`` that end at column ``origins``, both ``(windows,)``."""
     recent = Recent.before(history, rows, origins)
     made = _measured(history, recent, rows, origins)
@@ -241,13 +241,13 @@ def cut_windows(history: History, rows: Tensor, origins: Tensor) -> Windows:
     )
 
 
-def cut_targets(history: History, rows: Tensor, origins: Tensor) -> tuple[Tensor, Tensor]:
+def slice_targets(history: History, rows: Tensor, origins: Tensor) -> tuple[Tensor, Tensor]:
     """Return z after the origins and which of it was observed, both ``(windows, HORIZON_STEPS)``."""
     return _after(history.z, rows, origins), _after(history.observed, rows, origins)
 
 
 def _after(table: Tensor, rows: Tensor, last: Tensor) -> Tensor:
-    return cut(table, rows, last + 1, HORIZON_STEPS)
+    return slice_columns(table, rows, last + 1, HORIZON_STEPS)
 
 
 def _measured(history: History, recent: Recent, rows: Tensor, origins: Tensor) -> _Measured:
@@ -334,7 +334,7 @@ def _points(made: _Measured) -> Tensor:
     step = torch.arange(1, HORIZON_STEPS + 1, device=made.day.device)
     decaying = (made.last - made.three_hours[:, MEDIAN])[:, None] * torch.exp(-step / _DECAY_STEPS)
     paths = (lag_day, lag_week, week_mean, week_mean, lag_day, decaying)
-    return torch.stack(paths, dim=-1).view(-1, SLOTS, SLOT_STEPS, STEPWISE_BASELINES)
+    return torch.stack(paths, dim=-1).view(-1, SLOTS, SLOT_STEPS, STEPWISE_CANDIDATES)
 
 
 def _by_slot(changes: Tensor) -> Tensor:

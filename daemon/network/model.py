@@ -15,7 +15,7 @@ from torch.nn import functional
 from daemon.core.forecast import QUANTILES
 from daemon.network.identity import NO_NAMES, IdentityEmbedding, Vocabulary
 from daemon.network.inputs import (
-    BASELINES,
+    CANDIDATES,
     DECODER_SIZES,
     ENCODER_SIZES,
     PATCH_STEPS,
@@ -23,7 +23,7 @@ from daemon.network.inputs import (
     SLOT_STEPS,
     SLOTS,
     STATIC_SIZE,
-    STEPWISE_BASELINES,
+    STEPWISE_CANDIDATES,
     Windows,
 )
 
@@ -175,7 +175,7 @@ class TemporalFusionTransformer(nn.Module):
         self.attention_norm = GateAddNorm(size)
         self.feed_forward = GatedResidualNetwork(size)
         self.output_norm = GateAddNorm(size)
-        self.mixture = nn.Linear(size, PATCH_STEPS // SLOT_STEPS * BASELINES * len(QUANTILES))
+        self.mixture = nn.Linear(size, PATCH_STEPS // SLOT_STEPS * CANDIDATES * len(QUANTILES))
         self.residual = nn.Linear(size, PATCH_STEPS * len(QUANTILES))
         nn.init.zeros_(self.mixture.weight)
         nn.init.zeros_(self.mixture.bias)
@@ -188,9 +188,9 @@ class TemporalFusionTransformer(nn.Module):
         """Return sorted quantile paths in window units, ``(windows, HORIZON_STEPS, quantiles)``."""
         static = self.static(self.measures(windows.static) + self.identity(windows.identity))
         decoded = self._decode(windows, static)
-        mixture = self.mixture(decoded).view(-1, SLOTS, BASELINES, len(QUANTILES)).softmax(-2)
+        mixture = self.mixture(decoded).view(-1, SLOTS, CANDIDATES, len(QUANTILES)).softmax(-2)
         slots = (windows.slots * mixture).sum(-2, keepdim=True)
-        points = windows.points @ mixture[:, :, -STEPWISE_BASELINES:]
+        points = windows.points @ mixture[:, :, -STEPWISE_CANDIDATES:]
         residual = self.residual(decoded).view(-1, SLOTS, SLOT_STEPS, len(QUANTILES))
         paths: Tensor = (slots + points + residual).flatten(1, 2).sort(-1).values
         return paths

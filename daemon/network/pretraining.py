@@ -42,8 +42,8 @@ SYNTHETIC_DAYS = 35
 _FIRST_INCIDENT_SEED, _FIRST_SAMPLED_SEED = 20_000, 30_000
 _SYNTHETIC_SHARE = 1
 # of going through a fleet with incidents, where a fleet's drawn thresholds are 1
-_REHEARSAL_WORK = 3
-_FIRST_DAYS_EPOCHS = 2
+_SIMULATED_SET_WORK = 3
+_COLD_START_EPOCHS = 2
 _STRIDE_STEPS = 96
 _VALIDATION_STEPS = 3 * STEPS_PER_DAY
 _VALIDATION_STRIDE = 48
@@ -116,7 +116,7 @@ def pretrain(
     torch.manual_seed(seed)
     generator = np.random.default_rng(seed)
     shares: list[tuple[Sampler, int]] = []
-    first_days: list[tuple[Sampler, int]] = []
+    cold_start: list[tuple[Sampler, int]] = []
     held: list[tuple[Sampler, int]] = []
     for name, panel in fleets.items():
         if panel.steps < _FEWEST_DAYS * STEPS_PER_DAY:
@@ -131,7 +131,7 @@ def pretrain(
             (_sampler(history, 0, last, seed), 1),
             (_sampler(_tsmixup(known, zone, generator).to(device), 0, last, seed), 1),
         ]
-        first_days.append((_first_days(known, zone, seed, device), 1))
+        cold_start.append((_cold_start_sampler(known, zone, seed, device), 1))
         span = (LOOKBACK_STEPS + last, LOOKBACK_STEPS + panel.steps - 1)
         held.append((WindowSampler(history, span, _VALIDATION_STRIDE, BATCH_SIZE), 1))
     for number in range(synthetic_fleets):
@@ -142,9 +142,9 @@ def pretrain(
     if start is not None:
         network.started_from(start)
     # a server's first hours are learnt last: from the beginning on they cost known servers accuracy
-    whole = max(1, epochs - _FIRST_DAYS_EPOCHS) if start is None else 0
+    whole = max(1, epochs - _COLD_START_EPOCHS) if start is None else 0
     early = _Phase(whole, LEARNING_RATE, InterleavedSampler(shares))
-    late = _Phase(epochs - whole, TUNING_RATE, InterleavedSampler([*shares, *first_days]))
+    late = _Phase(epochs - whole, TUNING_RATE, InterleavedSampler([*shares, *cold_start]))
     phases = [phase for phase in (early, late) if phase.epochs] or [late]
     fitted = _fit(network, phases, InterleavedSampler(held), device=device, on_epoch=on_epoch, on_step=on_step)
     record = {
@@ -237,13 +237,15 @@ def learn_breaches(
     forecaster = NetworkForecaster(
         network=network, vocabulary=None, metrics={}, zone=zone, model="", source=ForecastSource.BASE
     )
-    work = len(fleets) + _REHEARSAL_WORK * incident_fleets
+    work = len(fleets) + _SIMULATED_SET_WORK * incident_fleets
     sampled, rehearsals = [], []
     for done, panel in enumerate(fleets.values()):
         sampled.append(sampled_examples(panel, panel.end, forecaster, seed))
         on_progress((done + 1) / work)
     for number in range(incident_fleets):
-        part = partial(_part, on_progress, (len(fleets) + _REHEARSAL_WORK * number) / work, _REHEARSAL_WORK / work)
+        part = partial(
+            _part, on_progress, (len(fleets) + _SIMULATED_SET_WORK * number) / work, _SIMULATED_SET_WORK / work
+        )
         rehearsals.append(
             simulate_incident_set(forecaster, metrics, _FIRST_INCIDENT_SEED + seed + number, on_progress=part)
         )
@@ -258,7 +260,7 @@ def _tsmixup(panel: Panel, zone: ZoneInfo, generator: np.random.Generator) -> Hi
     return History.from_panel(tsmixup(panel, generator), zone)
 
 
-def _first_days(panel: Panel, zone: ZoneInfo, seed: int, device: torch.device) -> ColdStartSampler:
+def _cold_start_sampler(panel: Panel, zone: ZoneInfo, seed: int, device: torch.device) -> ColdStartSampler:
     # as many as it takes: a pass ends when all windows of the longest fleet were seen
     return ColdStartSampler(
         panel=panel, zone=zone, vocabulary=NO_NAMES, batches=1, batch_size=BATCH_SIZE, seed=seed, device=device

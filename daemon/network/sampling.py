@@ -23,14 +23,14 @@ from daemon.core.series import (
     SeriesKey,
 )
 from daemon.network.history import LOOKBACK_STEPS, History, scale_of
-from daemon.network.identity import Vocabulary, forgetting, stable_hash
-from daemon.network.inputs import Windows, cut_targets, cut_windows
+from daemon.network.identity import Vocabulary, mask_identity, stable_hash
+from daemon.network.inputs import Windows, slice_targets, slice_windows
 from daemon.network.loss import window_weight
 
 _FIRST_STEPS = STEPS_PER_DAY
 _PASSES_PER_EPOCH = 1000
 # a network that is never told the profile or the server has to do without them for others
-_FORGOTTEN = (0.0, 0.25, 0.5)
+_MASK_CHANCES = (0.0, 0.25, 0.5)
 
 
 class Batch(NamedTuple):
@@ -138,9 +138,9 @@ class WindowSampler(IterableDataset[Batch]):
         return torch.tensor(sorted({self._first, *inner, self._last}))
 
     def _batch(self, rows: Tensor, origins: Tensor, generator: torch.Generator | None) -> Batch:
-        windows = cut_windows(self._history, rows, origins)
-        windows = windows._replace(identity=forgetting(windows.identity, _FORGOTTEN, generator))
-        z, observed = cut_targets(self._history, rows, origins)
+        windows = slice_windows(self._history, rows, origins)
+        windows = windows._replace(identity=mask_identity(windows.identity, _MASK_CHANCES, generator))
+        z, observed = slice_targets(self._history, rows, origins)
         target = (z - windows.centre[:, None]) / windows.scale[:, None]
         weight = window_weight(windows.scale, self._seasonal_error[rows])
         return Batch(windows, rows, torch.where(observed, target, 0.0), observed, weight)
@@ -204,7 +204,7 @@ def _any(observed: Tensor, rows: Tensor, first: Tensor, steps: int) -> Tensor:
 
 _SHORTEST, _LONGEST = STEPS_PER_HOUR, 3 * STEPS_PER_DAY
 _ORIGINS_PER_BATCH = 4
-_FORGOTTEN_WHEN_COLD = (0.0, 0.25, 1.0)
+_COLD_START_MASK_CHANCES = (0.0, 0.25, 1.0)
 
 
 class ColdStartSampler(IterableDataset[Batch]):
@@ -276,8 +276,8 @@ class ColdStartSampler(IterableDataset[Batch]):
         history = History.from_panel(cut, self._zone, at, at, self._vocabulary).to(self._device)
         every = torch.arange(len(keys), device=self._device)
         origins = torch.full_like(every, LOOKBACK_STEPS)
-        windows = cut_windows(history, every, origins)
-        z, observed = cut_targets(history, every, origins)
+        windows = slice_windows(history, every, origins)
+        z, observed = slice_targets(history, every, origins)
         target = torch.where(observed, (z - windows.centre[:, None]) / windows.scale[:, None], 0.0)
         error = torch.from_numpy(self._error[rows]).float().to(self._device)
         weight = window_weight(windows.scale * history.spread, error)
@@ -286,7 +286,7 @@ class ColdStartSampler(IterableDataset[Batch]):
 
 def _joined(parts: list[Batch], generator: torch.Generator) -> Batch:
     windows = Windows(*(torch.cat(tensors) for tensors in zip(*(part.windows for part in parts), strict=True)))
-    windows = windows._replace(identity=forgetting(windows.identity, _FORGOTTEN_WHEN_COLD, generator))
+    windows = windows._replace(identity=mask_identity(windows.identity, _COLD_START_MASK_CHANCES, generator))
     rest = (torch.cat(tensors) for tensors in zip(*(part[1:] for part in parts), strict=True))
     return Batch(windows, *rest)
 

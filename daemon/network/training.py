@@ -70,7 +70,7 @@ BATCH_SIZE = 256
 LEARNING_RATE = 1e-2
 TUNING_RATE = 3e-3
 _TUNING_EPOCHS = 3
-_REAL_SHARE, _MIXED_SHARE, _FIRST_DAYS_SHARE = 2, 1, 1
+_REAL_SHARE, _MIXED_SHARE, _COLD_START_SHARE = 2, 1, 1
 _VALIDATION_STRIDE = 24
 _CALIBRATION_STRIDE = 12
 _LARGEST_HELD_SHARE = 1 / 7
@@ -209,7 +209,7 @@ def train(
                     seed=seed,
                     device=device,
                 ),
-                _FIRST_DAYS_SHARE,
+                _COLD_START_SHARE,
             ),
         ]
     )

@@ -18,7 +18,7 @@ def test_at_a_quantile_it_is_the_quantiles_own(level: float, value: float) -> No
 
 
 def test_it_never_rises_with_the_threshold() -> None:
-    """From far below to far above: from certain to impossible, without a jump at the outermost quantiles."""
+    """From far below to far above it falls from 1 to 0, without a jump at the outermost quantiles."""
     thresholds = np.linspace(-50, 200, 500, dtype=np.float32)
     chance = exceedance(paths(500), thresholds)[:, 0]
     assert (np.diff(chance) <= 1e-9).all()
@@ -28,7 +28,7 @@ def test_it_never_rises_with_the_threshold() -> None:
 
 
 def test_a_path_without_spread_is_a_step() -> None:
-    """A series that rests at one value is past a threshold at or below it, and no other."""
+    """A constant path is past a threshold at or below it, and not past a higher one."""
     flat = np.full((2, 96, 7), 100, np.float32)
     chance = exceedance(flat, np.array([100, 100.5], np.float32))
     assert chance[0].min() > 0.97

@@ -6,8 +6,8 @@ import torch
 
 from daemon.core.series import Panel
 from daemon.network.history import History
-from daemon.network.identity import BUCKETS, NO_NAMES, IdentityEmbedding, Vocabulary, bucket, forgetting
-from daemon.network.inputs import cut_windows
+from daemon.network.identity import BUCKETS, NO_NAMES, IdentityEmbedding, Vocabulary, bucket, mask_identity
+from daemon.network.inputs import slice_windows
 from daemon.network.model import Architecture, TemporalFusionTransformer
 from tests.panels import daily_panel
 
@@ -60,16 +60,16 @@ def test_another_fleet_takes_over_what_both_know() -> None:
 def test_names_are_withheld_as_often_as_asked() -> None:
     """In training some windows are not told their server, so that the network can do without; otherwise all are."""
     codes = torch.ones(20_000, 3, dtype=torch.long)
-    kept = forgetting(codes, (0.0, 0.25, 1.0), torch.Generator().manual_seed(0)).float().mean(0)
+    kept = mask_identity(codes, (0.0, 0.25, 1.0), torch.Generator().manual_seed(0)).float().mean(0)
     assert kept[0] == 1
     assert abs(kept[1] - 0.75) < 0.02
     assert kept[2] == 0
-    assert torch.equal(forgetting(codes, (1.0, 1.0, 1.0), None), codes)
+    assert torch.equal(mask_identity(codes, (1.0, 1.0, 1.0), None), codes)
 
 
 def _forecast(network: TemporalFusionTransformer, panel: Panel) -> torch.Tensor:
     history = History.from_panel(panel, UTC, vocabulary=network.identity.vocabulary)
     rows = torch.arange(len(panel.keys))
     with torch.inference_mode():
-        paths: torch.Tensor = network(cut_windows(history, rows, torch.full_like(rows, history.columns - 1)))
+        paths: torch.Tensor = network(slice_windows(history, rows, torch.full_like(rows, history.columns - 1)))
     return paths

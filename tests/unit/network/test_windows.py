@@ -8,7 +8,7 @@ import torch
 from daemon.core.forecast import QUANTILES
 from daemon.core.series import Panel
 from daemon.network.history import LOOKBACK_STEPS, History, civil_seconds
-from daemon.network.inputs import BASELINES, STATIC_SIZE, STEPWISE_BASELINES, cut_targets, cut_windows, known_quantiles
+from daemon.network.inputs import CANDIDATES, STATIC_SIZE, STEPWISE_CANDIDATES, slice_targets, slice_windows, empirical_quantiles
 from daemon.network.sampling import Batch, WindowSampler, prefetched
 from tests.panels import START, daily_panel
 
@@ -29,7 +29,7 @@ def test_no_value_after_the_origin_reaches_a_window(column: int) -> None:
     rows = torch.arange(len(panel.keys))
     origins = torch.full_like(rows, LOOKBACK_STEPS + column)
     seen = [
-        cut_windows(History.from_panel(each, UTC, scale_until=until), rows, origins)
+        slice_windows(History.from_panel(each, UTC, scale_until=until), rows, origins)
         for each in (panel, changed_after(panel, column), panel.between(panel.start, until))
     ]
     for name in seen[0]._fields:
@@ -42,7 +42,7 @@ def test_scaling_without_a_limit_would_leak() -> None:
     panel = daily_panel()
     rows = torch.arange(len(panel.keys))
     origins = torch.full_like(rows, LOOKBACK_STEPS + 300)
-    seen = [cut_windows(History.from_panel(each, UTC), rows, origins) for each in (panel, changed_after(panel, 300))]
+    seen = [slice_windows(History.from_panel(each, UTC), rows, origins) for each in (panel, changed_after(panel, 300))]
     assert not torch.equal(seen[0].encoder, seen[1].encoder)
 
 
@@ -53,12 +53,12 @@ def test_shapes_and_finiteness() -> None:
     panel.values[1, :1500] = np.nan
     history = History.from_panel(panel, UTC)
     rows = torch.arange(len(panel.keys))
-    windows = cut_windows(history, rows, torch.full_like(rows, history.columns - 1))
+    windows = slice_windows(history, rows, torch.full_like(rows, history.columns - 1))
     assert windows.encoder.shape == (len(rows), 8, 33)
     assert windows.decoder.shape == (len(rows), 8, 76)
     assert windows.static.shape == (len(rows), STATIC_SIZE)
-    assert windows.slots.shape == (len(rows), 16, BASELINES, len(QUANTILES))
-    assert windows.points.shape == (len(rows), 16, 6, STEPWISE_BASELINES)
+    assert windows.slots.shape == (len(rows), 16, CANDIDATES, len(QUANTILES))
+    assert windows.points.shape == (len(rows), 16, 6, STEPWISE_CANDIDATES)
     assert all(torch.isfinite(part).all() for part in windows)
     assert (windows.scale > 0).all()
 
@@ -68,7 +68,7 @@ def test_targets_are_what_comes_after_the_origin() -> None:
     panel = daily_panel()
     history = History.from_panel(panel, UTC)
     rows = torch.tensor([2])
-    z, observed = cut_targets(history, rows, torch.tensor([LOOKBACK_STEPS + 499]))
+    z, observed = slice_targets(history, rows, torch.tensor([LOOKBACK_STEPS + 499]))
     values = history.in_units(z, rows)[0].numpy()
     expected = panel.values[2, 500:596]
     assert np.array_equal(observed[0].numpy(), np.isfinite(expected))
@@ -80,7 +80,7 @@ def test_known_quantiles_are_numpys() -> None:
     values = np.random.default_rng(0).normal(size=(50, 40)).astype(np.float32)
     values[np.random.default_rng(1).random(values.shape) < 0.5] = np.nan
     values[3] = np.nan
-    found = known_quantiles(torch.from_numpy(values)).numpy()
+    found = empirical_quantiles(torch.from_numpy(values)).numpy()
     assert np.isnan(found[3]).all()
     rest = np.delete(np.arange(50), 3)
     np.testing.assert_allclose(found[rest], np.nanquantile(values[rest], QUANTILES, axis=1).T, atol=1e-5)
