@@ -1,4 +1,4 @@
-"""Leading indicators, the prior network that scores them, and the simulated-incident training set."""
+"""Training of the prior network, the calibrator that weighs it, and the simulated-incident training set."""
 
 import json
 from dataclasses import replace
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from daemon.breach.features import FEATURES, LEADING_INDICATORS, RECURRENCE_FEATURES, leading_indicators
+from daemon.breach.features import FEATURES, RECURRENCE_FEATURES
 from daemon.breach.model import Calibrator, Logistic, PriorNetwork, unfitted
 from daemon.breach.training import simulate_incident_set
 from daemon.core.metric import Metric, Thresholds
@@ -22,35 +22,6 @@ def windows(count: int = 4_000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Return features, and whether a breach followed: if the last two indicators have the same sign."""
     features = np.random.default_rng(seed).normal(size=(count, len(FEATURES)))
     return features, features[:, -1] * features[:, -2] > 0
-
-
-def test_leading_indicators_do_not_depend_on_the_unit() -> None:
-    """A series and its threshold in another unit have the same indicators; without samples they are finite."""
-    random = np.random.default_rng(0)
-    history = np.cumsum(random.normal(0.05, 1, (3, 300)), axis=1).astype(np.float32)
-    paths = np.sort(random.normal(10, 5, (3, 96, 7)), axis=-1).astype(np.float32)
-    limit = history.max(axis=1) + 5
-    found = leading_indicators(history, paths, limit)
-    assert found.shape == (3, len(LEADING_INDICATORS))
-    assert leading_indicators(1000 * history, 1000 * paths, 1000 * limit) == pytest.approx(found, rel=1e-3, abs=1e-3)
-    assert np.isfinite(leading_indicators(np.full_like(history, np.nan), paths, limit)).all()
-
-
-def test_leading_indicators_of_a_rise() -> None:
-    """Halfway to the threshold half of the distance is left, and the trend has the time until it is reached."""
-    history = np.concatenate([np.full(200, 40.0), np.linspace(40, 60, 100)])[None].astype(np.float32)
-    found = dict(
-        zip(
-            LEADING_INDICATORS,
-            leading_indicators(history, np.full((1, 96, 7), 60, np.float32), np.array([80], np.float32))[0],
-            strict=True,
-        )
-    )
-    assert found["distance left from the mean of 15 min"] == pytest.approx(0.5, abs=0.01)
-    assert found["distance left from highest of 6 h"] == pytest.approx(0.5, abs=0.01)
-    # 20 to go at 0.2 a step are 100 steps, a little more than the forecast's 96
-    assert found["nearness of the trend of 3 h"] == pytest.approx(np.log(96 / 100), abs=0.02)
-    assert found["how far the path's 0.5 quantile gets past it"] == pytest.approx(-0.5, abs=0.01)
 
 
 def test_the_prior_network_learns_an_interaction() -> None:
