@@ -1,4 +1,4 @@
-"""Panels that tests forecast and train on."""
+"""Panels for tests that forecast and train."""
 
 import numpy as np
 
@@ -19,3 +19,16 @@ def daily_panel(servers: int = 4, days: float = 8, seed: int = 0, missing: float
     values = 50 + 20 * np.sin(2 * np.pi * (time + phase)) + noise + random.normal(size=noise.shape)
     values[random.random(values.shape) < missing] = np.nan
     return Panel(keys, START, np.clip(values, 0, 100).astype(np.float32), {"server-00": "database"})
+
+
+def noons(days: int = 28, servers: int = 3, seed: int = 0) -> Panel:
+    """Return three servers: the first is past 90 every noon, the second on some days, the third never."""
+    random = np.random.default_rng(seed)
+    steps = np.arange(days * 288)
+    noon = (steps % 288 >= 144) & (steps % 288 < 168)
+    some_days = np.repeat(random.random(days) < 0.4, 288)
+    values = np.full((3, len(steps)), 40.0) + random.normal(0, 1, (3, len(steps)))
+    values[0] += 55 * noon
+    values[1] += 55 * (noon & some_days)
+    keys = tuple(SeriesKey(f"s{row}", "load") for row in range(servers))
+    return Panel(keys, START, values[:servers].astype(np.float32))

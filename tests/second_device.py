@@ -1,4 +1,4 @@
-"""A second device for machines that have only a CPU: what fails beside a GPU fails beside it too."""
+"""A second device for machines with a CPU only: code that fails on a GPU fails on it too."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,13 +12,13 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-# the one device type besides the CPU that every build of torch knows
+# the only device type besides the CPU in every build of torch
 SECOND = torch.device("meta")
 _COPIES = (torch.ops.aten.copy_.default, torch.ops.aten._to_copy.default)
 
 
 class SecondTensor(Tensor):
-    """A tensor on the second device; its values are in the main memory, where only ``_run`` reaches them."""
+    """A tensor on the second device; its values are a CPU tensor that only ``_run`` uses."""
 
     inner: Tensor
 
@@ -37,36 +37,36 @@ class SecondTensor(Tensor):
         return _run(func, args, kwargs or {})
 
     def tolist(self) -> Any:
-        """Return the values, as a tensor on a GPU does."""
+        """Return the values, as a GPU tensor does."""
         return self.inner.tolist()
 
 
 class _Mode(TorchDispatchMode):
-    """See operations without a tensor of the second device too: what makes one there or copies one to it."""
+    """Intercept operations without a tensor of the second device too, such as those that create one there."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return _run(func, args, kwargs or {})
 
 
 class _Accelerator(CPUAccelerator):
-    """What Lightning needs to train on the second device."""
+    """Lightning's accelerator for the second device."""
 
     def setup_device(self, device: torch.device) -> None:
         assert device == SECOND
 
 
 def _run(func: Any, args: Any, kwargs: Any) -> Any:
-    """Compute on the CPU what an operation says; tensors of two devices are an error, as on a GPU.
+    """Run an operation on the CPU tensors; tensors of two devices are an error, as on a GPU.
 
-    As there, a copy may cross, and a CPU tensor without dimensions may stand beside any other.
+    Also as on a GPU, a copy may have both devices, and a CPU tensor without dimensions is allowed with any other.
     """
     leaves = tree_leaves((args, kwargs))
     tensors = [each for each in leaves if isinstance(each, Tensor)]
     second = any(isinstance(each, SecondTensor) for each in tensors)
     if func is torch.ops.aten._has_compatible_shallow_copy_type.default:
         return isinstance(args[0], SecondTensor) == isinstance(args[1], SecondTensor)
-    strange = [each for each in tensors if not isinstance(each, SecondTensor) and each.dim()]
-    if second and strange and func not in _COPIES:
+    on_cpu = [each for each in tensors if not isinstance(each, SecondTensor) and each.dim()]
+    if second and on_cpu and func not in _COPIES:
         raise RuntimeError(f"Expected all tensors to be on the same device, but found two in {func}")
     asked = [each for each in leaves if isinstance(each, torch.device)]
     there = asked[0] == SECOND if asked else second
@@ -78,13 +78,13 @@ def _run(func: Any, args: Any, kwargs: Any) -> Any:
             return value
         if id(value) in own:
             given = own[id(value)]
-            # in place, or a copy that was none because the CPU has it already
+            # in place, or a copy that the CPU skipped because the tensor is there already
             if not asked or isinstance(given, SecondTensor) == there:
                 return given
             value = value.clone()
         if not there:
             return value
-        # a view is an inference tensor only where the tensor is one that it views
+        # a view is an inference tensor only if the tensor that it views is one
         lasting = func.is_view and not asked and not tensors[0].is_inference()
         with torch.inference_mode(torch.is_inference_mode_enabled() and not lasting):
             return SecondTensor(value)
@@ -100,19 +100,19 @@ def _inner(value: Any) -> Any:
 
 @contextmanager
 def second_device() -> Iterator[torch.device]:
-    """Let there be a second device, in threads of pools too, and for Lightning."""
+    """Provide a second device, in threads of pools and for Lightning too."""
     submit, tensor = ThreadPoolExecutor.submit, torch.tensor
 
     def submit_there(pool: ThreadPoolExecutor, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
         def run() -> Any:
-            # a mode is of one thread
+            # a mode acts in one thread
             with _Mode():
                 return call(*args, **kwargs)
 
         return submit(pool, run)
 
     def tensor_there(*args: Any, device: torch.device | None = None, **kwargs: Any) -> Tensor:
-        # torch itself would make a meta tensor, which has no values
+        # torch itself makes a meta tensor, which has no values
         made = tensor(*args, **kwargs)
         return made if device is None else made.to(device)
 

@@ -234,7 +234,8 @@ class Alerting:
         profiles = {server.name: server.profile for server in tick.servers}
         monitored = _monitored(tick.forecast, profiles, self._metrics)
         risks = model.risks(tick.forecast, tick.panel, monitored)
-        cuts = {(watch.key.metric, watch.severity): model.cut(watch.key.metric, watch.severity) for watch in monitored}
+        kinds = {(watch.key.metric, watch.severity) for watch in monitored}
+        cuts = {kind: model.decision_threshold(*kind) for kind in kinds}
         before = self._alerts
         alerts = self._advanced(tick, risks, cuts)
         fired = [risk for risk in risks if _fires(before, alerts, _alert_key(risk.watch))]

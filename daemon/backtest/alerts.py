@@ -19,7 +19,7 @@ from daemon.breach.scoring import (
     over_servers,
     recall_at,
 )
-from daemon.breach.windows import Windows, configured, history_of, judged, windows_of
+from daemon.breach.windows import Windows, configured_thresholds, history_of, windows_of, with_outcome
 from daemon.core.forecast import Forecaster
 from daemon.core.metric import Metric
 from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_HOUR, Bool, Float64, Panel
@@ -64,7 +64,7 @@ def compare(
 
     A forecast is scored by the likeliest run of its path at the threshold; where it has none of a series, by 0.
     """
-    choose = configured(metrics)
+    choose = configured_thresholds(metrics)
     row_of = {key: row for row, key in enumerate(panel.keys)}
     monitored_all: list[MonitoredThreshold] = []
     times, onsets, scores = [], [], []
@@ -75,10 +75,10 @@ def compare(
         history = history_of(panel, origin)[rows]
         after = panel.between(origin + STEP_SECONDS, origin + HORIZON_STEPS * STEP_SECONDS).values[rows]
         windows = windows_of(monitored, forecast, history)
-        found = judged(windows, after, monitored, origin)
+        found = with_outcome(windows, after, monitored, origin)
         position = {watch: row for row, watch in enumerate(monitored)}
         kept = np.array([position[watch] for watch in found.monitored], dtype=np.intp)
-        said = {OURS: model.head.probability(found.features), **_rules(windows.select(kept))}
+        said = {OURS: model.calibrator.probability(found.features), **_rules(windows.select(kept))}
         for name, other in others.items():
             said[name] = _path_scores(other, panel, origin, found.monitored, history[kept])
         if _BOOSTING in said and _CLIMATOLOGY in said:
@@ -134,7 +134,7 @@ _EVEN_ODDS = 0.5
 def alert_document(compared: ComparisonResult, model: BreachModel) -> list[dict[str, Any]]:
     """Return the figures of each metric and severity; None where one cannot be computed."""
     kinds = sorted({(watch.key.metric, watch.severity) for watch in compared.monitored})
-    return [_kind(compared, metric, severity, model.cut(metric, severity)) for metric, severity in kinds]
+    return [_kind(compared, metric, severity, model.decision_threshold(metric, severity)) for metric, severity in kinds]
 
 
 def _kind(compared: ComparisonResult, metric: str, severity: Severity, cut: DecisionThreshold) -> dict[str, Any]:

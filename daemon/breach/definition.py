@@ -1,4 +1,7 @@
-"""What a forecast says of thresholds: how likely each is to be passed, and when."""
+"""What a breach is: three consecutive steps past a threshold, after two hours without a breach.
+
+Also the records of this room that others read: monitored thresholds, risks and decision thresholds.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +18,13 @@ from daemon.core.series import HORIZON_STEPS, STEPS_PER_HOUR, Bool, Float32, Pan
 BREACH_STEPS = 3
 CLEAR_STEPS = 2 * STEPS_PER_HOUR
 ONSET_STEPS = CLEAR_STEPS + BREACH_STEPS - 1
-"""How many steps before it decide whether a breach is a new one."""
+"""Number of steps before a breach that decide whether it is an onset."""
 
 Number = TypeVar("Number", np.float32, np.float64, np.bool_)
 
 
 def past(values: Float32, threshold: npt.ArrayLike, direction: Direction = Direction.ABOVE) -> Bool:
-    """Return which values lie on the bad side of ``threshold`` or on it; a missing one does not."""
+    """Return which values lie at the threshold or on its bad side; NaN does not."""
     with np.errstate(invalid="ignore"):
         limit = np.asarray(threshold)
         bad: Bool = values >= limit if direction is Direction.ABOVE else values <= limit
@@ -29,24 +32,24 @@ def past(values: Float32, threshold: npt.ArrayLike, direction: Direction = Direc
 
 
 def breached(bad: Bool) -> Bool:
-    """Return which of ``(series, steps)`` belong to a breach: to BREACH_STEPS bad in a row."""
-    begins = _held(bad)
-    inside = begins.copy()
+    """Return which of ``(series, steps)`` belong to a breach: to at least BREACH_STEPS consecutive bad steps."""
+    starts = _held(bad)
+    inside = starts.copy()
     for later in range(1, BREACH_STEPS):
-        inside[:, later:] |= begins[:, :-later]
+        inside[:, later:] |= starts[:, :-later]
     return inside
 
 
 def onsets(bad: Bool) -> Bool:
-    """Return where in ``(series, steps)`` a breach begins: BREACH_STEPS bad in a row, QUIET_STEPS after the last one.
+    """Return the onsets in ``(series, steps)``: BREACH_STEPS consecutive bad steps after CLEAR_STEPS without a breach.
 
-    A step or two past the threshold are no breach, and so do not put off the next. What was before the first column is
-    taken as quiet; what is ONSET_STEPS after it is exact.
+    One or two bad steps are no breach and do not delay the next onset. The time before the first column counts as
+    clear, so onsets are exact from column ONSET_STEPS on.
     """
     inside = np.cumsum(np.pad(breached(bad), ((0, 0), (1, 0))), axis=1, dtype=np.int32)
     columns = np.arange(bad.shape[1])
-    quiet: Bool = inside[:, columns] == inside[:, np.maximum(columns - CLEAR_STEPS, 0)]
-    return _held(bad) & quiet
+    clear: Bool = inside[:, columns] == inside[:, np.maximum(columns - CLEAR_STEPS, 0)]
+    return _held(bad) & clear
 
 
 def _held(bad: Bool) -> Bool:
@@ -57,18 +60,18 @@ def _held(bad: Bool) -> Bool:
 
 
 def first_onset(before: Bool, after: Bool) -> npt.NDArray[np.intp]:
-    """Return the step (1 is the first of ``after``) at which the first breach begins; 0 where none does.
+    """Return the step of the first onset, ``(series,)``; 1 is the first step of ``after``, 0 is no onset.
 
     Args:
-        before: ``(series, ONSET_STEPS)`` what was bad up to the origin.
-        after: ``(series, steps)`` what is bad after it.
+        before: ``(series, ONSET_STEPS)``, bad steps up to the origin.
+        after: ``(series, steps)``, bad steps after the origin.
     """
-    begins = onsets(np.concatenate([before, after], axis=1))[:, before.shape[1] :]
-    return np.where(begins.any(axis=1), begins.argmax(axis=1) + 1, 0)
+    starts = onsets(np.concatenate([before, after], axis=1))[:, before.shape[1] :]
+    return np.where(starts.any(axis=1), starts.argmax(axis=1) + 1, 0)
 
 
 def longest_held(values: npt.NDArray[Number]) -> npt.NDArray[Number]:
-    """Return at each step what the values reach for BREACH_STEPS from there on, ``(..., steps − BREACH_STEPS + 1)``."""
+    """Return the minimum over each run of BREACH_STEPS, by its first step, ``(..., steps − BREACH_STEPS + 1)``."""
     held = values[..., : values.shape[-1] - BREACH_STEPS + 1]
     for later in range(1, BREACH_STEPS):
         held = np.minimum(held, values[..., later : later + held.shape[-1]])
@@ -76,18 +79,18 @@ def longest_held(values: npt.NDArray[Number]) -> npt.NDArray[Number]:
 
 
 def first_crossing(path: Float32, thresholds: npt.ArrayLike) -> npt.NDArray[np.intp]:
-    """Return the step (1 is the first) from which ``path`` ``(series, steps)`` breaches; 0 where it never does.
+    """Return the first step of the first breach of ``path``, ``(series,)``; 1 is the first step, 0 is no breach.
 
     Args:
-        path: turned so that high is bad.
-        thresholds: ``(series,)``, turned likewise.
+        path: ``(series, steps)``, sign-normalised: high is bad.
+        thresholds: ``(series,)``, sign-normalised.
     """
     held = longest_held(path[:, :HORIZON_STEPS]) >= np.asarray(thresholds)[:, None]
     return np.where(held.any(axis=1), held.argmax(axis=1) + 1, 0)
 
 
 class Severity(StrEnum):
-    """How bad it is to pass a threshold; ``info`` is an alert whose precision is below the target."""
+    """Severity of a threshold; ``info`` is sent for an alert whose precision is below the target."""
 
     INFO = "info"
     WARNING = "warning"
@@ -106,20 +109,20 @@ class MonitoredThreshold(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Risk:
-    """What is known of one threshold of one series as of a tick.
+    """The risk of one threshold of one series at a tick.
 
     Attributes:
         watch: the threshold.
-        probability: that a breach begins within 8 h, 0 to 1; None while the series has no recent sample.
-        breached: whether the newest samples are past the threshold, as many as make a breach.
-        value: the newest sample; None while there is no recent one.
-        earlier: the sample of 6 h before it; None if there is none.
-        median_seconds: until the median path passes the threshold; None where it does not.
-        early_seconds: until the path of the bad tail's 90th percentile does; None where it does not.
-        peak: the worst of the median path within 8 h, with the ends of the 80 % interval there: low, median, high.
-        peak_seconds: until that.
-        seen_days: on how many of the past days that were quiet before it the same hours saw a breach begin.
-        same_hour_history: how many such days there are.
+        probability: of an onset within 8 h, 0 to 1; None if the series has no recent sample.
+        breached: whether the newest BREACH_STEPS samples are past the threshold.
+        value: newest sample in the metric's unit; None without a recent one.
+        earlier: sample 6 h before it; None if it is missing.
+        median_seconds: time until the median path breaches the threshold; None if it does not.
+        early_seconds: time until the path of the bad tail's 90th percentile does; None if it does not.
+        peak: worst value of the median path within 8 h and the 80 % interval there: low, median, high.
+        peak_seconds: time until the peak.
+        seen_days: number of days of ``same_hour_history`` with an onset in the same hours.
+        same_hour_history: number of days with samples in the same hours and no active breach before them.
     """
 
     watch: MonitoredThreshold
@@ -136,21 +139,21 @@ class Risk:
 
     @property
     def breach_seconds(self) -> int | None:
-        """Seconds until the breach by the median path, or else by the 90th percentile's; None if neither does."""
+        """Time until the median path breaches, or else the 90th percentile's path; None if neither does."""
         return self.early_seconds if self.median_seconds is None else self.median_seconds
 
 
 @dataclass(frozen=True, kw_only=True)
 class DecisionThreshold:
-    """From which probability on an alert is raised for one metric and severity.
+    """The probability from which on an alert is raised, for one metric and severity.
 
     Attributes:
-        probability: raise at or above it.
-        precision: share of the windows at or above it that a breach followed, where it was chosen; None if unknown.
+        probability: 0 to 1; an alert is raised at or above it.
+        precision: share of the windows at or above it that a breach followed, on ``chosen_on``; None if unknown.
         recall: share of the windows followed by a breach that are at or above it; None if unknown.
-        reached: whether the precision is the target's at least.
-        chosen_on: what it was chosen on, in words.
-        windows: how many windows were at or above it there.
+        reached: whether the target precision is reached.
+        chosen_on: name of the set of windows that it was chosen on.
+        windows: number of windows at or above it there.
     """
 
     probability: float
@@ -162,7 +165,7 @@ class DecisionThreshold:
 
 
 def monitored_thresholds(key: SeriesKey, profile: str, metrics: Mapping[str, Metric]) -> Iterator[MonitoredThreshold]:
-    """Yield the thresholds that a server of ``profile`` has for the series ``key``."""
+    """Yield the thresholds of the series ``key`` for a server of ``profile``; the profile's own come first."""
     metric = metrics.get(key.metric)
     if metric is None:
         return
@@ -176,7 +179,7 @@ def monitored_thresholds(key: SeriesKey, profile: str, metrics: Mapping[str, Met
 
 
 def thresholded(metrics: Mapping[str, Metric]) -> frozenset[str]:
-    """Return the names of the metrics that have a threshold, be it for one profile only."""
+    """Return the names of the metrics that have a threshold, in general or for a profile."""
     return frozenset(
         name
         for name, metric in metrics.items()
@@ -189,12 +192,12 @@ def _thresholds(metric: Metric) -> tuple[Thresholds, ...]:
 
 
 class RiskModel(Protocol):
-    """Something that knows how likely thresholds are to be passed."""
+    """A model of breach probabilities and of the decision thresholds of alerts."""
 
     def risks(self, forecast: Forecast, panel: Panel, monitored: Sequence[MonitoredThreshold]) -> tuple[Risk, ...]:
-        """Return what is known of each of ``monitored`` at the origin of ``forecast``, using no column after it."""
+        """Return the risk of each of ``monitored`` at the origin of ``forecast``, using no column after it."""
         ...
 
-    def cut(self, metric: str, severity: Severity) -> DecisionThreshold:
-        """Return from which probability on an alert is raised."""
+    def decision_threshold(self, metric: str, severity: Severity) -> DecisionThreshold:
+        """Return the decision threshold of alerts for one metric and severity."""
         ...

@@ -1,16 +1,22 @@
-"""How likely thresholds are to be passed, by a forecast and the past; and from when on that is an alert."""
+"""The breach model: the probability that a threshold is breached within 8 h, and the decision thresholds of alerts.
+
+A prior network scores all features. A calibrator, fitted on the fleet's own history, turns its score and the recurrence
+features into a probability. ``calibration.json`` holds both.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import structlog
+from scipy.special import expit
 
-from daemon.breach.decision import WITHOUT_KNOWLEDGE
+from daemon.breach.decision import WITHOUT_KNOWLEDGE, PrecisionCurve, choose_decision_threshold
 from daemon.breach.definition import (
     BREACH_STEPS,
     DecisionThreshold,
@@ -28,21 +34,32 @@ from daemon.core.forecast import MEDIAN, QUANTILES, Forecast
 from daemon.core.metric import Direction
 from daemon.core.series import STEP_SECONDS, STEPS_PER_HOUR, Bool, Float32, Float64, Panel
 
-_WIDEST = 4.0
-_NEWTON_STEPS = 30
-_HALVINGS = 20
-_SMALLEST_GAIN = 1e-9
-_PRIOR_STRENGTH = 30.0
+CALIBRATION_FILE = "calibration.json"
+BASE_FOLDER = Path(__file__).parents[1] / "network" / "base_network"
+
+_LARGEST_DEVIATION = 4.0
+_SMALLEST_DEVIATION = 1e-6
+_PRIOR_PRECISION = 30.0
+_LARGEST_LOGIT = 10.0
+_SCALE = 4.0
+_SINCE = RECURRENCE_FEATURES.index("hours since the last breach")
+_WITHOUT_RECURRENCE = np.log1p(HISTORY_STEPS / STEPS_PER_HOUR) - 1e-3
+
+_WINDOWS_AT_ONCE = 256
+_EARLIER_STEPS = 6 * STEPS_PER_HOUR
+_LOW, _HIGH = QUANTILES.index(0.1), QUANTILES.index(0.9)
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
 class Logistic:
-    """Weights of standardised features.
+    """A logistic regression on standardised features.
 
     Attributes:
-        mean: ``(features,)`` of each feature.
-        deviation: ``(features,)`` of each feature.
-        weights: ``(features + 1,)``, the last one that of the constant.
+        mean: ``(features,)``.
+        deviation: ``(features,)``, above 0.
+        weights: ``(features + 1,)``; the last one is the intercept.
     """
 
     mean: tuple[float, ...]
@@ -51,42 +68,42 @@ class Logistic:
 
     def probability(self, features: Float64) -> Float64:
         """Return ``(windows,)`` for ``features`` ``(windows, features)``."""
-        return sigmoid(self.logit(features))
+        return np.asarray(expit(self.logit(features)))
 
     def logit(self, features: Float64) -> Float64:
-        """Return the logarithm of the odds, likewise."""
+        """Return the logit of the probability, ``(windows,)``."""
         logit: Float64 = self._inputs(features) @ np.asarray(self.weights)
         return logit
 
     def fitted(self, features: Float64, happened: Bool) -> "Logistic":
-        """Return the weights that fit best of those near these: a Gaussian prior about them.
+        """Return the weights of the highest posterior under a Gaussian prior that has these weights as its mean.
 
-        By Newton's method; a step that would make the fit worse, as the first ones from afar may, is halved until it
-        does not.
+        The negative log posterior is convex; a trust-region Newton method minimises it (Nocedal and Wright, Numerical
+        Optimization, 2006, chapter 4).
 
         Args:
             features: ``(windows, features)``.
             happened: ``(windows,)``.
         """
+        from scipy.optimize import minimize  # noqa: PLC0415 - half a second to import, and serving never fits
+
         inputs, prior = self._inputs(features), np.asarray(self.weights)
-        weights = prior.copy()
-        loss = _loss(inputs, happened, weights, prior)
-        for _ in range(_NEWTON_STEPS):
-            chances = sigmoid(inputs @ weights)
-            gradient = inputs.T @ (chances - happened) + _PRIOR_STRENGTH * (weights - prior)
-            curvature = (inputs * (chances * (1 - chances))[:, None]).T @ inputs
-            step = np.linalg.solve(curvature + _PRIOR_STRENGTH * np.eye(len(weights)), gradient)
-            for _ in range(_HALVINGS):
-                next_loss = _loss(inputs, happened, weights - step, prior)
-                if next_loss <= loss:
-                    break
-                step = step / 2
-            else:
-                break
-            gained, loss, weights = loss - next_loss, next_loss, weights - step
-            if gained <= _SMALLEST_GAIN * loss:
-                break
-        return Logistic(self.mean, self.deviation, tuple(weights.tolist()))
+
+        def loss(weights: Float64) -> float:
+            scores, away = inputs @ weights, weights - prior
+            return float((np.logaddexp(0, scores) - happened * scores).sum() + _PRIOR_PRECISION / 2 * (away @ away))
+
+        def gradient(weights: Float64) -> Float64:
+            slope: Float64 = inputs.T @ (expit(inputs @ weights) - happened) + _PRIOR_PRECISION * (weights - prior)
+            return slope
+
+        def hessian(weights: Float64) -> Float64:
+            chances = expit(inputs @ weights)
+            curvature: Float64 = (inputs * (chances * (1 - chances))[:, None]).T @ inputs
+            return curvature + _PRIOR_PRECISION * np.eye(len(weights))
+
+        found = minimize(loss, prior, method="trust-exact", jac=gradient, hess=hessian)
+        return Logistic(self.mean, self.deviation, tuple(found.x.tolist()))
 
     def _inputs(self, features: Float64) -> Float64:
         scaled = standardised(features, np.asarray(self.mean), np.asarray(self.deviation))
@@ -94,42 +111,29 @@ class Logistic:
 
 
 def unfitted(features: Float64, happened: Bool) -> Logistic:
-    """Return weights that know the scale of the features, and otherwise no more than how often it happened."""
-    deviation = np.maximum(features.std(axis=0), 1e-6)
+    """Return a regression that predicts the rate of ``happened`` whatever the features, and has their scale."""
+    deviation = np.maximum(features.std(axis=0), _SMALLEST_DEVIATION)
     rate = (happened.sum() + 0.5) / (len(happened) + 1)
     weights = (*[0.0] * features.shape[1], float(np.log(rate / (1 - rate))))
     return Logistic(tuple(features.mean(axis=0).tolist()), tuple(deviation.tolist()), weights)
 
 
-def _loss(inputs: Float64, happened: Bool, weights: Float64, prior: Float64) -> float:
-    scores = inputs @ weights
-    away = weights - prior
-    return float((np.logaddexp(0, scores) - happened * scores).sum() + _PRIOR_STRENGTH / 2 * (away @ away))
-
-
 def standardised(features: Float64, mean: Float64, deviation: Float64) -> Float64:
-    """Return ``(windows, features)`` in deviations from the mean, at most four."""
-    return np.asarray(np.clip((features - mean) / deviation, -_WIDEST, _WIDEST))
+    """Return ``(windows, features)`` in deviations from the mean, clipped to ±4."""
+    return np.asarray(np.clip((features - mean) / deviation, -_LARGEST_DEVIATION, _LARGEST_DEVIATION))
 
-
-def sigmoid(values: Float64) -> Float64:
-    """Return the probabilities of these logarithms of odds."""
-    return np.asarray(1 / (1 + np.exp(-np.clip(values, -30, 30))))
-
-
-_MOST_LOGIT = 10.0
 
 Matrix = tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
 class PriorNetwork:
-    """A perceptron of standardised features, with SiLU between its layers.
+    """A multilayer perceptron on standardised features, with SiLU between its layers.
 
     Attributes:
-        mean: of each feature.
-        deviation: of each feature.
-        weights: by layer, ``(inputs + 1, outputs)``; the last row is the constant.
+        mean: ``(FEATURES,)``.
+        deviation: ``(FEATURES,)``, above 0.
+        weights: by layer, ``(inputs + 1, outputs)``; the last row is the bias.
     """
 
     mean: tuple[float, ...]
@@ -137,13 +141,13 @@ class PriorNetwork:
     weights: tuple[Matrix, ...]
 
     def score(self, features: Float64) -> Float64:
-        """Return the logit of the probability, ``(windows,)``, for ``features`` ``(windows, features)``."""
+        """Return the logit of the probability, ``(windows,)`` and within ±10, for ``(windows, FEATURES)``."""
         values = standardised(features, np.asarray(self.mean), np.asarray(self.deviation))
         *hidden, last = self._layers
         for layer in hidden:
             sums = values @ layer[:-1] + layer[-1]
-            values = sums * sigmoid(sums)
-        return np.asarray(np.clip((values @ last[:-1] + last[-1])[:, 0], -_MOST_LOGIT, _MOST_LOGIT))
+            values = sums * expit(sums)
+        return np.asarray(np.clip((values @ last[:-1] + last[-1])[:, 0], -_LARGEST_LOGIT, _LARGEST_LOGIT))
 
     @cached_property
     def _layers(self) -> list[Float64]:
@@ -151,66 +155,75 @@ class PriorNetwork:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "PriorNetwork":
-        """Return the expert that ``document`` describes.
+        """Return the network that ``document`` describes.
 
         Raises:
             KeyError, TypeError, ValueError: it describes none.
         """
         mean, deviation = (tuple(map(float, document[name])) for name in ("mean", "deviation"))
         weights = tuple(_matrix(layer) for layer in document["weights"])
-        expert = cls(mean, deviation, weights)
+        network = cls(mean, deviation, weights)
         sizes = [len(FEATURES), *(len(layer[0]) for layer in weights)]
         shapes = [(inputs + 1, outputs) for inputs, outputs in pairwise(sizes)]
-        fitting = [layer.shape for layer in expert._layers] == shapes and sizes[-1] == 1 and len(sizes) > 1
-        finite = np.isfinite([*mean, *deviation, *(each for layer in expert._layers for each in layer.flat)]).all()
+        fitting = [layer.shape for layer in network._layers] == shapes and sizes[-1] == 1 and len(sizes) > 1
+        finite = np.isfinite([*mean, *deviation, *(each for layer in network._layers for each in layer.flat)]).all()
         if not fitting or not finite or {len(mean), len(deviation)} != {len(FEATURES)} or min(deviation) <= 0:
             raise ValueError("the weights of the breach network are not of the features, or not finite")
-        return expert
+        return network
 
 
 def _matrix(rows: Sequence[Sequence[Any]]) -> Matrix:
     return tuple(tuple(map(float, row)) for row in rows)
 
 
-_SINCE = RECURRENCE_FEATURES.index("hours since the last breach")
-_WITHOUT_RECURRENCE = np.log1p(HISTORY_STEPS / STEPS_PER_HOUR) - 1e-3
-_SCALE = 4.0
-# what the logistic regression says, and as much of the expert's excess over it
-TRUSTED = Logistic((0.0, 0.0), (_SCALE, _SCALE), (_SCALE, _SCALE, 0.0))
+# the calibrator's logit and the prior network's excess over it each have weight 1 before a fleet is seen
+INITIAL_RESIDUAL_WEIGHT = Logistic((0.0, 0.0), (_SCALE, _SCALE), (_SCALE, _SCALE, 0.0))
 
 
 @dataclass(frozen=True)
 class Calibrator:
-    """An expert that is the same for all fleets, and two logistic regressions that weigh it for one of them.
+    """A prior network that is the same for all fleets, and two logistic regressions that weigh it for one fleet.
 
     Attributes:
-        expert: scores all features.
-        logistic: of the PRECEDENTS and the expert's score.
-        trust: of the logit of that, and of what the expert says beyond it of a threshold without any precedent.
+        prior_network: scores all features.
+        logistic: on RECURRENCE_FEATURES and the prior network's score.
+        residual_weight: on the logit of ``logistic``, and on the excess of the prior network's score over that logit;
+            the excess counts only for a threshold without a breach in the history.
     """
 
-    expert: PriorNetwork
+    prior_network: PriorNetwork
     logistic: Logistic
-    trust: Logistic = TRUSTED
+    residual_weight: Logistic = INITIAL_RESIDUAL_WEIGHT
 
     def probability(self, features: Float64) -> Float64:
         """Return ``(windows,)`` for ``features`` ``(windows, FEATURES)``."""
-        weighed = _with_score(self.expert, features)
-        return self.trust.probability(_beyond(self.logistic, weighed))
+        weighed = _with_score(self.prior_network, features)
+        return self.residual_weight.probability(_with_residual(self.logistic, weighed))
 
     def fitted(self, features: Float64, happened: Bool) -> "Calibrator":
-        """Return the head that fits these windows, drawn towards this one; the expert stays as it is."""
-        weighed = _with_score(self.expert, features)
+        """Return the calibrator fitted on these windows, with this one as its prior; the prior network is the same."""
+        weighed = _with_score(self.prior_network, features)
         logistic = self.logistic.fitted(weighed, happened)
-        return Calibrator(self.expert, logistic, self.trust.fitted(_beyond(logistic, weighed), happened))
+        residual_weight = self.residual_weight.fitted(_with_residual(logistic, weighed), happened)
+        return Calibrator(self.prior_network, logistic, residual_weight)
+
+    @classmethod
+    def initial(cls, prior_network: PriorNetwork, features: Float64, happened: Bool) -> "Calibrator":
+        """Return the calibrator of these windows that gives the prior network's excess its full weight."""
+        weighed = _with_score(prior_network, features)
+        return cls(prior_network, unfitted(weighed, happened).fitted(weighed, happened))
 
     def document(self) -> dict[str, Any]:
         """Return what ``from_document`` reads."""
-        return asdict(self)
+        return {
+            "expert": asdict(self.prior_network),
+            "logistic": asdict(self.logistic),
+            "trust": asdict(self.residual_weight),
+        }
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "Calibrator":
-        """Return the head that ``document`` describes.
+        """Return the calibrator that ``document`` describes.
 
         Raises:
             KeyError, TypeError, ValueError: it describes none.
@@ -218,23 +231,17 @@ class Calibrator:
         logistic = _logistic(document["logistic"], len(RECURRENCE_FEATURES) + 1)
         return cls(PriorNetwork.from_document(document["expert"]), logistic, _logistic(document["trust"], 2))
 
-    @classmethod
-    def afresh(cls, expert: PriorNetwork, features: Float64, happened: Bool) -> "Calibrator":
-        """Return the head that fits these windows, and trusts ``expert`` until a fleet shows otherwise."""
-        weighed = _with_score(expert, features)
-        return cls(expert, unfitted(weighed, happened).fitted(weighed, happened))
+
+def _with_score(prior_network: PriorNetwork, features: Float64) -> Float64:
+    """Return the inputs of the first regression, ``(windows, RECURRENCE_FEATURES + 1)``."""
+    return np.concatenate([features[:, : len(RECURRENCE_FEATURES)], prior_network.score(features)[:, None]], axis=1)
 
 
-def _with_score(expert: PriorNetwork, features: Float64) -> Float64:
-    """Return what the first regression weighs, ``(windows, PRECEDENTS and one)``."""
-    return np.concatenate([features[:, : len(RECURRENCE_FEATURES)], expert.score(features)[:, None]], axis=1)
-
-
-def _beyond(logistic: Logistic, weighed: Float64) -> Float64:
-    """Return what the second regression weighs, ``(windows, 2)``."""
+def _with_residual(logistic: Logistic, weighed: Float64) -> Float64:
+    """Return the inputs of the second regression, ``(windows, 2)``."""
     logit = logistic.logit(weighed)
-    unprecedented = weighed[:, _SINCE] >= _WITHOUT_RECURRENCE
-    return np.stack([logit, unprecedented * np.maximum(weighed[:, -1] - logit, 0)], axis=1)
+    without_recurrence = weighed[:, _SINCE] >= _WITHOUT_RECURRENCE
+    return np.stack([logit, without_recurrence * np.maximum(weighed[:, -1] - logit, 0)], axis=1)
 
 
 def _logistic(given: Mapping[str, Any], features: int) -> Logistic:
@@ -246,61 +253,89 @@ def _logistic(given: Mapping[str, Any], features: int) -> Logistic:
     return Logistic(mean, deviation, weights)
 
 
-_AT_ONCE = 256
-_EARLIER_STEPS = 6 * STEPS_PER_HOUR
-_LOW, _HIGH = QUANTILES.index(0.1), QUANTILES.index(0.9)
+Kind = tuple[str, Severity]
+"""A metric and a severity."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BreachModel:
-    """Weights, and the cuts that were chosen with them.
+    """The calibrator, and the decision thresholds that were chosen with it.
 
     Attributes:
-        head: from features to a probability.
-        cuts: by metric and severity.
-        general: the cut of every other metric.
-        target_precision: that the cuts were chosen for.
+        calibrator: from features to a probability.
+        thresholds: by metric and severity.
+        general: the decision threshold of every other metric and severity.
+        target_precision: 0 to 1; the thresholds were chosen for it.
+        curves: what ``thresholds`` are chosen from for any target; a model of an older version has none.
+        general_curves: the same for ``general``; None if it is not known.
     """
 
-    head: Calibrator
-    cuts: Mapping[tuple[str, Severity], DecisionThreshold]
+    calibrator: Calibrator
+    thresholds: Mapping[Kind, DecisionThreshold]
     general: DecisionThreshold = WITHOUT_KNOWLEDGE
     target_precision: float = 0.8
+    curves: Mapping[Kind, tuple[PrecisionCurve, ...]] = field(default_factory=dict)
+    general_curves: tuple[PrecisionCurve, ...] | None = None
 
-    def cut(self, metric: str, severity: Severity) -> DecisionThreshold:
-        """Return from which probability on an alert is raised."""
-        return self.cuts.get((metric, severity), self.general)
+    def decision_threshold(self, metric: str, severity: Severity) -> DecisionThreshold:
+        """Return the decision threshold of alerts for one metric and severity."""
+        return self.thresholds.get((metric, severity), self.general)
+
+    def at_target(self, target: float) -> "BreachModel":
+        """Return the model with its decision thresholds chosen for the ``target`` precision, 0 to 1.
+
+        A threshold without a curve stays as it is, and the log says so.
+        """
+        if target == self.target_precision:
+            return self
+        fixed = len(self.thresholds.keys() - self.curves.keys()) + (self.general_curves is None)
+        if fixed:
+            _log.warning(
+                "target_precision_not_applied",
+                target_precision=target,
+                trained_target_precision=self.target_precision,
+                decision_thresholds=fixed,
+                reason="the model has no precision curves for them",
+                consequence="they stay at the trained target precision until the next training",
+            )
+        if fixed == len(self.thresholds) + 1:
+            return self
+        chosen = {kind: choose_decision_threshold(curves, target) for kind, curves in self.curves.items()}
+        general = self.general
+        if self.general_curves is not None:
+            general = choose_decision_threshold(self.general_curves, target)
+        return replace(self, thresholds={**self.thresholds, **chosen}, general=general, target_precision=target)
 
     def risks(self, forecast: Forecast, panel: Panel, monitored: Sequence[MonitoredThreshold]) -> tuple[Risk, ...]:
-        """Return what is known of each threshold at the origin of ``forecast``, in the order of ``monitored``.
+        """Return the risk of each threshold at the origin of ``forecast``, in the order of ``monitored``.
 
-        Nothing after the origin is used. A threshold whose series has no forecast, or no sample among the newest that
-        make a breach, has no probability.
+        Nothing after the origin is used. The probability is None if the series has no forecast, or no sample among the
+        newest BREACH_STEPS.
         """
         row_of = {key: row for row, key in enumerate(panel.keys)}
         forecast_keys = set(forecast.keys)
-        served = [watch for watch in monitored if watch.key in forecast_keys]
+        served = [each for each in monitored if each.key in forecast_keys]
         history = history_of(panel, forecast.origin)
         found: dict[MonitoredThreshold, Risk] = {}
-        for first in range(0, len(served), _AT_ONCE):
-            some = served[first : first + _AT_ONCE]
-            windows = windows_of(some, forecast, history[[row_of[watch.key] for watch in some]])
+        for first in range(0, len(served), _WINDOWS_AT_ONCE):
+            some = served[first : first + _WINDOWS_AT_ONCE]
+            windows = windows_of(some, forecast, history[[row_of[each.key] for each in some]])
             features, days = windows.described()
-            chances = self.head.probability(features)
+            chances = self.calibrator.probability(features)
             found |= zip(some, _risks(some, windows, days, chances), strict=True)
-        return tuple(found.get(watch, Risk(watch=watch, probability=None, breached=False)) for watch in monitored)
+        return tuple(found.get(each, Risk(watch=each, probability=None, breached=False)) for each in monitored)
 
     def document(self) -> dict[str, Any]:
         """Return what ``from_document`` reads."""
-        cuts = [
-            {"metric": metric, "severity": severity.value, **asdict(cut)}
-            for (metric, severity), cut in sorted(self.cuts.items())
+        thresholds = [
+            {"metric": metric, "severity": severity.value, **_document(threshold, self.curves.get((metric, severity)))}
+            for (metric, severity), threshold in sorted(self.thresholds.items())
         ]
         return {
-            "head": self.head.document(),
+            "head": self.calibrator.document(),
             "target_precision": self.target_precision,
-            "general_cut": asdict(self.general),
-            "cuts": cuts,
+            "general_cut": _document(self.general, self.general_curves),
+            "cuts": thresholds,
         }
 
     @classmethod
@@ -310,27 +345,43 @@ class BreachModel:
         Raises:
             KeyError, TypeError, ValueError: it describes none.
         """
-        cuts = {
-            (str(each["metric"]), Severity(each["severity"])): _read_decision_threshold(each)
-            for each in document["cuts"]
-        }
-        head = Calibrator.from_document(document["head"])
-        return cls(head, cuts, _read_decision_threshold(document["general_cut"]), float(document["target_precision"]))
+        thresholds, curves = {}, {}
+        for each in document["cuts"]:
+            kind = str(each["metric"]), Severity(each["severity"])
+            thresholds[kind] = _read_decision_threshold(each)
+            if (found := _read_curves(each)) is not None:
+                curves[kind] = found
+        return cls(
+            calibrator=Calibrator.from_document(document["head"]),
+            thresholds=thresholds,
+            general=_read_decision_threshold(document["general_cut"]),
+            target_precision=float(document["target_precision"]),
+            curves=curves,
+            general_curves=_read_curves(document["general_cut"]),
+        )
+
+
+def _document(threshold: DecisionThreshold, curves: Sequence[PrecisionCurve] | None) -> dict[str, Any]:
+    kept = {} if curves is None else {"curve": [curve.document() for curve in curves]}
+    return {**asdict(threshold), **kept}
 
 
 def _read_decision_threshold(document: Mapping[str, Any]) -> DecisionThreshold:
-    optional = {name: document[name] if document[name] is None else float(document[name]) for name in _RATIOS}
+    precision, recall = (None if document[name] is None else float(document[name]) for name in ("precision", "recall"))
     return DecisionThreshold(
         probability=float(document["probability"]),
-        precision=optional["precision"],
-        recall=optional["recall"],
+        precision=precision,
+        recall=recall,
         reached=bool(document["reached"]),
         chosen_on=str(document["chosen_on"]),
         windows=int(document["windows"]),
     )
 
 
-_RATIOS = ("precision", "recall")
+def _read_curves(document: Mapping[str, Any]) -> tuple[PrecisionCurve, ...] | None:
+    if "curve" not in document:
+        return None
+    return tuple(PrecisionCurve.from_document(each) for each in document["curve"])
 
 
 def _risks(
@@ -340,19 +391,19 @@ def _risks(
     value = _last_seen(newest)
     earlier = _last_seen(windows.history[:, -BREACH_STEPS - _EARLIER_STEPS : -_EARLIER_STEPS])
     breached = np.all(past(newest, windows.thresholds[:, None]), axis=1)
-    median, early = (first_crossing(windows.paths[..., each], windows.thresholds) for each in (MEDIAN, _HIGH))
+    median, early = (first_crossing(windows.paths[..., level], windows.thresholds) for level in (MEDIAN, _HIGH))
     peak_step = windows.paths[..., MEDIAN].argmax(axis=1)
-    seen, known = (days.began & days.quiet).sum(axis=1), days.quiet.sum(axis=1)
+    seen, known = (days.onset & days.clear).sum(axis=1), days.clear.sum(axis=1)
     made = []
-    for row, watch in enumerate(monitored):
+    for row, each in enumerate(monitored):
         if not np.isfinite(value[row]):
-            made.append(Risk(watch=watch, probability=None, breached=False))
+            made.append(Risk(watch=each, probability=None, breached=False))
             continue
-        sign = 1 if watch.direction is Direction.ABOVE else -1
-        at_peak = sorted(sign * float(windows.paths[row, peak_step[row], each]) for each in (_LOW, MEDIAN, _HIGH))
+        sign = 1 if each.direction is Direction.ABOVE else -1
+        at_peak = sorted(sign * float(windows.paths[row, peak_step[row], level]) for level in (_LOW, MEDIAN, _HIGH))
         made.append(
             Risk(
-                watch=watch,
+                watch=each,
                 probability=float(chances[row]),
                 breached=bool(breached[row]),
                 value=sign * float(value[row]),
@@ -377,23 +428,20 @@ def _seconds(step: np.intp) -> int | None:
     return int(step) * STEP_SECONDS or None
 
 
-CALIBRATION_FILE = "calibration.json"
-
-
 def write_calibration(folder: Path, stretching: Mapping[str, Any], breach: BreachModel) -> None:
     """Write ``calibration.json`` into ``folder``.
 
     Args:
         folder: of the model.
-        stretching: ``stretch``, a factor per quantile, and what is on record of how it was chosen.
-        breach: how likely breaches are, and the cuts.
+        stretching: ``stretch``, a factor per quantile, and the record of its choice.
+        breach: the breach model.
     """
     document = {"quantiles": QUANTILES, **stretching, "breach": breach.document()}
     (folder / CALIBRATION_FILE).write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def read_stretch(folder: Path) -> tuple[float, ...]:
-    """Return the factors in ``folder``.
+    """Return the interval factors in ``folder``, one per quantile.
 
     Raises:
         BadModel: the file is missing or damaged.
@@ -407,16 +455,19 @@ def read_stretch(folder: Path) -> tuple[float, ...]:
     return stretch
 
 
-def read_breach_model(folder: Path) -> BreachModel:
-    """Return how likely breaches are by what is written in ``folder``.
+def read_breach_model(folder: Path, target_precision: float | None = None) -> BreachModel:
+    """Return the breach model in ``folder``, its decision thresholds chosen for ``target_precision``.
+
+    With None they are those that were chosen at training.
 
     Raises:
         BadModel: the file is missing or damaged.
     """
     try:
-        return BreachModel.from_document(_read(folder)["breach"])
+        model = BreachModel.from_document(_read(folder)["breach"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _bad(folder, error) from error
+    return model if target_precision is None else model.at_target(target_precision)
 
 
 def _read(folder: Path) -> dict[str, Any]:
@@ -430,13 +481,10 @@ def _bad(folder: Path, error: Exception) -> BadModel:
     )
 
 
-BASE_FOLDER = Path(__file__).parents[1] / "network" / "base_network"
-
-
-def base_breach_model() -> BreachModel:
-    """Return the model of breaches that was learned with the base network, for any metric.
+def base_breach_model(target_precision: float | None = None) -> BreachModel:
+    """Return the breach model of the base network, for any metric.
 
     Raises:
         BadModel: its file is missing or damaged.
     """
-    return read_breach_model(BASE_FOLDER)
+    return read_breach_model(BASE_FOLDER, target_precision)

@@ -1,4 +1,4 @@
-"""Scores of breach probabilities, as the field defines them; pure functions of arrays."""
+"""Scores of breach probabilities and of the alarms raised on them; pure functions of arrays."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ BIN_EDGES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
 
 
 def brier(probability: Float64, happened: Bool) -> float:
-    """Return the mean squared error of ``probability`` (Brier, 1950), ``(windows,)``; NaN of nothing."""
+    """Return the mean squared error of ``probability`` ``(windows,)`` (Brier, 1950); NaN without a window."""
     return float(((probability - happened) ** 2).mean()) if len(happened) else float("nan")
 
 
 def reliability_bins(probability: Float64, happened: Bool) -> list[dict[str, Any]]:
-    """Return, for each bin of probabilities that has a window, what was claimed there and what happened."""
+    """Return the mean predicted probability and the observed frequency of each non-empty bin of BIN_EDGES."""
     index = np.clip(np.searchsorted(BIN_EDGES, probability, side="right") - 1, 0, len(BIN_EDGES) - 2)
     found = []
     for number in range(len(BIN_EDGES) - 1):
@@ -37,7 +37,7 @@ def reliability_bins(probability: Float64, happened: Bool) -> list[dict[str, Any
 
 
 def average_precision(score: Float64, happened: Bool) -> float:
-    """Return the area under precision over recall, by its steps; NaN where nothing happened."""
+    """Return the area under the precision-recall curve, as a step function; NaN without a breach."""
     if not happened.any():
         return float("nan")
     order = np.argsort(-score, kind="stable")
@@ -48,10 +48,10 @@ def average_precision(score: Float64, happened: Bool) -> float:
 
 
 def decisions(alarmed: Bool, happened: Bool) -> dict[str, Any]:
-    """Return the figures of a yes or no per window; a ratio that nothing was counted for is NaN."""
+    """Return the figures of a binary decision per window; a ratio with denominator 0 is NaN."""
     hits, false = int((alarmed & happened).sum()), int((alarmed & ~happened).sum())
-    missed, quiet = int((~alarmed & happened).sum()), int((~alarmed & ~happened).sum())
-    recall, specificity = _ratio(hits, hits + missed), _ratio(quiet, quiet + false)
+    missed, correct = int((~alarmed & happened).sum()), int((~alarmed & ~happened).sum())
+    recall, specificity = _ratio(hits, hits + missed), _ratio(correct, correct + false)
     return {
         "windows": len(happened),
         "breaches": hits + missed,
@@ -68,19 +68,19 @@ def _ratio(part: int, whole: int) -> float:
 HORIZON_SECONDS = HORIZON_STEPS * STEP_SECONDS
 _WEEK_SECONDS = 7 * 86_400
 _EPISODE_GAP_SECONDS = 2 * 3600
-_CUTS_TRIED = 60
+_THRESHOLDS_TRIED = 60
 _RESAMPLES = 200
 
 
 @dataclass(frozen=True)
 class AlarmWindows:
-    """Quiet windows of thresholds, in any order.
+    """Windows without an active breach, in any order.
 
     Attributes:
-        series: ``(windows,)`` number of the threshold that each is of.
-        server: ``(windows,)`` number of the server.
-        origin: ``(windows,)`` epoch seconds.
-        onset: ``(windows,)`` epoch seconds at which the breach within 8 h begins; 0 where there is none.
+        series: ``(windows,)``, number of the threshold.
+        server: ``(windows,)``, number of the server.
+        origin: ``(windows,)``, epoch seconds.
+        onset: ``(windows,)``, epoch seconds of the onset within 8 h; 0 is no breach.
     """
 
     series: Int64
@@ -90,7 +90,7 @@ class AlarmWindows:
 
     @property
     def happened(self) -> Bool:
-        """Whether a breach began."""
+        """Whether a breach followed, ``(windows,)``."""
         return np.asarray(self.onset > 0)
 
     @property
@@ -107,16 +107,16 @@ class AlarmWindows:
 
 @dataclass(frozen=True, kw_only=True)
 class AlarmFigures:
-    """What alarming on some of the windows would have meant.
+    """Figures of raising an alarm on some of the windows.
 
     Attributes:
-        precision: share of the alarmed windows that a breach followed; NaN of none.
-        recall: share of the windows followed by a breach that were alarmed; NaN of none.
-        incidents: breaches that some window came before.
-        caught: of them, those with an alarm in the 8 h before.
-        false_alarms: runs of alarmed windows, no more than 2 h apart, none of which a breach followed.
-        false_per_server_week: the same for each server and week.
-        median_lead_seconds: from the first alarm in the 8 h before to the breach; NaN if none was caught.
+        precision: share of the alarmed windows that a breach followed; NaN without an alarm.
+        recall: share of the windows followed by a breach that were alarmed; NaN without a breach.
+        incidents: number of breaches with a window in the 8 h before.
+        caught: number of incidents with an alarm in the 8 h before.
+        false_alarms: runs of alarmed windows, at most 2 h apart, without a breach after any of them.
+        false_per_server_week: false alarms per server and week.
+        median_lead_seconds: time from the first alarm in the 8 h before to the onset; NaN if none was caught.
     """
 
     precision: float
@@ -129,12 +129,12 @@ class AlarmFigures:
 
     @property
     def incident_recall(self) -> float:
-        """Share of the incidents that were caught; NaN of none."""
+        """Share of the incidents that were caught; NaN without an incident."""
         return self.caught / self.incidents if self.incidents else float("nan")
 
 
 def alarm_figures(windows: AlarmWindows, alarmed: Bool) -> AlarmFigures:
-    """Return the figures of alarming on the windows ``alarmed``."""
+    """Return the figures of alarms on the windows ``alarmed``, ``(windows,)``."""
     happened = windows.happened
     incidents = {(one, onset) for one, onset in zip(windows.series[happened], windows.onset[happened], strict=True)}
     leads: dict[tuple[int, int], int] = {}
@@ -156,19 +156,19 @@ def alarm_figures(windows: AlarmWindows, alarmed: Bool) -> AlarmFigures:
 
 
 def recall_at(windows: AlarmWindows, score: Float64, false_per_server_week: float) -> float:
-    """Return the best share of incidents caught by a cut with at most so many false alarms; 0 if there is none."""
+    """Return the best incident recall of a decision threshold with at most this rate of false alarms; 0 without one."""
     if not len(score):
         return float("nan")
-    shares = np.geomspace(1 / len(score), 1, _CUTS_TRIED)
-    cuts = np.unique(np.quantile(score, 1 - shares))
-    tried = (alarm_figures(windows, score >= cut) for cut in cuts)
+    shares = np.geomspace(1 / len(score), 1, _THRESHOLDS_TRIED)
+    thresholds = np.unique(np.quantile(score, 1 - shares))
+    tried = (alarm_figures(windows, score >= threshold) for threshold in thresholds)
     return max(
         (each.incident_recall for each in tried if each.false_per_server_week <= false_per_server_week), default=0.0
     )
 
 
 def over_servers(windows: AlarmWindows, score: Float64, seed: int = 0) -> tuple[float, float]:
-    """Return the 90 % interval of the average precision if other such servers had been watched (bootstrap)."""
+    """Return the 90 % bootstrap interval of the average precision over servers (Efron, 1979)."""
     generator = np.random.default_rng(seed)
     servers = np.unique(windows.server)
     rows_of = {server: np.flatnonzero(windows.server == server) for server in servers}
@@ -196,6 +196,6 @@ def _false_episodes(windows: AlarmWindows, alarmed: Bool) -> int:
 
 
 def numbered(names: Iterable[object]) -> Int64:
-    """Return a number for each of ``names``, the same for the same name."""
+    """Return a number for each of ``names``; equal names have equal numbers."""
     known: dict[object, int] = {}
     return np.array([known.setdefault(name, len(known)) for name in names], dtype=np.int64)

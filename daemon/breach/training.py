@@ -1,4 +1,7 @@
-"""Learning how likely breaches are, choosing the cuts, and measuring both."""
+"""Training of the breach model: the simulated-incident training set, the fit on a fleet's history, and its measurement.
+
+The prior network is trained in ``network/prior_network.py``.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from daemon.breach.decision import choose_decision_threshold
+from daemon.breach.decision import Candidate, choose_decision_threshold, precision_curves
 from daemon.breach.definition import MonitoredThreshold, Severity, thresholded
 from daemon.breach.model import BreachModel
 from daemon.breach.scoring import average_precision, brier, decisions, reliability_bins
-from daemon.breach.windows import Examples, configured, examples, sampled
+from daemon.breach.windows import Examples, configured_thresholds, examples, sampled_thresholds
 from daemon.core.forecast import Forecaster
 from daemon.core.metric import Metric
 from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_DAY, STEPS_PER_HOUR, Float64, Panel, floor_to_grid
@@ -26,17 +29,25 @@ _DAY_SECONDS = 86_400
 _HISTORY_DAYS, _DAYS = 28, 24
 _INCIDENTS_APART_SECONDS = 1800
 _HORIZON_SECONDS = HORIZON_STEPS * STEP_SECONDS
-# of the servers far from any incident, of which there are too many
+# share of the windows far from any incident that are kept: there are too many of them
 _KEPT = 0.1
+
+TARGET_PRECISION = 0.8
+_MOST_ORIGINS, _FEWEST_ORIGINS = 240, 24
+_WINDOWS = 60_000
+_APART_SECONDS = 2 * 3600
+_FIRST_STEPS = 7 * STEPS_PER_DAY
+_EVERY_STEPS = STEPS_PER_HOUR // 2
+_SAMPLED_SEED = 20
 
 
 @dataclass(frozen=True)
 class SimulatedIncidentSet:
-    """Windows at the thresholds of simulated fleets, most of them about an incident.
+    """Windows of simulated fleets with many incidents: most of them are before or in an incident.
 
     Attributes:
         examples: the windows.
-        weight: ``(windows,)`` how many of a fleet with the usual number of incidents each stands for.
+        weight: ``(windows,)``, number of windows of a fleet with the usual incident rate that each represents.
     """
 
     examples: Examples
@@ -48,10 +59,10 @@ class SimulatedIncidentSet:
         weights = [np.empty(0), *(part.weight for part in parts)]
         return cls(Examples.concatenate([part.examples for part in parts]), np.concatenate(weights))
 
-    def usual(self, windows: int, seed: int) -> Examples:
-        """Return so many windows as a fleet with the usual number of incidents has them, drawn with replacement.
+    def at_usual_rate(self, windows: int, seed: int) -> Examples:
+        """Return a sample of ``windows``, with replacement, in the proportions of a fleet with the usual incident rate.
 
-        Of no windows there are none.
+        The sample of an empty set is empty.
         """
         if not len(self.weight):
             return self.examples
@@ -68,15 +79,15 @@ def simulate_incident_set(
     days: int = _DAYS,
     on_progress: Callable[[float], None] = lambda done: None,
 ) -> SimulatedIncidentSet:
-    """Return windows of the thresholds of ``metrics`` on a simulated fleet that has many incidents.
+    """Return the windows of the thresholds of ``metrics`` on one simulated fleet with many incidents.
 
     Args:
-        forecaster: whose paths the features are taken from.
-        metrics: those with thresholds are looked at.
-        seed: of the fleet, and of which windows are kept.
-        servers: of the fleet.
-        days: from which windows are taken; four weeks come before them.
-        on_progress: called with the share that is done.
+        forecaster: makes the paths that the features are computed from.
+        metrics: their thresholds are evaluated.
+        seed: seed of the fleet, and of the choice of windows.
+        servers: number of servers.
+        days: days with origins; four weeks of history come before them.
+        on_progress: called with the share that is done, 0 to 1.
     """
     fleet = Fleet(FleetSpec(seed=seed, counts=counts_for(servers), incidents_per_server_week=PER_SERVER_WEEK))
     first = _START + _HISTORY_DAYS * _DAY_SECONDS
@@ -94,19 +105,19 @@ def simulate_incident_set(
             if kept or _near(incidents, server, origin)
         }
         part = panel.select([row for row, key in enumerate(panel.keys) if key.server in some])
-        parts += examples(part, [origin], forecaster, [configured(metrics)])
+        parts += examples(part, [origin], forecaster, [configured_thresholds(metrics)])
         on_progress((number + 1) / len(origins))
     found = Examples.concatenate(parts)
     near = [
-        _near(incidents, watch.key.server, origin)
-        for watch, origin in zip(found.monitored, found.origins.tolist(), strict=True)
+        _near(incidents, each.key.server, origin)
+        for each, origin in zip(found.monitored, found.origins.tolist(), strict=True)
     ]
     usual = FleetSpec().incidents_per_server_week / PER_SERVER_WEEK
     return SimulatedIncidentSet(found, np.where(near, usual, 1 / _KEPT))
 
 
 def _near(incidents: Mapping[str, Sequence[Incident]], server: str, origin: int) -> bool:
-    """Return whether ``server`` has an incident under way, or one that begins within the forecast's hours."""
+    """Return whether ``server`` has an incident at ``origin``, or one that starts within the horizon."""
     return any(one.start - _HORIZON_SECONDS <= origin <= one.end for one in incidents.get(server, ()))
 
 
@@ -117,19 +128,11 @@ def _by_server(incidents: Sequence[Incident]) -> dict[str, list[Incident]]:
     return found
 
 
-TARGET_PRECISION = 0.8
-_MOST_ORIGINS, _FEWEST_ORIGINS = 240, 24
-_WINDOWS = 60_000
-_APART_SECONDS = 2 * 3600
-_FIRST_STEPS = 7 * STEPS_PER_DAY
-_EVERY_STEPS = STEPS_PER_HOUR // 2
-_SAMPLED_SEED = 20
-
-
 def learning_origins(panel: Panel, until: int) -> list[int]:
-    """Return origins from a week after the start, or the middle of a shorter history, whose 8 h end by ``until``.
+    """Return training origins, epoch seconds, whose 8 h end by ``until``.
 
-    They are two hours apart, or further where there are many series, so that all is learned in seconds.
+    The first one is a week after the start, or in the middle of a shorter history. They are at least two hours apart,
+    and further apart the more series there are, which bounds the number of windows.
     """
     last = until - HORIZON_STEPS * STEP_SECONDS
     first = min(panel.start + _FIRST_STEPS * STEP_SECONDS, (panel.start + last) // 2)
@@ -140,8 +143,8 @@ def learning_origins(panel: Panel, until: int) -> list[int]:
 
 
 def sampled_examples(panel: Panel, until: int, forecaster: Forecaster, seed: int = 0) -> Examples:
-    """Return windows of random thresholds on all that is known ``until`` (epoch seconds)."""
-    return examples(panel, learning_origins(panel, until), forecaster, [sampled(_SAMPLED_SEED + seed)])[0]
+    """Return the windows of sampled thresholds on the history up to ``until`` (epoch seconds)."""
+    return examples(panel, learning_origins(panel, until), forecaster, [sampled_thresholds(_SAMPLED_SEED + seed)])[0]
 
 
 def learn(
@@ -154,54 +157,65 @@ def learn(
     target_precision: float = TARGET_PRECISION,
     seed: int = 0,
 ) -> BreachModel:
-    """Return the model that the history up to ``until`` (epoch seconds) makes of ``base``.
+    """Return ``base`` with its calibrator fitted on the history up to ``until`` (epoch seconds).
 
-    A cut is chosen on the breaches of its own threshold; where there were too few, on those of all thresholds
-    together; where there were too few of those too, on random thresholds of its metric, and then of all metrics.
+    The decision threshold of a metric and severity is chosen on the first of these sets with enough breaches that
+    reaches the target: its own threshold, all configured thresholds, sampled thresholds of its metric, sampled
+    thresholds of all metrics.
     """
     origins = learning_origins(panel, until)
-    anything, own = examples(panel, origins, forecaster, [sampled(_SAMPLED_SEED + seed), configured(metrics)])
+    samplers = [sampled_thresholds(_SAMPLED_SEED + seed), configured_thresholds(metrics)]
+    anything, own = examples(panel, origins, forecaster, samplers)
     both = Examples.concatenate([anything, own])
-    head = base.head.fitted(both.features, both.happened) if len(both.onset) else base.head
+    calibrator = base.calibrator.fitted(both.features, both.happened) if len(both.onset) else base.calibrator
 
-    def judged(name: str, some: Examples) -> tuple[str, Any, Any]:
-        return name, head.probability(some.features), some.happened
+    def candidate(name: str, some: Examples) -> Candidate:
+        return name, calibrator.probability(some.features), some.happened
 
-    everything = judged("random thresholds of all metrics", anything)
-    together = judged("all thresholds together", own)
-    cuts = {}
-    for metric, severity in sorted({(watch.key.metric, watch.severity) for watch in own.monitored}):
+    everything = candidate("random thresholds of all metrics", anything)
+    together = candidate("all thresholds together", own)
+    curves = {}
+    for metric, severity in sorted({(each.key.metric, each.severity) for each in own.monitored}):
         its_own, alike = own.where(partial(_is_of, metric, severity)), anything.where(partial(_is_of, metric, None))
-        candidates = [
-            judged("its own threshold", its_own),
-            together,
-            judged("random thresholds of the metric", alike),
-            everything,
-        ]
-        cuts[metric, severity] = choose_decision_threshold(candidates, target_precision)
-    general = choose_decision_threshold([everything], target_precision) if everything[2].any() else base.general
-    return BreachModel(head, cuts, general, target_precision)
+        curves[metric, severity] = precision_curves(
+            [
+                candidate("its own threshold", its_own),
+                together,
+                candidate("random thresholds of the metric", alike),
+                everything,
+            ]
+        )
+    general_curves = precision_curves([everything]) if anything.happened.any() else None
+    general = base.general if general_curves is None else choose_decision_threshold(general_curves, target_precision)
+    return BreachModel(
+        calibrator=calibrator,
+        thresholds={kind: choose_decision_threshold(each, target_precision) for kind, each in curves.items()},
+        general=general,
+        target_precision=target_precision,
+        curves=curves,
+        general_curves=general_curves,
+    )
 
 
 def measure(
     model: BreachModel, panel: Panel, start: int, *, end: int, forecaster: Forecaster, metrics: Mapping[str, Metric]
 ) -> dict[str, Any]:
-    """Return how well breaches in ``start < t <= end`` (epoch seconds) are foretold, from origins every half hour.
+    """Return how well breaches in ``start < t <= end`` (epoch seconds) are predicted, from origins every half hour.
 
-    Of each metric, the figures of its critical threshold, or of the warning where it has no other.
+    The figures of a metric are those of its critical threshold, or of its warning threshold if it has no critical one.
     """
     last = end - HORIZON_STEPS * STEP_SECONDS
     monitored = {name: metric for name, metric in metrics.items() if _severity(metric) is not None}
     panel = panel.select([row for row, key in enumerate(panel.keys) if key.metric in monitored])
     origins = range(start, last + 1, _EVERY_STEPS * STEP_SECONDS)
-    (seen,) = examples(panel, origins, forecaster, [configured(monitored)])
+    (seen,) = examples(panel, origins, forecaster, [configured_thresholds(monitored)])
     incidents = {}
     for name, metric in sorted(monitored.items()):
         severity = _severity(metric)
         some = seen.where(partial(_is_of, name, severity))
         if len(some.onset) and severity is not None:
             incidents[name] = _figures(model, some, name, severity)
-    probability = model.head.probability(seen.features)
+    probability = model.calibrator.probability(seen.features)
     rate = float(seen.happened.mean()) if len(seen.onset) else float("nan")
     return {
         "incident_figures": incidents,
@@ -216,8 +230,8 @@ def measure(
     }
 
 
-def _is_of(metric: str, severity: Severity | None, watch: MonitoredThreshold) -> bool:
-    return watch.key.metric == metric and severity in (None, watch.severity)
+def _is_of(metric: str, severity: Severity | None, monitored: MonitoredThreshold) -> bool:
+    return monitored.key.metric == metric and severity in (None, monitored.severity)
 
 
 def _severity(metric: Metric) -> Severity | None:
@@ -227,15 +241,15 @@ def _severity(metric: Metric) -> Severity | None:
 
 
 def _figures(model: BreachModel, some: Examples, name: str, severity: Severity) -> dict[str, Any]:
-    probability, cut = model.head.probability(some.features), model.cut(name, severity)
+    probability, threshold = model.calibrator.probability(some.features), model.decision_threshold(name, severity)
     return {
-        **decisions(probability >= cut.probability, some.happened),
+        **decisions(probability >= threshold.probability, some.happened),
         "severity": severity.value,
-        "cut": cut.probability,
-        "cut_reaches_target": cut.reached,
-        "cut_chosen_on": cut.chosen_on,
-        "cut_precision": cut.precision,
-        "cut_recall": cut.recall,
+        "cut": threshold.probability,
+        "cut_reaches_target": threshold.reached,
+        "cut_chosen_on": threshold.chosen_on,
+        "cut_precision": threshold.precision,
+        "cut_recall": threshold.recall,
         "brier": brier(probability, some.happened),
         "average_precision": average_precision(probability, some.happened),
     }

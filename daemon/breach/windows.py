@@ -1,4 +1,7 @@
-"""Windows of the past with what became of them: what the probability of a breach is learned and measured on."""
+"""Windows of the past with their outcome: the data that the breach model is trained and measured on.
+
+A window is one threshold of one series at one origin. Its outcome is the step of the onset in the 8 h after the origin.
+"""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,16 +35,20 @@ from daemon.core.series import (
     SeriesKey,
 )
 
-_AT_ONCE = 512
+_WINDOWS_AT_ONCE = 512
 _KNOWN_SHARE = 0.5
+_BELOW_SHARE, _BEYOND_SHARE = 0.25, 0.2
+# the share of the week beyond a sampled threshold is 10 to the power of minus these
+_RARITY = (0.7, 3.3)
+_FEWEST_VALUES = 288
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Thresholds at an origin, everything turned so that high is bad.
+    """Thresholds at an origin, sign-normalised: high is bad.
 
     Attributes:
-        history: ``(windows, HISTORY_STEPS)``, the origin last.
+        history: ``(windows, HISTORY_STEPS)`` up to the origin; NaN is missing.
         paths: ``(windows, HORIZON_STEPS, quantiles)``.
         thresholds: ``(windows,)``.
     """
@@ -51,38 +58,38 @@ class Windows:
     thresholds: Float32
 
     @classmethod
-    def turned(cls, history: Float32, paths: Float32, thresholds: npt.ArrayLike, above: Bool) -> "Windows":
-        """Turn those windows over whose threshold is bad below."""
+    def sign_normalised(cls, history: Float32, paths: Float32, thresholds: npt.ArrayLike, above: Bool) -> "Windows":
+        """Return windows in the metrics' units with the sign changed where low is bad (``above`` is False)."""
         sign = np.where(above, 1, -1).astype(np.float32)
-        upright = np.where(above[:, None, None], paths, -paths[..., ::-1])
-        return cls(history * sign[:, None], upright, np.asarray(thresholds, np.float32) * sign)
+        normalised = np.where(above[:, None, None], paths, -paths[..., ::-1])
+        return cls(history * sign[:, None], normalised, np.asarray(thresholds, np.float32) * sign)
 
     def select(self, rows: npt.NDArray[np.intp] | Bool) -> "Windows":
         """Return some of the windows."""
         return Windows(self.history[rows], self.paths[rows], self.thresholds[rows])
 
     def described(self) -> tuple[Float64, SameHourHistory]:
-        """Return the features, ``(windows, features)``, and the past that is among them."""
+        """Return the features, ``(windows, FEATURES)``, and the same-hour history that some of them are made of."""
         days = SameHourHistory.of(self.history, self.thresholds)
         return features(self.history, self.paths, self.thresholds, days), days
 
     @property
-    def quiet(self) -> Bool:
-        """Whether the last QUIET_STEPS are known in part and saw no breach, and none has perhaps begun."""
+    def clear(self) -> Bool:
+        """Whether no breach is active: the last CLEAR_STEPS have a sample and no breach, nor the start of one."""
         bad = past(self.history[:, -ONSET_STEPS:], self.thresholds[:, None])
-        begun = breached(bad)[:, -CLEAR_STEPS:].any(axis=1) | bad[:, 1 - BREACH_STEPS :].any(axis=1)
-        return np.asarray(~begun & np.isfinite(self.history[:, -CLEAR_STEPS:]).any(axis=1))
+        active = breached(bad)[:, -CLEAR_STEPS:].any(axis=1) | bad[:, 1 - BREACH_STEPS :].any(axis=1)
+        return np.asarray(~active & np.isfinite(self.history[:, -CLEAR_STEPS:]).any(axis=1))
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Quiet windows whose outcome is known.
+    """Windows without an active breach whose outcome is known.
 
     Attributes:
-        features: ``(windows, features)``.
-        onset: ``(windows,)`` step at which the breach began, 1 to HORIZON_STEPS; 0 where none did.
-        monitored: whose window each is.
-        origins: ``(windows,)`` epoch seconds.
+        features: ``(windows, FEATURES)``.
+        onset: ``(windows,)``, step of the onset, 1 to HORIZON_STEPS; 0 is no breach.
+        monitored: the threshold of each window.
+        origins: ``(windows,)``, epoch seconds.
     """
 
     features: Float64
@@ -92,12 +99,12 @@ class Examples:
 
     @property
     def happened(self) -> Bool:
-        """Whether a breach began."""
+        """Whether a breach followed, ``(windows,)``."""
         return np.asarray(self.onset > 0)
 
     def where(self, chosen: Callable[[MonitoredThreshold], bool]) -> "Examples":
         """Return the windows of the chosen thresholds."""
-        return self.select(np.flatnonzero([chosen(watch) for watch in self.monitored]))
+        return self.select(np.flatnonzero([chosen(each) for each in self.monitored]))
 
     def select(self, rows: npt.NDArray[np.intp]) -> "Examples":
         """Return some of the windows."""
@@ -110,106 +117,100 @@ class Examples:
         return cls(
             np.concatenate([np.empty((0, len(FEATURES))), *(part.features for part in parts)]),
             np.concatenate([np.empty(0, np.intp), *(part.onset for part in parts)]),
-            tuple(watch for part in parts for watch in part.monitored),
+            tuple(each for part in parts for each in part.monitored),
             np.concatenate([np.empty(0, np.int64), *(part.origins for part in parts)]),
         )
 
 
 ThresholdSampler = Callable[[Panel, int, tuple[SeriesKey, ...]], Sequence[MonitoredThreshold]]
-"""Return the thresholds to look at, given the panel, an origin, and the series that have a forecast there."""
+"""Return the thresholds to evaluate, given the panel, an origin, and the series that have a forecast there."""
 
 
-def configured(metrics: Mapping[str, Metric]) -> ThresholdSampler:
-    """Choose the thresholds of the configuration."""
+def configured_thresholds(metrics: Mapping[str, Metric]) -> ThresholdSampler:
+    """Return a sampler of all thresholds of the configuration."""
 
-    def choose(panel: Panel, origin: int, keys: tuple[SeriesKey, ...]) -> list[MonitoredThreshold]:
+    def sample(panel: Panel, origin: int, keys: tuple[SeriesKey, ...]) -> list[MonitoredThreshold]:
         profile = panel.profiles.get
         return [
             each for key in keys for each in monitored_thresholds(key, profile(key.server, GENERIC_PROFILE), metrics)
         ]
 
-    return choose
+    return sample
 
 
 def examples(
     panel: Panel, origins: Iterable[int], forecaster: Forecaster, samplers: Sequence[ThresholdSampler]
 ) -> list[Examples]:
-    """Return, for each of ``samplers``, the quiet windows at ``origins`` (epoch seconds) that are known afterwards."""
+    """Return, for each of ``samplers``, the clear windows at ``origins`` (epoch seconds) that have an outcome."""
     parts: list[list[Examples]] = [[] for _ in samplers]
     row_of = {key: row for row, key in enumerate(panel.keys)}
     for origin in origins:
         forecast = forecaster.forecast(panel, origin)
         before = history_of(panel, origin)
         after = panel.between(origin + STEP_SECONDS, origin + HORIZON_STEPS * STEP_SECONDS).values
-        for choose, found in zip(samplers, parts, strict=True):
-            monitored = choose(panel, origin, forecast.keys)
-            for first in range(0, len(monitored), _AT_ONCE):
-                some = monitored[first : first + _AT_ONCE]
-                rows = [row_of[watch.key] for watch in some]
-                found.append(judged(windows_of(some, forecast, before[rows]), after[rows], some, origin))
+        for sample, found in zip(samplers, parts, strict=True):
+            monitored = sample(panel, origin, forecast.keys)
+            for first in range(0, len(monitored), _WINDOWS_AT_ONCE):
+                some = monitored[first : first + _WINDOWS_AT_ONCE]
+                rows = [row_of[each.key] for each in some]
+                found.append(with_outcome(windows_of(some, forecast, before[rows]), after[rows], some, origin))
     return [Examples.concatenate(found) for found in parts]
 
 
 def history_of(panel: Panel, origin: int) -> Float32:
-    """Return the HISTORY_STEPS up to ``origin`` of every series of ``panel``."""
+    """Return the HISTORY_STEPS up to ``origin`` of every series, ``(series, HISTORY_STEPS)``."""
     return panel.between(origin - (HISTORY_STEPS - 1) * STEP_SECONDS, origin).values
 
 
 def windows_of(monitored: Sequence[MonitoredThreshold], forecast: Forecast, history: Float32) -> Windows:
     """Return the windows of thresholds at the origin of ``forecast``; ``history`` has a row for each of them."""
     row_of = {key: row for row, key in enumerate(forecast.keys)}
-    paths = forecast.paths[[row_of[watch.key] for watch in monitored]]
-    above = np.array([watch.direction is Direction.ABOVE for watch in monitored], dtype=bool)
-    return Windows.turned(history, paths, [watch.threshold for watch in monitored], above)
+    paths = forecast.paths[[row_of[each.key] for each in monitored]]
+    above = np.array([each.direction is Direction.ABOVE for each in monitored], dtype=bool)
+    return Windows.sign_normalised(history, paths, [each.threshold for each in monitored], above)
 
 
-def judged(windows: Windows, after: Float32, monitored: Sequence[MonitoredThreshold], origin: int) -> Examples:
-    """Return those of ``windows`` that are quiet, and mostly known in the 8 h ``after``, with what became of them.
+def with_outcome(windows: Windows, after: Float32, monitored: Sequence[MonitoredThreshold], origin: int) -> Examples:
+    """Return the clear ``windows`` with their outcome; those with less than half of the samples after are left out.
 
     Args:
-        windows: of thresholds at an origin.
-        after: ``(windows, HORIZON_STEPS)`` what came after it, as it was measured.
-        monitored: whose window each is.
+        windows: of thresholds at one origin.
+        after: ``(windows, HORIZON_STEPS)``, samples after the origin in the metrics' units; NaN is missing.
+        monitored: the threshold of each window.
         origin: epoch seconds.
     """
     known = np.isfinite(after).mean(axis=1) > _KNOWN_SHARE
-    rows = np.flatnonzero(windows.quiet & known)
+    rows = np.flatnonzero(windows.clear & known)
     kept = tuple(monitored[row] for row in rows.tolist())
-    quiet = windows.select(rows)
-    sign = np.array([1 if watch.direction is Direction.ABOVE else -1 for watch in kept], dtype=np.float32)
-    bad = past(after[rows] * sign[:, None], quiet.thresholds[:, None])
+    clear = windows.select(rows)
+    sign = np.array([1 if each.direction is Direction.ABOVE else -1 for each in kept], dtype=np.float32)
+    bad = past(after[rows] * sign[:, None], clear.thresholds[:, None])
     before = np.zeros((len(rows), ONSET_STEPS), dtype=bool)
-    described, _ = quiet.described()
+    described, _ = clear.described()
     return Examples(described, first_onset(before, bad), kept, np.full(len(rows), origin, np.int64))
 
 
-_BELOW_SHARE, _BEYOND_SHARE = 0.25, 0.2
-# the share of the week that lies beyond a drawn threshold is ten to the minus these
-_RARITY = (0.7, 3.3)
-_FEWEST_VALUES = 288
+def sampled_thresholds(seed: int) -> ThresholdSampler:
+    """Return a sampler of random thresholds: quantiles of each series' last week, on either side, and values beyond it.
 
-
-def sampled(seed: int) -> ThresholdSampler:
-    """Choose thresholds at random: quantiles of each series' last week, on either side, and beyond what it reached.
-
-    They stand in for the thresholds that people set, of which few are ever reached: there is no end of them, each with
-    its own rare breaches, and what is learned on them holds for any.
+    Few configured thresholds are ever reached. Sampled thresholds supply any number of rare breaches, and the features
+    are the same for both.
     """
     generator = np.random.default_rng(seed)
 
-    def choose(panel: Panel, origin: int, keys: tuple[SeriesKey, ...]) -> list[MonitoredThreshold]:
+    def sample(panel: Panel, origin: int, keys: tuple[SeriesKey, ...]) -> list[MonitoredThreshold]:
         row_of = {key: row for row, key in enumerate(panel.keys)}
         week = panel.between(origin - (STEPS_PER_WEEK - 1) * STEP_SECONDS, origin).values
         monitored = []
         for key in keys:
             values = week[row_of[key]]
-            monitored += _draw(generator, key, values[np.isfinite(values)])
+            monitored += _sample_threshold(generator, key, values[np.isfinite(values)])
         return monitored
 
-    return choose
+    return sample
 
 
-def _draw(generator: np.random.Generator, key: SeriesKey, values: Float32) -> list[MonitoredThreshold]:
+def _sample_threshold(generator: np.random.Generator, key: SeriesKey, values: Float32) -> list[MonitoredThreshold]:
     direction = Direction.BELOW if generator.random() < _BELOW_SHARE else Direction.ABOVE
     rarity, beyond, further = generator.uniform(*_RARITY), generator.random(), generator.uniform(0, 0.5)
     if len(values) < _FEWEST_VALUES:

@@ -1,8 +1,8 @@
-"""The forecasters and their training."""
+"""The network: its inputs, training, calibration, files, and use as a forecaster. Only this room imports torch."""
 
 import os
 
-# Before torch loads OpenMP, whose threads wait for each other by spinning: with one of two cores taken by another
-# process, two threads are slower than one by far. Half the cores leave room for what else runs, such as the service
-# beside a training. `python -m tests.benchmarks threads` prints what that costs when quiet and saves when busy.
+# Set before torch loads OpenMP. Its threads wait for each other by spinning, so two threads are much slower than one if
+# another process uses one of the two cores. Half the cores leave room for other processes, such as the service beside a
+# training. `python -m tests.benchmarks threads` prints the cost on an idle machine and the gain on a busy one.
 os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // 2)))

@@ -1,4 +1,4 @@
-"""A trained model as files that hold no code: safetensors and JSON."""
+"""Reading and writing a network in a model directory: safetensors and JSON, which hold no code."""
 
 import json
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ DESCRIPTION_FILE = "model.json"
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what computes the network."""
+    """Return the versions of the libraries that compute the network."""
     return {"torch": torch.__version__}
 
 
@@ -38,7 +38,7 @@ def write_network(
     metrics: tuple[str, ...] | None,
     zone: ZoneInfo,
 ) -> None:
-    """Write ``model.safetensors`` and ``model.json`` into ``folder``; ``metrics`` are those that it forecasts."""
+    """Write ``model.safetensors`` and ``model.json`` into ``folder``; ``metrics`` are those that it can forecast."""
     names = network.identity.vocabulary
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     save_file(weights, folder / WEIGHTS_FILE)
@@ -59,9 +59,12 @@ def write_network(
 def load_forecaster(
     folder: Path, metrics: Mapping[str, Metric], device: torch.device | None = None
 ) -> NetworkForecaster:
-    """Return the forecaster in a model directory, on ``device``; reading it executes nothing from it.
+    """Return the forecaster in a model directory; reading it runs no code from it.
 
-    Without a device it is on the GPU where there is one.
+    Args:
+        folder: the model directory.
+        metrics: physical ranges by metric name.
+        device: device of the network; ``choose_device`` decides if None.
 
     Raises:
         BadModel: a file is missing, damaged or of another format.
@@ -83,9 +86,11 @@ def load_forecaster(
 
 
 def load_network(folder: Path, device: torch.device | None = None) -> tuple[TemporalFusionTransformer, dict[str, Any]]:
-    """Return the network in a model directory, on ``device``, and what ``model.json`` says of it.
+    """Return the network in a model directory, in evaluation mode, and the content of ``model.json``.
 
-    Without a device it is on the GPU where there is one.
+    Args:
+        folder: the model directory.
+        device: device of the network; ``choose_device`` decides if None.
 
     Raises:
         BadModel: a file is missing, damaged or of another format.
@@ -99,7 +104,7 @@ def load_network(folder: Path, device: torch.device | None = None) -> tuple[Temp
         known = description["identity"]
         names = Vocabulary(tuple(known["metrics"]), tuple(description["profiles"]), tuple(known["servers"]))
         network = TemporalFusionTransformer(Architecture(**description["architecture"]), names)
-        # safetensors calls every file that it cannot open missing
+        # safetensors reports every file that it cannot open as missing
         with (folder / WEIGHTS_FILE).open("rb"):
             pass
         network.load_state_dict(load_file(folder / WEIGHTS_FILE))
@@ -114,7 +119,7 @@ def _bad(folder: Path, error: Exception) -> BadModel:
 
 
 def base_forecaster(metrics: Mapping[str, Metric], zone: ZoneInfo, folder: Path = BASE_FOLDER) -> NetworkForecaster:
-    """Return the network in ``folder`` as a forecaster of any metric, whose forecasts say ``base``.
+    """Return the network in ``folder`` as a forecaster of any metric; the source of its forecasts is ``base``.
 
     Raises:
         BadModel: a file is missing, damaged or of another format.
@@ -126,7 +131,7 @@ def base_forecaster(metrics: Mapping[str, Metric], zone: ZoneInfo, folder: Path 
 
 
 def forecaster_of(folder: Path | None, metrics: Mapping[str, Metric], zone: ZoneInfo) -> NetworkForecaster:
-    """Return the forecaster of a model directory; the base network's where there is none.
+    """Return the forecaster of a model directory; that of the base network if ``folder`` is None.
 
     Raises:
         BadModel: a file is missing, damaged or of another format.

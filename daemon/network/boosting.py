@@ -1,4 +1,7 @@
-"""LightGBM quantile regression: one model per quantile for all series, on the features that the network sees."""
+"""LightGBM quantile regression, a peer of the network: one model per quantile for all series, on the network's inputs.
+
+The pinball loss of LightGBM's ``quantile`` objective (Koenker and Bassett, 1978) is in window units.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,11 +15,11 @@ import torch
 from daemon.core.errors import ForewarnError
 from daemon.core.forecast import QUANTILES, Forecast, ForecastSource, within_range
 from daemon.core.metric import bounds
-from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, Float32, Panel
+from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_DAY, Float32, Panel
 from daemon.network.forecaster import HISTORY_STEPS
 from daemon.network.history import LOOKBACK_STEPS, History
 from daemon.network.identity import metric_codes
-from daemon.network.inputs import DECODER_SIZES, PATCH_STEPS, PATCHES, SLOT_STEPS, SLOTS, Windows, cut_windows
+from daemon.network.inputs import DECODER_SIZES, PATCH_STEPS, PATCHES, SLOT_STEPS, SLOTS, Windows, slice_windows
 from daemon.network.sampling import WindowSampler
 
 _ROWS = 400_000
@@ -42,7 +45,13 @@ class PeerUnavailable(ForewarnError):
 
 @dataclass(frozen=True)
 class BoostingForecaster:
-    """Seven boosters, one per quantile, over window units."""
+    """One booster per quantile, in window units.
+
+    Attributes:
+        boosters: LightGBM models in the order of QUANTILES.
+        vocabulary: the metrics that have a code.
+        zone: civil time zone of the calendar.
+    """
 
     boosters: tuple[Any, ...]
     vocabulary: tuple[str, ...]
@@ -51,10 +60,10 @@ class BoostingForecaster:
     def forecast(self, panel: Panel, origin: int) -> Forecast:
         """Return paths for every series with a sample in the day before ``origin``."""
         known = panel.between(origin - (HISTORY_STEPS - 1) * STEP_SECONDS, origin)
-        known = known.select(np.flatnonzero(np.isfinite(known.values[:, -288:]).any(axis=1)))
+        known = known.select(np.flatnonzero(np.isfinite(known.values[:, -STEPS_PER_DAY:]).any(axis=1)))
         history = History.from_panel(known, self.zone, first_origin=origin)
         rows = torch.arange(len(known.keys))
-        windows = cut_windows(history, rows, torch.full_like(rows, history.columns - 1))
+        windows = slice_windows(history, rows, torch.full_like(rows, history.columns - 1))
         features = _features(windows, metric_codes(known.keys, self.vocabulary))
         flat = features.reshape(-1, features.shape[-1])
         levels = [booster.predict(flat).reshape(len(rows), HORIZON_STEPS) for booster in self.boosters]
@@ -73,7 +82,7 @@ def fit_boosting(
     trees: int = _TREES,
     on_progress: Callable[[float], None] = lambda done: None,
 ) -> BoostingForecaster:
-    """Fit on ``panel``, every time step of which may be used.
+    """Return boosters fitted on all time steps of ``panel``.
 
     Raises:
         PeerUnavailable: LightGBM is not installed.

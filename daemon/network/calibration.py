@@ -1,4 +1,4 @@
-"""Stretching the intervals about the median, where held-out time says that it helps."""
+"""Calibration: factors on the distance of each quantile from the median, applied if they help on held-out time."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,25 +8,30 @@ from torch import Tensor
 
 from daemon.core.forecast import MEDIAN, QUANTILES
 from daemon.core.scoring import INTERVALS
+from daemon.network.loss import pinball_loss
 from daemon.network.model import TemporalFusionTransformer
 from daemon.network.sampling import Batch
 
+NONE = (1.0,) * len(QUANTILES)
+
+# 0.7 to 1.4
 _FACTORS = tuple(0.7 + 0.05 * step for step in range(15))
+# a smaller gain is not worth a change
 _WORTH = 0.999
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """A factor on the distance of each quantile from the median, and what it did on time that did not choose it.
+    """Factors on the distance of each quantile from the median, and their effect on time that did not choose them.
 
     Attributes:
-        stretch: one factor per quantile; all 1 where it is not applied.
-        applied: whether it lowered the loss there.
-        loss_before: pinball loss without it, in window units.
-        loss_after: the same with it.
-        coverage_before: share of the values inside each interval without it.
-        coverage_after: the same with it.
-        reason: in a sentence.
+        stretch: one factor per quantile; all 1 if they are not applied.
+        applied: whether they lowered the loss.
+        loss_before: weighted pinball loss without the factors, summed over QUANTILES, in window units.
+        loss_after: the same with the factors.
+        coverage_before: share of the values inside each of INTERVALS without the factors, 0 to 1.
+        coverage_after: the same with the factors.
+        reason: one sentence.
     """
 
     stretch: tuple[float, ...]
@@ -38,13 +43,10 @@ class Calibration:
     reason: str
 
 
-NONE = (1.0,) * len(QUANTILES)
-
-
 def calibrate(network: TemporalFusionTransformer, chosen_on: Iterable[Batch], tried_on: Iterable[Batch]) -> Calibration:
-    """Choose the factors that lower the loss on ``chosen_on``, and apply them if they lower it on ``tried_on`` too.
+    """Return the factors with the least loss on ``chosen_on``, applied if they lower the loss on ``tried_on`` too.
 
-    Factors, for each quantile by itself, rather than shifts by conformal scores: those made quiet series worse.
+    Each quantile has a factor of its own. Shifts by conformal scores are not used: they made idle series worse.
     """
     stretch = _best(*_predicted(network, chosen_on))
     target, paths, weight = _predicted(network, tried_on)
@@ -65,7 +67,12 @@ def calibrate(network: TemporalFusionTransformer, chosen_on: Iterable[Batch], tr
 
 
 def stretch_paths(paths: Tensor, stretch: Tensor) -> Tensor:
-    """Return sorted ``paths``, ``(..., quantiles)``, with each quantile's distance from the median times its factor."""
+    """Return ``paths`` ``(..., quantiles)``, sorted, with each distance from the median times its factor.
+
+    Args:
+        paths: ``(..., quantiles)``.
+        stretch: ``(quantiles,)``.
+    """
     median = paths[..., MEDIAN : MEDIAN + 1]
     return torch.lerp(median, paths, stretch).sort(-1).values
 
@@ -81,8 +88,8 @@ def _predicted(network: TemporalFusionTransformer, batches: Iterable[Batch]) -> 
             weights.append(batch.weight[:, None].expand_as(batch.target)[batch.observed])
     if not targets:
         device = next(network.parameters()).device
-        nothing = torch.zeros(1, device=device)
-        return nothing, torch.zeros(1, len(QUANTILES), device=device), torch.ones_like(nothing)
+        zero = torch.zeros(1, device=device)
+        return zero, torch.zeros(1, len(QUANTILES), device=device), torch.ones_like(zero)
     return torch.cat(targets), torch.cat(paths), torch.cat(weights)
 
 
@@ -97,9 +104,7 @@ def _best(target: Tensor, paths: Tensor, weight: Tensor) -> Tensor:
 
 def _loss(target: Tensor, paths: Tensor, weight: Tensor) -> Tensor:
     """Return the weighted mean pinball loss of each quantile, ``(quantiles,)``."""
-    levels = torch.tensor(QUANTILES, device=paths.device)
-    error = target[:, None] - paths
-    return (torch.maximum(levels * error, (levels - 1) * error) * weight[:, None]).sum(0) / weight.sum()
+    return (pinball_loss(target, paths) * weight[:, None]).sum(0) / weight.sum()
 
 
 def _coverage(target: Tensor, paths: Tensor) -> dict[str, float]:

@@ -1,4 +1,8 @@
-"""Fitting the network with Lightning: the optimiser, its schedule, weight averaging, early stopping, the records."""
+"""Fitting of the network with Lightning: optimiser, schedule, weight averaging, early stopping, checkpoints, records.
+
+AdamW (Loshchilov and Hutter, 2019) with one cycle of the learning rate (Smith, 2018) and an exponential moving average
+of the weights. Validation and everything after it use the averaged weights.
+"""
 
 import logging
 import math
@@ -27,28 +31,29 @@ from daemon.system.files import atomic_path
 
 _WARM_UP_SHARE = 0.15
 _AVERAGE_DECAY = 0.995
-_START = -1
-# less is no improvement: at the lowest rate there would be some in every epoch
-_WORTH = 0.999
+# learning rates at the first and the last step, as shares of the highest
 _FIRST_SHARE, _LAST_SHARE = 0.04, 0.01
+# a smaller improvement counts as none: at the lowest learning rate nearly every epoch has one
+_WORTH = 0.999
+_START = -1
 
 _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How to fit.
+    """Settings of a fit.
 
     Attributes:
-        epochs: passes at most.
-        learning_rate: the highest of the schedule.
-        schedule_epochs: epochs after which the learning rate is at its lowest, where it stays; None is the last one.
-        patience_epochs: epochs without a better validation loss after which fitting stops; None is never.
+        epochs: largest number of passes.
+        learning_rate: highest learning rate of the schedule.
+        schedule_epochs: epochs until the learning rate is at its lowest, where it stays; None is ``epochs``.
+        patience_epochs: epochs without a lower validation loss after which fitting stops; None is never.
         accumulate: batches per step of the optimiser.
-        mixed_precision: compute in bf16 where the device is a GPU.
-        keep_start: keep the weights that fitting starts from if no epoch betters their validation loss.
-        checkpoint: file that fitting goes on from if it is there, and writes; None is neither.
-        checkpoint_every_epochs: how often it is written.
+        mixed_precision: compute in bf16 on a GPU.
+        keep_start: keep the initial weights if no epoch has a lower validation loss.
+        checkpoint: file that fitting writes, and resumes from if it exists; None is no checkpoint.
+        checkpoint_every_epochs: epochs between two checkpoints.
     """
 
     epochs: int
@@ -64,14 +69,14 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """What fitting gives: one record per epoch, and how it ended.
+    """The result of a fit.
 
     Attributes:
         records: one per epoch.
-        best_epoch: the epoch whose weights were kept; None if those that it started from were better than any.
-        best_loss: validation loss of the weights that were kept.
-        early_stopping: whether it ended because validation no longer improved.
-        device: where it was computed, as torch names it.
+        best_epoch: epoch of the kept weights; None if they are the initial ones.
+        best_loss: validation loss of the kept weights: weighted pinball loss in window units.
+        early_stopping: whether fitting stopped because the validation loss did not improve.
+        device: device of the computation, as torch names it.
     """
 
     records: tuple[EpochRecord, ...]
@@ -82,7 +87,7 @@ class Fit:
 
 
 Progress = Callable[[int, int, int], None]
-"""Called after a step with the epoch, the steps done in it, and the steps of an epoch."""
+"""Called after each batch with the epoch, the number of its batches done, and the batches of an epoch."""
 
 
 def fit(
@@ -95,8 +100,18 @@ def fit(
     on_epoch: Callable[[EpochRecord], None],
     on_step: Progress,
 ) -> Fit:
-    """Train ``network`` in place, and leave it on ``device`` with the averaged weights of its best epoch."""
-    # outside inference mode: parameters that are moved inside it can never be trained
+    """Train ``network`` in place; it ends on ``device``, in evaluation mode, with the best epoch's averaged weights.
+
+    Args:
+        network: its weights are the start.
+        training: passes of different batches.
+        validation: the same batches at each pass.
+        plan: the settings.
+        device: device of the network; the batches have to be on it.
+        on_epoch: called as each epoch ends.
+        on_step: called after each batch.
+    """
+    # outside inference mode: parameters that are moved inside it cannot be trained
     network.to(device)
     # Lightning keeps the mode, and cuDNN's LSTM has no backward pass in evaluation mode
     network.train()
@@ -112,7 +127,7 @@ def fit(
         recorder.keep(_START, _loss_of(network, validation))
     average = WeightAveraging(device, use_buffers=False, multi_avg_fn=_average)
     done = _epochs_done(plan.checkpoint)
-    with _quiet():
+    with _without_lightning_messages():
         trainer = _trainer(plan, device, [average, recorder])
         scheduled = min(plan.epochs, plan.schedule_epochs or plan.epochs)
         steps = math.ceil(scheduled * len(training) / plan.accumulate)
@@ -120,12 +135,12 @@ def fit(
         passes = _Passes(training, done)
         loaders = DataLoader(passes, batch_size=None), DataLoader(_Passes(validation, 0), batch_size=None)
         trainer.fit(module, *loaders, ckpt_path=plan.checkpoint if done else None, weights_only=True)
-    # Lightning leaves it on the CPU
+    # Lightning moves it to the CPU when it ends
     network.to(device)
     network.load_state_dict(recorder.best_weights)
     network.eval()
     if plan.checkpoint is not None:
-        # one that cannot be deleted was never written by this run
+        # this run cannot have written one that it cannot delete
         with suppress(OSError):
             plan.checkpoint.unlink()
     best = None if recorder.best_epoch == _START else recorder.best_epoch
@@ -170,12 +185,12 @@ def _trainer(plan: Plan, device: torch.device, callbacks: list[Callback]) -> Tra
 
 
 def _epochs_done(checkpoint: Path | None) -> int:
-    """Return how many epochs can be resumed from ``checkpoint``; 0 where there is none, or set aside as unusable."""
+    """Return the number of epochs in ``checkpoint``; 0 without one. An unusable one is renamed."""
     if checkpoint is None or not is_present(checkpoint):
         return 0
     try:
         return int(torch.load(checkpoint, weights_only=True)["epoch"]) + 1
-    except Exception as error:  # noqa: BLE001 - whatever unpickling a damaged file raises
+    except Exception as error:  # noqa: BLE001 - unpickling a damaged file raises anything
         _log.warning(
             "checkpoint_unusable",
             file=str(checkpoint),
@@ -188,8 +203,8 @@ def _epochs_done(checkpoint: Path | None) -> int:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    # Lightning greets, advertises and warns of loader workers that this sampler has no use for
+def _without_lightning_messages() -> Iterator[None]:
+    # Lightning prints tips, and warns of a lack of loader workers, which these samplers do not need
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -202,10 +217,9 @@ def _quiet() -> Iterator[None]:
 
 
 class _Passes(IterableDataset[Batch]):
-    """Batches that do not say how many they are, each pass that of the next epoch.
+    """Batches without a length, one pass per epoch.
 
-    A pass may have fewer than the longest one, where samples are missing; Lightning would wait for the rest of them
-    before it validates.
+    With a length Lightning validates after that many batches, and a pass with missing samples has fewer.
     """
 
     def __init__(self, batches: Iterable[Batch], first_epoch: int) -> None:
@@ -239,7 +253,7 @@ class _Module(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _share(self, step: int) -> float:
-        """Return the share of the highest learning rate at ``step``: one cycle (Smith, 2018), then its lowest value."""
+        """Return the share of the highest learning rate at ``step``: one cycle, then its lowest value."""
         rising = _WARM_UP_SHARE * self._steps
         if step < rising:
             return _FIRST_SHARE + (1 - _FIRST_SHARE) * (1 - math.cos(math.pi * step / rising)) / 2
@@ -252,21 +266,23 @@ class _Module(LightningModule):
 
 
 def _average(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
-    # the decay rises from 0.1, so that a short run does not keep its first steps
+    # as in TensorFlow's ExponentialMovingAverage: the decay rises, so that a short run forgets its initial weights
     done = int(count)
     decay = min(_AVERAGE_DECAY, (1 + done) / (10 + done))
     torch._foreach_lerp_(averaged, current, 1 - decay)
 
 
 class _Checkpoint(Callback):
-    """Write, every some epochs, what fitting can go on from, whole or not at all."""
+    """Write a checkpoint every few epochs, atomically. Without write access training continues without one.
+
+    Lightning's ModelCheckpoint writes in place, ignores a directory without write access, or blames fsspec.
+    """
 
     def __init__(self, path: Path, every_epochs: int) -> None:
         self._path, self._every_epochs = path, every_epochs
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         if (trainer.current_epoch + 1) % self._every_epochs == 0:
-            # Lightning alone passes over a directory that denies writing, or blames the version of fsspec
             try:
                 with atomic_path(self._path) as temporary:
                     trainer.save_checkpoint(temporary)
@@ -280,7 +296,11 @@ class _Checkpoint(Callback):
 
 
 class _Recorder(Callback):
-    """Measure each epoch, keep the best weights, and stop when validation no longer improves."""
+    """Record each epoch, keep the best weights, and stop when the validation loss does not improve.
+
+    Lightning's EarlyStopping has no relative improvement and no loss of the start, and ModelCheckpoint keeps weights on
+    the disk only.
+    """
 
     def __init__(
         self,
@@ -320,7 +340,7 @@ class _Recorder(Callback):
     def on_validation_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
         self._val_loss = _Mean()
 
-    def on_validation_batch_end(  # noqa: PLR0917 - Lightning calls it so
+    def on_validation_batch_end(  # noqa: PLR0917 - the signature of Lightning
         self,
         trainer: Trainer,
         module: LightningModule,
@@ -332,7 +352,7 @@ class _Recorder(Callback):
         self._val_loss.add(outputs, len(batch.weight))
 
     def on_validation_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        # the averaged weights are in the module here, and only here
+        # the module has the averaged weights only during validation
         loss = self._val_loss.value
         if loss < _WORTH * self.best_loss or not self.best_weights:
             self.keep(trainer.current_epoch, loss)
@@ -352,7 +372,7 @@ class _Recorder(Callback):
             trainer.should_stop = True
 
     def keep(self, epoch: int, loss: float) -> None:
-        """Take the present weights as the best so far."""
+        """Keep the weights as they are now, as the best ones."""
         self.best_epoch, self.best_loss = epoch, loss
         self.best_weights = {name: tensor.detach().clone() for name, tensor in self._network.state_dict().items()}
 
@@ -378,11 +398,11 @@ class _Mean:
         self._count = 0
 
     def add(self, value: Any, count: int) -> None:
-        """Count ``value`` as the mean of ``count`` windows."""
+        """Add ``value``, the mean over ``count`` windows."""
         self._total += float(value.detach()) * count
         self._count += count
 
     @property
     def value(self) -> float:
-        """The mean; NaN of nothing."""
+        """The mean; NaN without a window."""
         return self._total / self._count if self._count else float("nan")

@@ -1,4 +1,4 @@
-"""A trained network as a forecaster of panels."""
+"""A trained network as a forecaster: from a panel in the metrics' units to quantile paths in the same units."""
 
 import os
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from daemon.core.series import (
 )
 from daemon.network.calibration import stretch_paths
 from daemon.network.history import RECENT_STEPS, History
-from daemon.network.inputs import cut_windows
+from daemon.network.inputs import slice_windows
 from daemon.network.model import TemporalFusionTransformer
 
 HISTORY_STEPS = 4 * STEPS_PER_WEEK
@@ -32,16 +32,16 @@ _SERIES_AT_ONCE = 128
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkForecaster:
-    """Forecast with a network every series of a metric that it was trained on and that has an hour of history.
+    """Forecast series with a network: those of its metrics that have an hour of history and a sample in the last day.
 
     Attributes:
-        network: what computes the paths, in window units.
-        vocabulary: the metrics that it was trained on; None is any metric.
-        metrics: ranges by metric name.
+        network: computes the paths in window units.
+        vocabulary: the metrics that it can forecast; None is any metric.
+        metrics: physical ranges by metric name.
         zone: civil time zone of the calendar.
-        model: id that its forecasts carry.
-        source: who its forecasts say made them.
-        stretch: calibration's factor for each quantile; None is no calibration.
+        model: id of the model in its forecasts.
+        source: source of its forecasts.
+        stretch: calibration factor of each quantile; None is no calibration.
     """
 
     network: TemporalFusionTransformer
@@ -53,12 +53,12 @@ class NetworkForecaster:
     stretch: tuple[float, ...] | None = None
 
     def forecast(self, panel: Panel, origin: int) -> Forecast:
-        """Return paths from ``origin``, using the 28 days up to it; series that it cannot serve are left out."""
+        """Return paths from ``origin``, using the 28 days up to it; series that it cannot forecast are left out."""
         known = panel.between(origin - (HISTORY_STEPS - 1) * STEP_SECONDS, origin)
         rows = np.flatnonzero(self._can_serve(known))
         parts = [rows[first : first + _SERIES_AT_ONCE] for first in range(0, len(rows), _SERIES_AT_ONCE)]
         none = np.empty((0, HORIZON_STEPS, len(QUANTILES)), dtype=np.float32)
-        # a thread per core, each with the series of its own, wait for nobody; those inside torch wait for each other
+        # threads with their own series do not wait for each other, as the threads inside torch do
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
             paths = np.concatenate([none, *threads.map(lambda part: self._paths(known.select(part)), parts)])
         keys = tuple(known.keys[row] for row in rows)
@@ -77,7 +77,7 @@ class NetworkForecaster:
         history = History.from_panel(panel, self.zone, first_origin=panel.end, vocabulary=names).to(device)
         rows = torch.arange(len(panel.keys), device=device)
         with torch.inference_mode():
-            windows = cut_windows(history, rows, torch.full_like(rows, history.columns - 1))
+            windows = slice_windows(history, rows, torch.full_like(rows, history.columns - 1))
             paths = self.network(windows)
             if self.stretch is not None:
                 paths = stretch_paths(paths, torch.tensor(self.stretch, device=device))
@@ -85,6 +85,6 @@ class NetworkForecaster:
             values = history.in_units(z, rows).cpu().numpy()
         recent = panel.values[:, -RECENT_STEPS:]
         lowest, highest = np.fmin.reduce(recent, axis=1), np.fmax.reduce(recent, axis=1)
-        # the network's residual is never quite 0, and all that it sees of such a series is this one value
+        # the residual of the network is never exactly 0, and such a series has this one value in all inputs
         values = np.where((lowest == highest)[:, None, None], highest[:, None, None], values)
         return within_range(values, *bounds(panel, self.metrics))

@@ -1,4 +1,4 @@
-"""The tensor store that windows are cut from: many series side by side on the grid."""
+"""Many series on the grid as tensors, scaled to the units of the network; windows are slices of it."""
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -26,29 +26,32 @@ from daemon.network.identity import NO_NAMES, Vocabulary
 LOOKBACK_STEPS = 4 * STEPS_PER_WEEK + STEPS_PER_HOUR
 RECENT_STEPS = STEPS_PER_WEEK + STEPS_PER_DAY
 _SCALE_STRIDE = 6
+# three days at the stride
 _FEWEST_SAMPLES = 144
-# what an hour or a day has shown of a series is less than it will do
+# a series varies more in the long run than in its first hours
 _LEAST_SHARE_OF_LEVEL = 0.1
-_WIDEST = 12.0
+# paths are at most sinh(12) = 81,000 spreads from the median
+_LARGEST_Z = 12.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """Series in the units the network works in, ``z = asinh((y − median) / mean|y − median|)``.
+    """Series in the units of the network, ``z = asinh((y − median) / mean|y − median|)``, without a unit.
 
-    Unobserved columns are put before the panel's, so that the first window can look back ``LOOKBACK_STEPS``.
+    It starts with unobserved columns, so that the first window has ``LOOKBACK_STEPS`` before its origin.
 
     Attributes:
         keys: the series, one per row.
         start: epoch seconds of column 0.
         z: ``(series, columns)`` float32, the last observed value carried forward; NaN before the first.
         observed: ``(series, columns)`` bool.
-        week_mean: ``(series, columns + HORIZON_STEPS)``; mean of z at the same time on the 7 days before, NaN if none;
-            from ``RECENT_STEPS`` before the first window's end.
-        calendar: ``(columns + HORIZON_STEPS, 8)``; sine and cosine of the day, half day, week and hour in civil time.
+        week_mean: ``(series, columns + HORIZON_STEPS)``; mean of z at the same time on the 7 days before, NaN without
+            a sample; computed from ``RECENT_STEPS`` before the first origin.
+        calendar: ``(columns + HORIZON_STEPS, 8)``; sines, then cosines of the day, half day, week and hour
+            in civil time.
         median: ``(series,)`` in the metric's unit.
         spread: ``(series,)`` in the metric's unit, above 0.
-        identity: ``(series, 3)``; numbers of the metric, the profile and the server, 0 where they are not known.
+        identity: ``(series, 3)``; codes of the metric, the profile and the server's bucket, 0 if unknown.
     """
 
     keys: tuple[SeriesKey, ...]
@@ -75,9 +78,9 @@ class History:
         Args:
             panel: at least one series and one column.
             zone: civil time zone of the calendar.
-            scale_until: epoch seconds of the last column that median and spread may look at; all if None.
-            first_origin: epoch seconds of the first column that a window will end at; the panel's first if None.
-            vocabulary: the names that have a number.
+            scale_until: epoch seconds of the last column that median and spread use; all columns if None.
+            first_origin: epoch seconds of the first origin; the panel's first column if None.
+            vocabulary: the names that have a code.
         """
         known = panel.values if scale_until is None else panel.between(panel.start, scale_until).values
         median, spread = (torch.from_numpy(each) for each in scale_of(known))
@@ -91,7 +94,7 @@ class History:
         first_mean = 0 if first_origin is None else padding + before + 1 - RECENT_STEPS
         week_mean = _week_mean(z.numpy(), observed, first_mean)
         calendar = torch.from_numpy(civil_calendar(start, z.shape[1] + HORIZON_STEPS, zone))
-        # last: from here on z has no gaps
+        # last, because the lines above need the gaps
         _carry_forward(scaled.numpy(), observed[:, padding:])
         z[:, padding:] = scaled
         identity = vocabulary.codes(panel)
@@ -122,13 +125,13 @@ class History:
         return replace(self, **{name: getattr(self, name).to(device) for name in tensors})
 
     def in_units(self, z: Tensor, rows: Tensor) -> Tensor:
-        """Return values in the metrics' units for ``z`` of shape ``(windows, ...)``, window i of series ``rows[i]``."""
+        """Return values in the metrics' units for ``z`` ``(windows, ...)``; window i is of series ``rows[i]``."""
         shape = (-1,) + (1,) * (z.dim() - 1)
-        bounded = z.float().clamp(-_WIDEST, _WIDEST)
+        bounded = z.float().clamp(-_LARGEST_Z, _LARGEST_Z)
         return self.median[rows].view(shape) + self.spread[rows].view(shape) * torch.sinh(bounded)
 
     def seasonal_error(self, until: int) -> Tensor:
-        """Return the mean ``|z_t − z_{t−288}|`` before column ``until``, ``(series,)``; NaN if there is none."""
+        """Return the mean ``|z_t − z_{t−288}|`` before column ``until``, ``(series,)``; NaN without samples."""
         known = max(0, until - STEPS_PER_DAY)
         now, before = self.z[:, STEPS_PER_DAY:until], self.z[:, :known]
         both = self.observed[:, STEPS_PER_DAY:until] & self.observed[:, :known]
@@ -138,16 +141,16 @@ class History:
 
 
 def asinh(values: Tensor) -> Tensor:
-    """Return the inverse hyperbolic sine."""
+    """Return the inverse hyperbolic sine, with the shape of ``values``."""
     if values.device.type != "cpu":
         return values.asinh()
-    # numpy's is vectorised, where the processor can: a thirtieth of the time of torch's
+    # numpy's is vectorised and takes a thirtieth of the time of torch's
     return torch.from_numpy(np.arcsinh(values.numpy()))
 
 
 @lru_cache(maxsize=1)
 def civil_calendar(start: int, columns: int, zone: ZoneInfo) -> Float32:
-    """Return ``(columns, 8)``: sine and cosine of the civil day, half day, week and hour at each grid time."""
+    """Return ``(columns, 8)``: sines, then cosines of the civil day, half day, week and hour at each grid time."""
     seconds = civil_seconds(start + np.arange(columns, dtype=np.int64) * STEP_SECONDS, zone)
     periods = np.array([86_400, 43_200, 604_800, 3_600])
     angle = 2 * np.pi * (seconds[:, None] % periods) / periods
@@ -161,11 +164,12 @@ def civil_seconds(timestamps: Int64, zone: ZoneInfo) -> Int64:
 
 
 def scale_of(values: Float32) -> tuple[Float32, Float32]:
-    """Return each series' median and mean distance from it, ``(series,)`` each; 0 and 1 where nothing is known.
+    """Return each series' median and mean absolute deviation from it, ``(series,)`` each, in the metric's unit.
 
-    Of less than three days the distance is at least a tenth of the median's size.
+    They are 0 and 1 without a sample. With less than three days of samples the deviation is at least a tenth of the
+    absolute median.
     """
-    # every sixth sample is enough for a median of weeks, and a sixth of the sorting
+    # every sixth sample is enough for a median of weeks, and sorting is the cost
     sample = values[:, ::-1][:, ::_SCALE_STRIDE]
     median, spread = _middle_of(sample)
     few = np.isfinite(sample).sum(axis=1) < _FEWEST_SAMPLES
@@ -187,7 +191,7 @@ def _middle_of(values: Float32) -> tuple[Float32, Float32]:
 
 
 def _carry_forward(values: Float32, observed: npt.NDArray[np.bool_]) -> None:
-    """Fill each gap with what was observed before it, as far as there is something; only gaps are looked at."""
+    """Fill each gap in place with the last observed value before it, if there is one."""
     columns = values.shape[1]
     flat, gaps = values.reshape(-1), np.flatnonzero(~observed)
     starts = (np.diff(gaps, prepend=-2) != 1) | (gaps % columns == 0)

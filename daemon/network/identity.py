@@ -1,4 +1,4 @@
-"""Whose series it is: the static inputs that do not follow from its history."""
+"""Identity inputs: the metric, the profile and the server of a series, as learnt embeddings."""
 
 import hashlib
 from collections.abc import Sequence
@@ -11,16 +11,17 @@ from torch.nn import functional
 from daemon.core.series import GENERIC_PROFILE, Panel, SeriesKey
 
 BUCKETS = 64
+"""Number of hash buckets that server ids fall into."""
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The names that a network was trained on; of any other it is told nothing.
+    """The names that a network was trained on; every other name has the code 0.
 
     Attributes:
-        metrics: their names.
-        profiles: their names.
-        servers: their ids; the network knows only the bucket that an id falls into.
+        metrics: names of metrics.
+        profiles: names of profiles.
+        servers: ids of servers; the network only sees the bucket of an id.
     """
 
     metrics: tuple[str, ...] = ()
@@ -35,7 +36,7 @@ class Vocabulary:
         return cls(tuple(sorted({key.metric for key in panel.keys})), tuple(sorted(profiles)), tuple(servers))
 
     def codes(self, panel: Panel) -> Tensor:
-        """Return the metric, the profile and the bucket of each series, ``(series, 3)``; 0 is one that is not known."""
+        """Return the codes of metric, profile and server bucket of each series, ``(series, 3)``; 0 is unknown."""
         profiles = [panel.profiles.get(key.server, GENERIC_PROFILE) for key in panel.keys]
         known = set(self.servers)
         buckets = [bucket(key.server) if key.server in known else 0 for key in panel.keys]
@@ -53,7 +54,7 @@ NO_NAMES = Vocabulary()
 
 
 class IdentityEmbedding(nn.Module):
-    """Add up what is learnt of a metric, of a profile and of a bucket of servers; nothing of what is not known."""
+    """The sum of the embeddings of a metric, a profile and a bucket of servers; code 0 has the embedding 0."""
 
     def __init__(self, vocabulary: Vocabulary, size: int) -> None:
         super().__init__()
@@ -62,14 +63,14 @@ class IdentityEmbedding(nn.Module):
         self.tables = nn.ParameterList(torch.zeros(1 + count, size) for count in rows)
 
     def forward(self, codes: Tensor) -> Tensor:
-        """Return ``(windows, size)`` from ``(windows, 3)``."""
+        """Return ``(windows, size)`` from ``codes`` ``(windows, 3)``."""
         parts = [
             functional.embedding(codes[:, column], table, padding_idx=0) for column, table in enumerate(self.tables)
         ]
         return torch.stack(parts).sum(0)
 
     def take_over(self, other: "IdentityEmbedding") -> None:
-        """Take what ``other`` has learnt of the names that both know."""
+        """Copy the embeddings of the names that ``other`` has too."""
         mine, theirs = self.vocabulary, other.vocabulary
         buckets = {bucket(server) for server in set(mine.servers) & set(theirs.servers)}
         pairs = (
@@ -84,22 +85,22 @@ class IdentityEmbedding(nn.Module):
 
 
 def stable_hash(server: str) -> bytes:
-    """Return the SHA-256 of a server's id: the same in every process and on every machine."""
+    """Return the SHA-256 of a server's id; unlike ``hash`` it is the same in every process."""
     return hashlib.sha256(server.encode("utf-8", "surrogatepass")).digest()
 
 
 def bucket(server: str) -> int:
-    """Return the bucket that a server's id falls into, 1 to BUCKETS."""
+    """Return the bucket of a server's id, 1 to BUCKETS."""
     return int.from_bytes(stable_hash(server)[:8]) % BUCKETS + 1
 
 
 def metric_codes(keys: Sequence[SeriesKey], vocabulary: Sequence[str]) -> Tensor:
-    """Return each series' position in ``vocabulary`` plus one, ``(series,)``; 0 where the metric is not in it."""
+    """Return the position of each series' metric in ``vocabulary`` plus one, ``(series,)``; 0 if it is not in it."""
     return _positions([key.metric for key in keys], vocabulary)
 
 
-def forgetting(codes: Tensor, chances: Sequence[float], generator: torch.Generator | None) -> Tensor:
-    """Return ``codes`` ``(windows, 3)``, each column's not told with its chance; none without a generator."""
+def mask_identity(codes: Tensor, chances: Sequence[float], generator: torch.Generator | None) -> Tensor:
+    """Return ``codes`` ``(windows, 3)``, masked to 0 with the chance of the column; unchanged without a generator."""
     if generator is None:
         return codes
     kept = torch.rand(codes.shape, generator=generator) >= torch.tensor(chances)

@@ -1,4 +1,8 @@
-"""From series and origins to what the network sees; nothing after an origin is ever read for it."""
+"""Inputs of the network: from a history and origins to windows. Nothing after an origin is read.
+
+A window is one series at one origin. Values are in window units, ``(z − centre) / scale``, where centre and scale are
+those of the window's last days.
+"""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,26 +16,49 @@ from daemon.core.series import HORIZON_STEPS, STEPS_PER_DAY, STEPS_PER_HOUR, STE
 from daemon.network.history import RECENT_STEPS, History, asinh
 
 SLOT_STEPS = 6
+"""Steps of a slot: half an hour. The network has one set of mixture weights per slot."""
 SLOTS = HORIZON_STEPS // SLOT_STEPS
+PATCH_STEPS = 12
+"""Steps of a patch: an hour. The network reads the past and the horizon as sequences of patches."""
+PATCHES = HORIZON_STEPS // PATCH_STEPS
+_SLOT_QUANTILES = PATCH_STEPS // SLOT_STEPS * len(QUANTILES)
+
+ENCODER_SIZES = (PATCH_STEPS, PATCH_STEPS, 8, 1)
+"""Per patch of the past: z, week mean, calendar, share of observed steps."""
+DECODER_SIZES = (PATCH_STEPS, PATCH_STEPS, PATCH_STEPS, _SLOT_QUANTILES, _SLOT_QUANTILES, 8, 4)
+"""Per patch of the horizon: z a day before, z a week before, week mean, slot quantiles of 7 days and of 4 weeks,
+calendar, position."""
+STATIC_SIZE = 17 + 5 * len(QUANTILES)
+"""17 scalars and 5 sets of quantiles."""
+CANDIDATES = 14
+"""Number of candidate forecasts that the network mixes."""
+STEPWISE_CANDIDATES = 6
+"""Number of candidates, the last ones, with a part of their own at every step of a slot."""
+
 _SLOT_MARGIN = SLOT_STEPS // 2
+# in z; a constant series has no scale of its own
 _SMALLEST_SCALE = 0.002
 _ERROR_STRIDE = 3
 _CHANGE_STRIDE = 12
+# time constant of the return from the last value to the level of the last three hours
+_DECAY_STEPS = 3.0
+# spans of the measured changes: a quarter of an hour, 2 h and the middle of the last slot
+_CHANGE_STEPS = (3, 24, 93)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recent:
-    """The last 8 days before the origins of a batch of windows; in z, NaN is what is not known.
+    """The 8 days up to the origins of a batch of windows, in z; NaN is unknown.
 
     Attributes:
         z: ``(windows, 2304)``, the last observed value carried forward.
-        known: the same, NaN where nothing was observed.
-        week_mean: ``(windows, 2304)``; mean of z at the same time on the 7 days before.
-        from_mean: ``(windows, 2016)``; the last week's distance from its week mean.
-        from_day: ``(windows, 2016)``; the last week's distance from the day before.
-        centre: ``(windows,)``; mean of the last day, or of all 8 if it has no sample.
-        scale: ``(windows,)``; above 0, half the last day's deviation and half the week's mean distance from the day
-            before.
+        known: ``(windows, 2304)``, z where it was observed.
+        week_mean: ``(windows, 2304)``, mean of z at the same time on the 7 days before.
+        from_mean: ``(windows, 2016)``, difference of the last week from its week mean.
+        from_day: ``(windows, 2016)``, difference of the last week from the day before.
+        centre: ``(windows,)``, mean of the last day, or of all 8 days if it has no sample.
+        scale: ``(windows,)``, above 0; mean of the last day's standard deviation and of the week's mean absolute
+            difference from the day before.
     """
 
     z: Tensor
@@ -44,11 +71,11 @@ class Recent:
 
     @classmethod
     def before(cls, history: History, rows: Tensor, origins: Tensor) -> "Recent":
-        """Return what precedes the columns ``origins`` of the series ``rows``, both ``(windows,)``."""
+        """Return the 8 days that end at the columns ``origins`` of the series ``rows``, both ``(windows,)``."""
         first = origins + 1 - RECENT_STEPS
-        z = cut(history.z, rows, first, RECENT_STEPS)
-        known = torch.where(cut(history.observed, rows, first, RECENT_STEPS), z, torch.nan)
-        week_mean = cut(history.week_mean, rows, first, RECENT_STEPS)
+        z = slice_columns(history.z, rows, first, RECENT_STEPS)
+        known = torch.where(slice_columns(history.observed, rows, first, RECENT_STEPS), z, torch.nan)
+        week_mean = slice_columns(history.week_mean, rows, first, RECENT_STEPS)
         from_day = known[:, STEPS_PER_DAY:] - known[:, :-STEPS_PER_DAY]
         day = known[:, -STEPS_PER_DAY:]
         centre = torch.where(count(day) > 0, mean(day), mean(known))
@@ -61,41 +88,44 @@ class Recent:
         )
 
     def in_window(self, z: Tensor) -> Tensor:
-        """Return z of shape ``(windows, ...)`` in window units; 0 where it is not known."""
+        """Return ``z`` ``(windows, ...)`` in window units; NaN becomes 0."""
         return self._scaled(z).nan_to_num_(0.0)
 
     def in_window_or(self, z: Tensor, otherwise: Tensor) -> Tensor:
-        """Return z of shape ``(windows, ...)`` in window units; ``otherwise`` where it is not known."""
+        """Return ``z`` ``(windows, ...)`` in window units; NaN becomes ``otherwise``, which is in window units."""
         scaled = self._scaled(z)
         return torch.where(scaled.isnan(), otherwise, scaled)
 
     def quantiles(self, steps: int) -> Tensor:
         """Return the quantiles of the last ``steps``, ``(windows, quantiles)`` in z."""
-        return known_quantiles(self.known[:, -steps:])
+        return empirical_quantiles(self.known[:, -steps:])
 
     def errors_of_mean(self) -> Tensor:
-        """Return quantiles of the distance from the week mean, ``(windows, quantiles)`` in window units."""
+        """Return the quantiles of the difference from the week mean, ``(windows, quantiles)`` in window units."""
         return self._spread_of(self.from_mean[:, ::_ERROR_STRIDE])
 
     def errors_of_day(self) -> Tensor:
-        """Return quantiles of the distance from the day before, ``(windows, quantiles)`` in window units."""
+        """Return the quantiles of the difference from the day before, ``(windows, quantiles)`` in window units."""
         return self._spread_of(self.from_day[:, ::_ERROR_STRIDE])
 
     def changes(self, steps: int) -> Tensor:
-        """Return quantiles of the week's change over ``steps`` from a half hour's mean, in window units."""
+        """Return the quantiles of the change over ``steps`` from a half hour's mean, ``(windows, quantiles)``.
+
+        They are those of the last week, in window units.
+        """
         week = self.known[:, STEPS_PER_DAY:]
         half_hours = self.z[:, STEPS_PER_DAY:-steps].unfold(1, SLOT_STEPS, _CHANGE_STRIDE).mean(-1)
         start, end = (week[:, SLOT_STEPS - 1 + later :: _CHANGE_STRIDE] for later in (0, steps))
         fewest = end.shape[1]
-        # z of the first sample only says whether the half hour ended with one
+        # the term is 0, or NaN if the half hour did not end with a sample
         return self._spread_of(end - half_hours[:, :fewest] + 0 * start[:, :fewest])
 
     def shift(self, steps: int) -> Tensor:
-        """Return how far the last ``steps`` lie above the week mean, ``(windows,)`` in window units."""
+        """Return the mean difference of the last ``steps`` from the week mean, ``(windows,)`` in window units."""
         return mean(self.from_mean[:, -steps:]) / self.scale
 
     def measures(self) -> list[Tensor]:
-        """Return deviations, mean changes and levels over several spans, ``(windows,)`` each, in window units."""
+        """Return 12 deviations, mean changes and levels over several spans, ``(windows,)`` each, in window units."""
         known, scale = self.known, self.scale
         from_hour = known[:, STEPS_PER_HOUR:] - known[:, :-STEPS_PER_HOUR]
         measured = []
@@ -115,30 +145,41 @@ class Recent:
         return (z - self.centre.view(shape)) / self.scale.view(shape)
 
     def _spread_of(self, differences: Tensor) -> Tensor:
-        return known_quantiles(differences).nan_to_num(0.0) / self.scale[:, None]
+        return empirical_quantiles(differences).nan_to_num(0.0) / self.scale[:, None]
 
 
-def cut(table: Tensor, rows: Tensor, first: Tensor, steps: int) -> Tensor:
-    """Return ``steps`` columns from ``first`` of each of ``rows``, ``(windows, steps)``."""
+def slice_columns(table: Tensor, rows: Tensor, first: Tensor, steps: int) -> Tensor:
+    """Return ``steps`` columns of ``table`` from ``first`` on, for each of ``rows``, ``(windows, steps)``."""
     return table.unfold(1, steps, 1)[rows, first]
 
 
 def slot_quantiles(history: History, rows: Tensor, origins: Tensor, period: int, periods: int) -> Tensor:
-    """Return the quantiles of each half hour to come in the ``periods`` before, ``(windows, 16, quantiles)`` in z."""
+    """Return the quantiles of each future slot's time in the last ``periods``, ``(windows, 16, quantiles)`` in z.
+
+    Each slot includes 15 minutes on either side.
+
+    Args:
+        history: the series.
+        rows: ``(windows,)``.
+        origins: ``(windows,)`` columns.
+        period: steps.
+        periods: number of periods.
+    """
     width = HORIZON_STEPS + 2 * _SLOT_MARGIN
     slots = []
     for k in range(1, periods + 1):
         first = origins + 1 - _SLOT_MARGIN - k * period
-        observed = cut(history.observed, rows, first, width)
-        known = torch.where(observed, cut(history.z, rows, first, width), torch.nan)
+        observed = slice_columns(history.observed, rows, first, width)
+        known = torch.where(observed, slice_columns(history.z, rows, first, width), torch.nan)
         slots.append(known.unfold(1, SLOT_STEPS + 2 * _SLOT_MARGIN, SLOT_STEPS))
-    return known_quantiles(torch.cat(slots, dim=-1))
+    return empirical_quantiles(torch.cat(slots, dim=-1))
 
 
-def known_quantiles(values: Tensor) -> Tensor:
-    """Return the QUANTILES of what is not NaN along the last axis, ``(..., quantiles)``; NaN where there is nothing.
+def empirical_quantiles(values: Tensor) -> Tensor:
+    """Return the QUANTILES of the values along the last axis without NaN, ``(..., quantiles)``; NaN without a value.
 
-    Linear between order statistics (Hyndman and Fan, 1996, definition 7).
+    Linear between order statistics (Hyndman and Fan, 1996, definition 7), as the function of this name for numpy in
+    ``forecasting/baselines.py``.
     """
     ordered = _sorted(values)
     last = (count(values)[..., None] - 1).clamp(min=0)
@@ -150,52 +191,37 @@ def known_quantiles(values: Tensor) -> Tensor:
 
 
 def mean(values: Tensor) -> Tensor:
-    """Return the mean along the last axis of what is not NaN; 0 of nothing."""
+    """Return the mean along the last axis without NaN, ``(...)``; 0 without a value."""
     return values.nansum(-1) / count(values).clamp(min=1)
 
 
 def count(values: Tensor) -> Tensor:
-    """Return how many along the last axis are not NaN."""
-    # sums of floats are vectorised on a CPU, those of truth values are not
+    """Return the number of values along the last axis that are not NaN, ``(...)`` float."""
+    # on a CPU a sum of floats is vectorised, and a sum of booleans is not
     return (values * 0 + 1).nansum(-1)
 
 
 def _sorted(values: Tensor) -> Tensor:
     if values.device.type != "cpu":
         return values.sort(dim=-1).values
-    # numpy's vectorised sort takes a tenth of the time of torch's; either puts NaN last
+    # numpy's sort is vectorised and takes a tenth of the time of torch's; both put NaN last
     return torch.from_numpy(np.sort(values.numpy(), axis=-1))
-
-
-PATCH_STEPS = 12
-PATCHES = HORIZON_STEPS // PATCH_STEPS
-_SLOT_QUANTILES = PATCH_STEPS // SLOT_STEPS * len(QUANTILES)
-ENCODER_SIZES = (PATCH_STEPS, PATCH_STEPS, 8, 1)
-DECODER_SIZES = (PATCH_STEPS, PATCH_STEPS, PATCH_STEPS, _SLOT_QUANTILES, _SLOT_QUANTILES, 8, 4)
-STATIC_SIZE = 31 + 3 * len(QUANTILES)
-BASELINES = 14
-STEPWISE_BASELINES = 6
-
-_DECAY_STEPS = 3.0
-_CHANGE_STEPS = (3, 24, 93)
 
 
 class Windows(NamedTuple):
     """Inputs of the network for a batch of windows.
 
-    Values are in window units, ``(z − centre) / scale``; what the layers read is their asinh.
+    The values that the layers read are the asinh of window units; candidate forecasts are in window units.
 
     Attributes:
-        encoder: ``(windows, 8, 33)``: z, its week mean, calendar, observed share of each past hour.
-        decoder: ``(windows, 8, 76)``: z a day and a week before, week mean, slot quantiles of the last 7 days and of
-            the last 4 weeks, calendar, position of each hour to come.
+        encoder: ``(windows, 8, 33)``, the 8 h up to the origin by patch; columns as ENCODER_SIZES.
+        decoder: ``(windows, 8, 76)``, the 8 h after the origin by patch; columns as DECODER_SIZES.
         static: ``(windows, 52)``.
-        slots: ``(windows, 16, 14, quantiles)``; of the quantile forecasts that the head mixes, in window units, what is
-            the same in a whole half hour.
-        points: ``(windows, 16, 6, 6)``; what the last six of them add at each step of it.
+        slots: ``(windows, 16, 14, quantiles)``, the part of the candidate forecasts that is constant in a slot.
+        points: ``(windows, 16, 6, 6)``, by slot and step: the part that is added to the last 6 candidates.
         centre: ``(windows,)`` in z.
         scale: ``(windows,)`` in z, above 0.
-        identity: ``(windows, 3)``; numbers of the metric, the profile and the server, 0 where they are not told.
+        identity: ``(windows, 3)``, codes of the metric, the profile and the server's bucket; 0 is unknown or masked.
     """
 
     encoder: Tensor
@@ -209,7 +235,11 @@ class Windows(NamedTuple):
 
 
 class _Measured(NamedTuple):
-    """What baselines are made of, in window units; slots are ``(windows, 16, quantiles)``, points ``(windows, 96)``."""
+    """Statistics that the candidates and inputs are made of, in window units.
+
+    Slots are ``(windows, 16, quantiles)``, points ``(windows, 96)``, changes ``(windows, 3, quantiles)``; other
+    quantiles are ``(windows, quantiles)``, and levels and shifts ``(windows,)``.
+    """
 
     last: Tensor
     half_hour: Tensor
@@ -225,8 +255,8 @@ class _Measured(NamedTuple):
     changes: Tensor
 
 
-def cut_windows(history: History, rows: Tensor, origins: Tensor) -> Windows:
-    """Return the inputs of the windows of series ``rows`` that end at column ``origins``, both ``(windows,)``."""
+def slice_windows(history: History, rows: Tensor, origins: Tensor) -> Windows:
+    """Return the windows of the series ``rows`` at the columns ``origins``, both ``(windows,)``."""
     recent = Recent.before(history, rows, origins)
     made = _measured(history, recent, rows, origins)
     return Windows(
@@ -241,13 +271,13 @@ def cut_windows(history: History, rows: Tensor, origins: Tensor) -> Windows:
     )
 
 
-def cut_targets(history: History, rows: Tensor, origins: Tensor) -> tuple[Tensor, Tensor]:
-    """Return z after the origins and which of it was observed, both ``(windows, HORIZON_STEPS)``."""
+def slice_targets(history: History, rows: Tensor, origins: Tensor) -> tuple[Tensor, Tensor]:
+    """Return z after the origins and whether it was observed, both ``(windows, HORIZON_STEPS)``."""
     return _after(history.z, rows, origins), _after(history.observed, rows, origins)
 
 
 def _after(table: Tensor, rows: Tensor, last: Tensor) -> Tensor:
-    return cut(table, rows, last + 1, HORIZON_STEPS)
+    return slice_columns(table, rows, last + 1, HORIZON_STEPS)
 
 
 def _measured(history: History, recent: Recent, rows: Tensor, origins: Tensor) -> _Measured:
@@ -307,9 +337,17 @@ def _static(recent: Recent, made: _Measured) -> Tensor:
 
 
 def _slots(made: _Measured) -> Tensor:
+    """Return the constant part of the candidate forecasts in each slot, ``(windows, 16, 14, quantiles)``.
+
+    In order: the last value; the mean of the last half hour; the quantiles of the last day, of the last 3 h, of the
+    slot on 7 days, of the slot in 4 weeks, and of the slot on 7 days with the last hour's shift; a random walk.
+
+    The last six have a part in ``_points``: yesterday; last week; the week mean; the week mean with the last day's shift
+    and its errors; yesterday with its errors; a decay from the last value to the quantiles of the last 3 h.
+    """
     level = made.half_hour.view(-1, 1, 1)
     zero = torch.zeros_like(level)
-    baselines = (
+    candidates = (
         made.last.view(-1, 1, 1),
         level,
         made.day[:, None],
@@ -326,21 +364,23 @@ def _slots(made: _Measured) -> Tensor:
         made.three_hours[:, None],
     )
     full = (len(made.day), SLOTS, len(QUANTILES))
-    return torch.stack([baseline.expand(full) for baseline in baselines], dim=2)
+    return torch.stack([each.expand(full) for each in candidates], dim=2)
 
 
 def _points(made: _Measured) -> Tensor:
+    """Return the stepwise part of the last six candidates, ``(windows, 16, 6, 6)`` by slot, step and candidate."""
     lag_day, lag_week, week_mean = made.points
     step = torch.arange(1, HORIZON_STEPS + 1, device=made.day.device)
     decaying = (made.last - made.three_hours[:, MEDIAN])[:, None] * torch.exp(-step / _DECAY_STEPS)
     paths = (lag_day, lag_week, week_mean, week_mean, lag_day, decaying)
-    return torch.stack(paths, dim=-1).view(-1, SLOTS, SLOT_STEPS, STEPWISE_BASELINES)
+    return torch.stack(paths, dim=-1).view(-1, SLOTS, SLOT_STEPS, STEPWISE_CANDIDATES)
 
 
 def _by_slot(changes: Tensor) -> Tensor:
-    """Return changes over _CHANGE_STEPS as changes to the middle of each half hour, ``(windows, 16, quantiles)``.
+    """Return the changes from the origin to the middle of each slot, ``(windows, 16, quantiles)``.
 
-    Linear in the square root of time, as the spread of a random walk grows.
+    They are interpolated from ``changes`` over _CHANGE_STEPS, linear in the square root of time: the spread of a random
+    walk grows so.
     """
     at = (torch.arange(SLOTS, device=changes.device) * SLOT_STEPS + SLOT_STEPS / 2).sqrt()
     knots = torch.tensor(_CHANGE_STEPS, device=changes.device).sqrt()

@@ -1,4 +1,4 @@
-"""What training minimises."""
+"""The training loss: weighted pinball loss in window units. ``core/forecast.py`` has the numpy form of pinball loss."""
 
 import torch
 from torch import Tensor
@@ -8,30 +8,42 @@ from daemon.core.forecast import QUANTILES
 _LARGEST_WEIGHT = 10.0
 
 
-def pinball(target: Tensor, paths: Tensor) -> Tensor:
-    """Return the pinball loss (Koenker and Bassett, 1978) averaged over QUANTILES, ``(windows, steps)``.
+def pinball_loss(target: Tensor, paths: Tensor) -> Tensor:
+    """Return the pinball loss of every value and quantile, ``(..., quantiles)``, in the target's unit.
+
+    ``max(τ·(y − q), (τ − 1)·(y − q))`` (Koenker and Bassett, 1978).
 
     Args:
-        target: ``(windows, steps)``.
-        paths: ``(windows, steps, quantiles)`` in the target's unit.
+        target: ``(...)``.
+        paths: ``(..., quantiles)`` at QUANTILES.
     """
     levels = torch.tensor(QUANTILES, device=paths.device)
     error = target[..., None] - paths
-    return torch.maximum(levels * error, (levels - 1) * error).mean(-1)
+    return torch.maximum(levels * error, (levels - 1) * error)
 
 
 def window_weight(scale: Tensor, seasonal_error: Tensor) -> Tensor:
-    """Return the weight of each window, ``(windows,)``: halfway between window units and scaled pinball loss.
+    """Return the weight of each window, ``(windows,)``, at most 10; 1 if the seasonal error is not known.
+
+    The weight 1 gives the loss in window units, ``scale / seasonal_error`` the scaled pinball loss. This is their
+    geometric mean.
 
     Args:
-        scale: ``(windows,)`` scale of the window, in z.
-        seasonal_error: ``(windows,)`` mean absolute error of the seasonal naive forecast of its series, in z.
+        scale: ``(windows,)``, scale of the window in z.
+        seasonal_error: ``(windows,)``, mean absolute error of the seasonal naive forecast of its series in z.
     """
     known = torch.isfinite(seasonal_error) & (seasonal_error > 0)
     return torch.where(known, (scale / seasonal_error).sqrt(), 1.0).clamp(max=_LARGEST_WEIGHT)
 
 
 def weighted_loss(target: Tensor, observed: Tensor, paths: Tensor, weight: Tensor) -> Tensor:
-    """Return the weighted pinball loss over the observed targets, a scalar; 0 where none is observed."""
-    loss = torch.where(observed, pinball(torch.where(observed, target, 0.0), paths), 0.0)
+    """Return the weighted mean pinball loss over QUANTILES and observed targets, a scalar; 0 without a target.
+
+    Args:
+        target: ``(windows, steps)`` in window units.
+        observed: ``(windows, steps)`` bool.
+        paths: ``(windows, steps, quantiles)`` in window units.
+        weight: ``(windows,)``.
+    """
+    loss = torch.where(observed, pinball_loss(torch.where(observed, target, 0.0), paths).mean(-1), 0.0)
     return (loss * weight[:, None]).sum() / observed.sum().clamp(min=1)

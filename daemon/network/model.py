@@ -1,8 +1,8 @@
 """The Temporal Fusion Transformer, one for all series, over patches of an hour.
 
-Lim et al., Temporal Fusion Transformers for interpretable multi-horizon time series forecasting, 2021. What it is told
-of a series' name is one static input among others and may be nothing, so that one network serves all fleets. Its head
-mixes baseline quantile forecasts and adds a residual.
+Lim et al., Temporal Fusion Transformers for interpretable multi-horizon time series forecasting, 2021; sections below
+are of that paper. The identity of a series is one static input among others and may be masked, so one network serves
+all fleets. The output layer mixes candidate quantile forecasts and adds a residual.
 """
 
 import math
@@ -15,7 +15,7 @@ from torch.nn import functional
 from daemon.core.forecast import QUANTILES
 from daemon.network.identity import NO_NAMES, IdentityEmbedding, Vocabulary
 from daemon.network.inputs import (
-    BASELINES,
+    CANDIDATES,
     DECODER_SIZES,
     ENCODER_SIZES,
     PATCH_STEPS,
@@ -23,13 +23,16 @@ from daemon.network.inputs import (
     SLOT_STEPS,
     SLOTS,
     STATIC_SIZE,
-    STEPWISE_BASELINES,
+    STEPWISE_CANDIDATES,
     Windows,
 )
 
+# small, so that training starts from the equal mix of the candidates
+_RESIDUAL_START = 1e-3
+
 
 class GatedLinearUnit(nn.Module):
-    """Let a learnt share of a linear map through (Dauphin et al., 2017)."""
+    """A linear map times a learnt gate between 0 and 1 (Dauphin et al., 2017)."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -43,7 +46,7 @@ class GatedLinearUnit(nn.Module):
 
 
 class GateAddNorm(nn.Module):
-    """Add the gated values to a skip connection and normalise."""
+    """Gated values plus a skip connection, normalised (section 4.1)."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -51,13 +54,13 @@ class GateAddNorm(nn.Module):
         self.norm = nn.LayerNorm(size)
 
     def forward(self, values: Tensor, skip: Tensor) -> Tensor:
-        """Return ``(..., size)`` from two of that shape."""
+        """Return ``(..., size)`` from ``values`` and ``skip`` of that shape."""
         normalised: Tensor = self.norm(self.gate(values) + skip)
         return normalised
 
 
 class GatedResidualNetwork(nn.Module):
-    """Transform as far as it helps: a two-layer network behind a gate, added to its input (section 4.1)."""
+    """A two-layer network behind a gate, added to its input: the gate can skip it (section 4.1)."""
 
     def __init__(self, size: int, context_size: int | None = None) -> None:
         super().__init__()
@@ -72,7 +75,7 @@ class GatedResidualNetwork(nn.Module):
             nn.init.xavier_uniform_(self.context.weight)
 
     def forward(self, values: Tensor, context: Tensor | None = None) -> Tensor:
-        """Return ``(..., size)``; ``context`` is added to the first layer."""
+        """Return ``(..., size)``; ``context`` ``(..., context_size)`` is added to the first layer."""
         hidden = self.first(values)
         if self.context is not None and context is not None:
             hidden = hidden + self.context(context)
@@ -81,9 +84,9 @@ class GatedResidualNetwork(nn.Module):
 
 
 class VariableSelection(nn.Module):
-    """Weigh vector-valued variables by softmax weights that depend on all of them and on the static context.
+    """A weighted sum of vector-valued variables; the softmax weights depend on all of them and on the static context.
 
-    A lighter form of section 4.2: one linear map per variable instead of a gated residual network.
+    A lighter form of section 4.2: each variable has one linear map instead of a gated residual network.
     """
 
     def __init__(self, sizes: tuple[int, ...], hidden_size: int) -> None:
@@ -98,7 +101,12 @@ class VariableSelection(nn.Module):
         self.norm = nn.LayerNorm(hidden_size)
 
     def forward(self, values: Tensor, context: Tensor) -> Tensor:
-        """Return ``(windows, patches, hidden)`` from values ``(windows, patches, sum(sizes))``."""
+        """Return ``(windows, patches, hidden)``.
+
+        Args:
+            values: ``(windows, patches, sum(sizes))``.
+            context: ``(windows, hidden)``.
+        """
         hidden = functional.elu(self.hidden(values) + self.context(context)[:, None])
         weights = self.weights(hidden).softmax(-1)
         sizes = torch.tensor(self.sizes, device=values.device)
@@ -109,7 +117,7 @@ class VariableSelection(nn.Module):
 
 
 class InterpretableMultiHeadAttention(nn.Module):
-    """Attend with heads that share their values, so that their mean weights say what was looked at (section 4.4)."""
+    """Attention whose heads share their values, so that the mean of their weights is interpretable (section 4.4)."""
 
     def __init__(self, heads: int, size: int) -> None:
         super().__init__()
@@ -119,7 +127,7 @@ class InterpretableMultiHeadAttention(nn.Module):
         self.value = nn.Linear(size, self.head_size)
         self.output = nn.Linear(self.head_size, size, bias=False)
         for layer in (self.query, self.key):
-            # each head as a layer of its own
+            # each head is initialised as a layer of its own
             for weight in layer.weight.data.split(self.head_size):
                 nn.init.xavier_uniform_(weight)
             nn.init.zeros_(layer.bias)
@@ -132,8 +140,8 @@ class InterpretableMultiHeadAttention(nn.Module):
 
         Args:
             query: ``(windows, queries, size)``.
-            values: ``(windows, keys, size)``, the keys too.
-            hidden: ``(queries, keys)`` bool, what a query must not see.
+            values: ``(windows, keys, size)``; the keys are made of them too.
+            hidden: ``(queries, keys)`` bool; True is a key that the query must not attend to.
         """
         queries = self.query(query).unflatten(-1, (self.heads, self.head_size)).transpose(1, 2)
         keys = self.key(values).unflatten(-1, (self.heads, self.head_size)).permute(0, 2, 3, 1)
@@ -142,19 +150,21 @@ class InterpretableMultiHeadAttention(nn.Module):
         return attended
 
 
-_RESIDUAL_START = 1e-3
-
-
 @dataclass(frozen=True)
 class Architecture:
-    """What determines the network's shape; stored in ``model.json``."""
+    """The sizes of the network; stored in ``model.json``.
+
+    Attributes:
+        hidden_size: width of all layers.
+        attention_heads: a divisor of ``hidden_size``.
+    """
 
     hidden_size: int = 32
     attention_heads: int = 2
 
 
 class TemporalFusionTransformer(nn.Module):
-    """Map windows to quantile paths."""
+    """A network from windows to quantile paths in window units."""
 
     def __init__(self, architecture: Architecture, vocabulary: Vocabulary = NO_NAMES) -> None:
         super().__init__()
@@ -175,7 +185,7 @@ class TemporalFusionTransformer(nn.Module):
         self.attention_norm = GateAddNorm(size)
         self.feed_forward = GatedResidualNetwork(size)
         self.output_norm = GateAddNorm(size)
-        self.mixture = nn.Linear(size, PATCH_STEPS // SLOT_STEPS * BASELINES * len(QUANTILES))
+        self.mixture = nn.Linear(size, PATCH_STEPS // SLOT_STEPS * CANDIDATES * len(QUANTILES))
         self.residual = nn.Linear(size, PATCH_STEPS * len(QUANTILES))
         nn.init.zeros_(self.mixture.weight)
         nn.init.zeros_(self.mixture.bias)
@@ -188,15 +198,15 @@ class TemporalFusionTransformer(nn.Module):
         """Return sorted quantile paths in window units, ``(windows, HORIZON_STEPS, quantiles)``."""
         static = self.static(self.measures(windows.static) + self.identity(windows.identity))
         decoded = self._decode(windows, static)
-        mixture = self.mixture(decoded).view(-1, SLOTS, BASELINES, len(QUANTILES)).softmax(-2)
+        mixture = self.mixture(decoded).view(-1, SLOTS, CANDIDATES, len(QUANTILES)).softmax(-2)
         slots = (windows.slots * mixture).sum(-2, keepdim=True)
-        points = windows.points @ mixture[:, :, -STEPWISE_BASELINES:]
+        points = windows.points @ mixture[:, :, -STEPWISE_CANDIDATES:]
         residual = self.residual(decoded).view(-1, SLOTS, SLOT_STEPS, len(QUANTILES))
         paths: Tensor = (slots + points + residual).flatten(1, 2).sort(-1).values
         return paths
 
     def started_from(self, other: "TemporalFusionTransformer") -> "TemporalFusionTransformer":
-        """Take the weights of ``other``, and of what it knows by name what this one knows too; return itself."""
+        """Copy the weights of ``other``, and its embeddings of the names that both have; return this network."""
         weights = {name: each for name, each in other.state_dict().items() if not name.startswith("identity.")}
         self.load_state_dict(weights, strict=False)
         self.identity.take_over(other.identity)

@@ -1,4 +1,7 @@
-"""One network for all fleets, trained on many."""
+"""Pretraining of the base network: one network for all fleets, trained on many fleets and on random series.
+
+Its breach model is learned afterwards, from the network's forecasts.
+"""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -38,12 +41,12 @@ PRETRAINING_FILE = "pretraining.json"
 SYNTHETIC_FLEETS = 16
 SYNTHETIC_SERIES = 160
 SYNTHETIC_DAYS = 35
-# none of them is a fleet that anything else is trained or measured on
+# seeds of fleets that nothing else is trained or measured on
 _FIRST_INCIDENT_SEED, _FIRST_SAMPLED_SEED = 20_000, 30_000
 _SYNTHETIC_SHARE = 1
-# of going through a fleet with incidents, where a fleet's drawn thresholds are 1
-_REHEARSAL_WORK = 3
-_FIRST_DAYS_EPOCHS = 2
+# duration of a simulated-incident set, relative to the sampled thresholds of a fleet
+_SIMULATED_SET_WORK = 3
+_COLD_START_EPOCHS = 2
 _STRIDE_STEPS = 96
 _VALIDATION_STEPS = 3 * STEPS_PER_DAY
 _VALIDATION_STRIDE = 48
@@ -52,7 +55,7 @@ _FEWEST_DAYS = 8
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A network for all fleets, with the record of what it was made from."""
+    """A network for all fleets with its breach model and the record of its training data."""
 
     network: TemporalFusionTransformer
     fit: Fit
@@ -60,7 +63,7 @@ class Pretrained:
     record: Mapping[str, Any]
 
     def write(self, folder: Path) -> None:
-        """Write the network, its epochs if it had any, and what it was made from into ``folder``."""
+        """Write the network, its epochs if there are any, and the record into ``folder``."""
         write_network(folder, self.network, None, ZoneInfo("UTC"))
         write_calibration(folder, {"stretch": NONE}, self.breach)
         lines = [json.dumps(asdict(record)) + "\n" for record in self.fit.records]
@@ -85,29 +88,29 @@ def pretrain(
     on_step: Progress = lambda epoch, step, steps: None,
     on_breaches: Callable[[float], None] = lambda done: None,
 ) -> Pretrained:
-    """Train a network on all ``fleets`` alike, however large each is; the last three days of each choose the epoch.
+    """Train a network on all ``fleets``, each with the same weight; the last three days of each choose the epoch.
 
-    The last two epochs, or all of them where training starts from a network, are at a low rate and see windows of new
-    servers too. How likely breaches are is learned afterwards.
+    The last two epochs, or all of them with ``start``, have a low learning rate and cold-start windows too. The breach
+    model is learned afterwards.
 
     Args:
-        fleets: by name; a file's name is enough.
-        zone: civil time zone of all of them.
-        epochs: passes over the largest fleet; 0 leaves the network as it starts, and only breaches are learned.
-        synthetic_fleets: how many fleets of random series to train on too.
-        incident_fleets: how many simulated fleets to learn from how incidents come to breaches.
-        metrics: whose thresholds these are.
-        start: network whose weights training starts from; None is afresh.
-        started_from: what that one was made from, for the record.
+        fleets: panels by name.
+        zone: civil time zone of all fleets.
+        epochs: passes over the largest fleet; with 0 the network stays as it is and only the breach model is learned.
+        synthetic_fleets: number of fleets of random series to train on.
+        incident_fleets: number of simulated fleets in the simulated-incident training set.
+        metrics: thresholds of the simulated fleets, by metric name.
+        start: network with the initial weights; random weights if None.
+        started_from: record of ``start``, for the record.
         seed: seed of the weights, the mixed series, the origins and the order.
-        device: where the network and the histories are; None is the GPU where there is one.
+        device: device of the network and the histories; ``choose_device`` decides if None.
         on_epoch: called as each epoch ends.
-        on_step: called after each step.
-        on_breaches: called with the share that is done of learning how likely breaches are.
+        on_step: called after each batch.
+        on_breaches: called with the share of the breach model's learning that is done, 0 to 1.
 
     Raises:
         NotEnoughHistory: a fleet has less than eight days.
-        ValueError: there are simulated incidents to learn from, and no thresholds.
+        ValueError: ``incident_fleets`` is above 0 and there are no thresholds.
     """
     if incident_fleets and not metrics:
         raise ValueError(f"{incident_fleets} fleets with incidents need metrics with thresholds; give metrics")
@@ -116,7 +119,7 @@ def pretrain(
     torch.manual_seed(seed)
     generator = np.random.default_rng(seed)
     shares: list[tuple[Sampler, int]] = []
-    first_days: list[tuple[Sampler, int]] = []
+    cold_start: list[tuple[Sampler, int]] = []
     held: list[tuple[Sampler, int]] = []
     for name, panel in fleets.items():
         if panel.steps < _FEWEST_DAYS * STEPS_PER_DAY:
@@ -131,7 +134,7 @@ def pretrain(
             (_sampler(history, 0, last, seed), 1),
             (_sampler(_tsmixup(known, zone, generator).to(device), 0, last, seed), 1),
         ]
-        first_days.append((_first_days(known, zone, seed, device), 1))
+        cold_start.append((_cold_start_sampler(known, zone, seed, device), 1))
         span = (LOOKBACK_STEPS + last, LOOKBACK_STEPS + panel.steps - 1)
         held.append((WindowSampler(history, span, _VALIDATION_STRIDE, BATCH_SIZE), 1))
     for number in range(synthetic_fleets):
@@ -141,10 +144,10 @@ def pretrain(
     network = TemporalFusionTransformer(Architecture() if start is None else start.architecture)
     if start is not None:
         network.started_from(start)
-    # a server's first hours are learnt last: from the beginning on they cost known servers accuracy
-    whole = max(1, epochs - _FIRST_DAYS_EPOCHS) if start is None else 0
+    # cold starts come last: from the first epoch on they cost accuracy on known servers
+    whole = max(1, epochs - _COLD_START_EPOCHS) if start is None else 0
     early = _Phase(whole, LEARNING_RATE, InterleavedSampler(shares))
-    late = _Phase(epochs - whole, TUNING_RATE, InterleavedSampler([*shares, *first_days]))
+    late = _Phase(epochs - whole, TUNING_RATE, InterleavedSampler([*shares, *cold_start]))
     phases = [phase for phase in (early, late) if phase.epochs] or [late]
     fitted = _fit(network, phases, InterleavedSampler(held), device=device, on_epoch=on_epoch, on_step=on_step)
     record = {
@@ -169,13 +172,13 @@ def pretrain(
         "incidents": {"fleets": incident_fleets, "servers": SERVERS, "per_server_week": PER_SERVER_WEEK},
         "versions": versions(),
     }
-    unlike = {
+    further = {
         f"synthetic {number}": synthetic(_FIRST_SAMPLED_SEED + seed + number, SYNTHETIC_SERIES, SYNTHETIC_DAYS)
         for number in range(synthetic_fleets)
     }
     breach = learn_breaches(
         network,
-        {**fleets, **unlike},
+        {**fleets, **further},
         zone,
         metrics=metrics or {},
         incident_fleets=incident_fleets,
@@ -200,7 +203,7 @@ def _fit(
     on_epoch: Callable[[EpochRecord], None],
     on_step: Progress,
 ) -> Fit:
-    """Fit in phases as if they were one run; with no epoch the network stays as it is."""
+    """Fit in phases and return them as one fit; with no epoch the network stays as it is."""
     records: list[EpochRecord] = []
     for phase in phases:
         before = len(records)
@@ -230,24 +233,27 @@ def learn_breaches(
     seed: int,
     on_progress: Callable[[float], None] = lambda done: None,
 ) -> BreachModel:
-    """Return how likely breaches are by the forecasts of ``network``.
+    """Return the breach model of ``network``'s forecasts.
 
-    From random thresholds of all ``fleets``, and from the thresholds of ``metrics`` on simulated fleets with incidents.
+    It is trained on sampled thresholds of all ``fleets`` and on a simulated-incident set with the thresholds of
+    ``metrics``.
     """
     forecaster = NetworkForecaster(
         network=network, vocabulary=None, metrics={}, zone=zone, model="", source=ForecastSource.BASE
     )
-    work = len(fleets) + _REHEARSAL_WORK * incident_fleets
-    sampled, rehearsals = [], []
+    work = len(fleets) + _SIMULATED_SET_WORK * incident_fleets
+    sampled, incident_sets = [], []
     for done, panel in enumerate(fleets.values()):
         sampled.append(sampled_examples(panel, panel.end, forecaster, seed))
         on_progress((done + 1) / work)
     for number in range(incident_fleets):
-        part = partial(_part, on_progress, (len(fleets) + _REHEARSAL_WORK * number) / work, _REHEARSAL_WORK / work)
-        rehearsals.append(
+        part = partial(
+            _part, on_progress, (len(fleets) + _SIMULATED_SET_WORK * number) / work, _SIMULATED_SET_WORK / work
+        )
+        incident_sets.append(
             simulate_incident_set(forecaster, metrics, _FIRST_INCIDENT_SEED + seed + number, on_progress=part)
         )
-    return learn_base(sampled, rehearsals, seed)
+    return learn_base(sampled, incident_sets, seed)
 
 
 def _part(report: Callable[[float], None], before: float, share: float, done: float) -> None:
@@ -258,8 +264,8 @@ def _tsmixup(panel: Panel, zone: ZoneInfo, generator: np.random.Generator) -> Hi
     return History.from_panel(tsmixup(panel, generator), zone)
 
 
-def _first_days(panel: Panel, zone: ZoneInfo, seed: int, device: torch.device) -> ColdStartSampler:
-    # as many as it takes: a pass ends when all windows of the longest fleet were seen
+def _cold_start_sampler(panel: Panel, zone: ZoneInfo, seed: int, device: torch.device) -> ColdStartSampler:
+    # one batch is enough: a pass lasts until all windows of the longest fleet were used, and shorter samplers repeat
     return ColdStartSampler(
         panel=panel, zone=zone, vocabulary=NO_NAMES, batches=1, batch_size=BATCH_SIZE, seed=seed, device=device
     )

@@ -1,4 +1,7 @@
-"""Training the expert."""
+"""Training of the breach model's prior network, and of the base network's breach model.
+
+It is a multilayer perceptron trained with torch; ``breach/model.py`` evaluates it without.
+"""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from daemon.breach.decision import choose_decision_threshold
+from daemon.breach.decision import choose_decision_threshold, precision_curves
 from daemon.breach.model import BreachModel, Calibrator, PriorNetwork, standardised
 from daemon.breach.training import TARGET_PRECISION, SimulatedIncidentSet
 from daemon.breach.windows import Examples
@@ -17,18 +20,20 @@ _EPOCHS, _FEWEST_STEPS = 16, 1000
 _BATCH = 1024
 _HIGHEST_RATE, _WEIGHT_DECAY = 2e-3, 1e-4
 _SMALLEST_DEVIATION = 1e-6
-# a small network that sees incidents as seldom as they are learns little of them; the head weighs its scores anew
+# incidents count more than their frequency; the calibrator corrects the scores for it
 _EMPHASIS = 1 / 2
 
 
 def train_prior_network(features: Float64, happened: Bool, weight: Float64, seed: int) -> PriorNetwork:
-    """Return the expert that scores these windows best, by weighted cross-entropy.
+    """Return the prior network with the least weighted cross-entropy on these windows.
+
+    Trained with AdamW (Loshchilov and Hutter, 2019) and the one-cycle schedule (Smith, 2018).
 
     Args:
         features: ``(windows, FEATURES)``.
         happened: ``(windows,)``.
-        weight: ``(windows,)`` how many windows each stands for.
-        seed: of the weights and the order.
+        weight: ``(windows,)``, number of windows that each represents.
+        seed: seed of the initial weights and the order.
     """
     torch.manual_seed(seed)
     mean, deviation = features.mean(axis=0), np.maximum(features.std(axis=0), _SMALLEST_DEVIATION)
@@ -60,23 +65,27 @@ def train_prior_network(features: Float64, happened: Bool, weight: Float64, seed
 
 
 def learn_base(
-    sampled_on_fleets: Sequence[Examples], rehearsals: Sequence[SimulatedIncidentSet], seed: int
+    sampled_on_fleets: Sequence[Examples], incident_sets: Sequence[SimulatedIncidentSet], seed: int
 ) -> BreachModel:
-    """Return a model for every metric alike.
+    """Return the breach model of the base network, one for every metric.
 
     Args:
-        sampled_on_fleets: windows of drawn thresholds: of them the expert learns what comes to nothing.
-        rehearsals: simulated incidents: of them it learns how a breach without a precedent begins.
-        seed: of the expert.
+        sampled_on_fleets: windows of sampled thresholds: most rises in them end without a breach.
+        incident_sets: windows before simulated breaches, most of them without an earlier breach.
+        seed: seed of the prior network.
     """
-    anything, rehearsal = Examples.concatenate(sampled_on_fleets), SimulatedIncidentSet.concatenate(rehearsals)
-    everything = Examples.concatenate([anything, rehearsal.examples])
-    weight = np.concatenate([np.ones(len(anything.onset)), rehearsal.weight**_EMPHASIS])
-    expert = train_prior_network(everything.features, everything.happened, weight, seed)
-    usual = Examples.concatenate([anything, rehearsal.usual(len(anything.onset), seed)])
-    head = Calibrator.afresh(expert, usual.features, usual.happened)
+    anything, incidents = Examples.concatenate(sampled_on_fleets), SimulatedIncidentSet.concatenate(incident_sets)
+    everything = Examples.concatenate([anything, incidents.examples])
+    weight = np.concatenate([np.ones(len(anything.onset)), incidents.weight**_EMPHASIS])
+    prior_network = train_prior_network(everything.features, everything.happened, weight, seed)
+    usual = Examples.concatenate([anything, incidents.at_usual_rate(len(anything.onset), seed)])
+    calibrator = Calibrator.initial(prior_network, usual.features, usual.happened)
     name = "random thresholds of the fleets that it was pretrained on"
-    general = choose_decision_threshold(
-        [(name, head.probability(anything.features), anything.happened)], TARGET_PRECISION
+    curves = precision_curves([(name, calibrator.probability(anything.features), anything.happened)])
+    return BreachModel(
+        calibrator=calibrator,
+        thresholds={},
+        general=choose_decision_threshold(curves, TARGET_PRECISION),
+        target_precision=TARGET_PRECISION,
+        general_curves=curves,
     )
-    return BreachModel(head, {}, general, TARGET_PRECISION)

@@ -1,4 +1,7 @@
-"""Batches of windows for training and validation."""
+"""Samplers of training and validation windows: a fleet's own, TSMixup, cold starts, and their interleaving.
+
+Also the choice of held-out servers. Every batch is on the device of its history.
+"""
 
 import math
 from collections import Counter
@@ -23,25 +26,33 @@ from daemon.core.series import (
     SeriesKey,
 )
 from daemon.network.history import LOOKBACK_STEPS, History, scale_of
-from daemon.network.identity import Vocabulary, forgetting, stable_hash
-from daemon.network.inputs import Windows, cut_targets, cut_windows
+from daemon.network.identity import Vocabulary, mask_identity, stable_hash
+from daemon.network.inputs import Windows, slice_targets, slice_windows
 from daemon.network.loss import window_weight
 
 _FIRST_STEPS = STEPS_PER_DAY
 _PASSES_PER_EPOCH = 1000
-# a network that is never told the profile or the server has to do without them for others
-_FORGOTTEN = (0.0, 0.25, 0.5)
+# of metric, profile and server: an unseen server or profile is masked too, so the network has to learn without them
+_MASK_CHANCES = (0.0, 0.25, 0.5)
+# nothing was learnt about the bucket of a new server
+_COLD_START_MASK_CHANCES = (0.0, 0.25, 1.0)
+# lengths of a cold start's history, in steps
+_SHORTEST, _LONGEST = STEPS_PER_HOUR, 3 * STEPS_PER_DAY
+_ORIGINS_PER_BATCH = 4
+# of TSMixup: smallest share of a series, and the first number of days that a part is not shifted by
+_LEAST_SHARE = 0.2
+_DAYS_APART = 7
 
 
 class Batch(NamedTuple):
-    """Windows with what came after them.
+    """Windows with their targets.
 
     Attributes:
         windows: the network's inputs.
-        rows: ``(windows,)`` series of the history.
+        rows: ``(windows,)``, series of the history.
         target: ``(windows, HORIZON_STEPS)`` in window units.
         observed: ``(windows, HORIZON_STEPS)`` bool.
-        weight: ``(windows,)``.
+        weight: ``(windows,)``, weight in the loss.
     """
 
     windows: Windows
@@ -52,16 +63,16 @@ class Batch(NamedTuple):
 
 
 class Sampler(Protocol):
-    """Batches in passes.
+    """A source of batches in passes.
 
     Attributes:
-        passes: how many were begun; what the next one draws follows from it.
+        passes: number of passes started; it determines the random numbers of the next one.
     """
 
     passes: int
 
     def __len__(self) -> int:
-        """Return the number of batches of the longest pass."""
+        """Return the largest number of batches of a pass."""
         ...
 
     def __iter__(self) -> Iterator[Batch]:
@@ -70,10 +81,10 @@ class Sampler(Protocol):
 
 
 class WindowSampler(IterableDataset[Batch]):
-    """All windows whose targets lie in a span, in batches; with a seed shuffled, and at new origins in each pass.
+    """All windows whose targets are in a span; with a seed they are shuffled, and each pass has other origins.
 
-    Constant series, and windows without a sample in the day before or among the targets, are left out. With a seed,
-    profile and server of some windows are not told.
+    Constant series are left out, and windows without a sample in the day before or among the targets. With a seed the
+    profile and the server of some windows are masked.
     """
 
     def __init__(
@@ -88,11 +99,10 @@ class WindowSampler(IterableDataset[Batch]):
 
         Args:
             history: the series.
-            span: first and last column that may be a target; the seasonal error of the weights is measured before it
-                ends.
+            span: first and last column of the targets; the seasonal error of the weights uses no column after it.
             stride: steps between the origins of a series, at most HORIZON_STEPS.
             batch_size: windows per batch.
-            seed: of the order and the offsets; None keeps both fixed.
+            seed: seed of the order, the origins and the masks; None is a fixed order, fixed origins and no mask.
         """
         self._history, self._stride, self._batch_size = history, stride, batch_size
         self._seed = seed
@@ -103,13 +113,13 @@ class WindowSampler(IterableDataset[Batch]):
         self._last = span[1] - HORIZON_STEPS
 
     def __len__(self) -> int:
-        """Return the number of batches of the longest pass."""
-        # at offset 1 no inner origin is the first or the last one, so there are most
+        """Return the largest number of batches of a pass."""
+        # at offset 1 no inner origin is the first or the last one, so their number is largest
         windows = len(self._rows) * len(self._origins(0 if self._seed is None else 1))
         return math.ceil(windows / self._batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield the batches of one pass; which ones follows from the seed and ``passes``, how many were begun."""
+        """Yield the batches of one pass; the seed and ``passes`` determine them."""
         generator = None if self._seed is None else torch.Generator().manual_seed(self._seed + self.passes)
         self.passes += 1
         offsets = [0] * len(self._rows)
@@ -133,38 +143,42 @@ class WindowSampler(IterableDataset[Batch]):
     def _origins(self, offset: int) -> Tensor:
         if self._last < self._first:
             return torch.empty(0, dtype=torch.long)
-        # the first and the last origin are always there, so that every time step is a target at least once
+        # with the first and the last origin every time step is a target at least once
         inner = range(self._first + offset, self._last, self._stride)
         return torch.tensor(sorted({self._first, *inner, self._last}))
 
     def _batch(self, rows: Tensor, origins: Tensor, generator: torch.Generator | None) -> Batch:
-        windows = cut_windows(self._history, rows, origins)
-        windows = windows._replace(identity=forgetting(windows.identity, _FORGOTTEN, generator))
-        z, observed = cut_targets(self._history, rows, origins)
+        windows = slice_windows(self._history, rows, origins)
+        windows = windows._replace(identity=mask_identity(windows.identity, _MASK_CHANCES, generator))
+        z, observed = slice_targets(self._history, rows, origins)
         target = (z - windows.centre[:, None]) / windows.scale[:, None]
         weight = window_weight(windows.scale, self._seasonal_error[rows])
         return Batch(windows, rows, torch.where(observed, target, 0.0), observed, weight)
 
 
 class InterleavedSampler(IterableDataset[Batch]):
-    """Several samplers in turn, each giving its share of every round, until each has been through once."""
+    """Several samplers in turn, each with its number of batches per round, until each has had a whole pass.
+
+    Attributes:
+        shares: the samplers that have batches, with their batches per round.
+    """
 
     def __init__(self, shares: Sequence[tuple[Sampler, int]]) -> None:
         self.shares = tuple((sampler, share) for sampler, share in shares if len(sampler))
 
     def __len__(self) -> int:
-        """Return how many batches a pass has at most."""
+        """Return the largest number of batches of a pass."""
         rounds = max((math.ceil(len(sampler) / share) for sampler, share in self.shares), default=-1)
-        # one more, as the longest one is known to have ended only when it is asked again
+        # one round more, because the end of the longest sampler is seen in the round after it
         return (rounds + 1) * sum(share for _, share in self.shares)
 
     def begin(self, epoch: int) -> None:
-        """Let the next pass be that of ``epoch``, whatever was drawn before."""
+        """Make the next pass that of ``epoch``, whatever the passes before: a resumed training has the same batches."""
         for sampler, _ in self.shares:
             sampler.passes = epoch * _PASSES_PER_EPOCH
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield the batches of one pass; those of a shorter sampler come again, at new origins."""
+        """Yield the batches of one pass; a shorter sampler starts another pass of its own, at other origins."""
         passes = [iter(sampler) for sampler, _ in self.shares]
         ended = [False] * len(passes)
         while not all(ended):
@@ -180,7 +194,7 @@ class InterleavedSampler(IterableDataset[Batch]):
 
 
 def prefetched(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """Yield ``batches``, the next one of them cut in a thread of its own meanwhile."""
+    """Yield ``batches``, each prepared in another thread while the one before is used."""
     coming = iter(batches)
     with ThreadPoolExecutor(1) as thread:
         following = thread.submit(next, coming, None)
@@ -202,15 +216,10 @@ def _any(observed: Tensor, rows: Tensor, first: Tensor, steps: int) -> Tensor:
     return found
 
 
-_SHORTEST, _LONGEST = STEPS_PER_HOUR, 3 * STEPS_PER_DAY
-_ORIGINS_PER_BATCH = 4
-_FORGOTTEN_WHEN_COLD = (0.0, 0.25, 1.0)
-
-
 class ColdStartSampler(IterableDataset[Batch]):
-    """Windows whose history is cut to its last hours, its scale measured on these alone, as a new server's is.
+    """Windows of new servers: the history is truncated to its last hours, and scaled on these alone.
 
-    Their servers are not told: a new one has no bucket that anything was learnt of.
+    The server is masked in all of them.
     """
 
     def __init__(
@@ -227,13 +236,13 @@ class ColdStartSampler(IterableDataset[Batch]):
         """Sample windows.
 
         Args:
-            panel: the history, every step of which may be a target.
+            panel: the history; every step may be a target.
             zone: civil time zone of the calendar.
-            vocabulary: the names that the network knows.
-            batches: in a pass.
-            batch_size: windows per batch, at most.
-            seed: of what is drawn.
-            device: where the batches are.
+            vocabulary: names with a code.
+            batches: largest number of batches of a pass.
+            batch_size: largest number of windows of a batch.
+            seed: seed of the origins, the series, the lengths and the masks.
+            device: device of the batches.
         """
         self._panel, self._zone, self._vocabulary = panel, zone, vocabulary
         self._batches = batches if panel.steps > _SHORTEST + HORIZON_STEPS else 0
@@ -244,11 +253,11 @@ class ColdStartSampler(IterableDataset[Batch]):
         self.passes = 0
 
     def __len__(self) -> int:
-        """Return the number of batches of a pass, at most."""
+        """Return the largest number of batches of a pass."""
         return self._batches
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield the batches of one pass; which ones follows from the seed and ``passes``, how many were begun."""
+        """Yield the batches of one pass; the seed and ``passes`` determine them."""
         generator = np.random.default_rng((self._seed, self.passes))
         chances = torch.Generator().manual_seed(self._seed + self.passes)
         self.passes += 1
@@ -258,7 +267,7 @@ class ColdStartSampler(IterableDataset[Batch]):
                 yield _joined(parts, chances)
 
     def _windows(self, generator: np.random.Generator) -> Batch | None:
-        """Return windows from one origin, each with a history of its own length; None where no series varies in it."""
+        """Return windows at one origin, each with its own length of history; None if no series varies in it."""
         origin = int(generator.integers(_SHORTEST - 1, self._panel.steps - HORIZON_STEPS))
         rows = generator.integers(len(self._panel.keys), size=self._at_once)
         lengths = np.exp(generator.uniform(np.log(_SHORTEST), np.log(_LONGEST), len(rows))).round()
@@ -271,13 +280,13 @@ class ColdStartSampler(IterableDataset[Batch]):
         if not len(rows):
             return None
         keys = tuple(self._panel.keys[row] for row in rows)
-        cut = Panel(keys, self._panel.start + first * STEP_SECONDS, values, self._panel.profiles)
+        truncated = Panel(keys, self._panel.start + first * STEP_SECONDS, values, self._panel.profiles)
         at = self._panel.start + origin * STEP_SECONDS
-        history = History.from_panel(cut, self._zone, at, at, self._vocabulary).to(self._device)
+        history = History.from_panel(truncated, self._zone, at, at, self._vocabulary).to(self._device)
         every = torch.arange(len(keys), device=self._device)
         origins = torch.full_like(every, LOOKBACK_STEPS)
-        windows = cut_windows(history, every, origins)
-        z, observed = cut_targets(history, every, origins)
+        windows = slice_windows(history, every, origins)
+        z, observed = slice_targets(history, every, origins)
         target = torch.where(observed, (z - windows.centre[:, None]) / windows.scale[:, None], 0.0)
         error = torch.from_numpy(self._error[rows]).float().to(self._device)
         weight = window_weight(windows.scale * history.spread, error)
@@ -286,21 +295,17 @@ class ColdStartSampler(IterableDataset[Batch]):
 
 def _joined(parts: list[Batch], generator: torch.Generator) -> Batch:
     windows = Windows(*(torch.cat(tensors) for tensors in zip(*(part.windows for part in parts), strict=True)))
-    windows = windows._replace(identity=forgetting(windows.identity, _FORGOTTEN_WHEN_COLD, generator))
+    windows = windows._replace(identity=mask_identity(windows.identity, _COLD_START_MASK_CHANCES, generator))
     rest = (torch.cat(tensors) for tensors in zip(*(part[1:] for part in parts), strict=True))
     return Batch(windows, *rest)
 
 
-_LEAST_SHARE = 0.2
-_DAYS_APART = 7
-
-
 def tsmixup(panel: Panel, generator: np.random.Generator) -> Panel:
-    """Return as many series as ``panel`` has, each a convex combination of two of them in units of their spread.
+    """Return convex combinations of two series of ``panel`` each, in units of their spread, as many as ``panel`` has.
 
-    The second one is taken up to six days later than the first, so that its rhythm stays and its events move. After
-    TSMixup (Ansari et al., Chronos: learning the language of time series, 2024, section 4.1). A sample is missing where
-    either of the two is.
+    After TSMixup (Ansari et al., Chronos: Learning the Language of Time Series, 2024, section 4.1). The second series
+    is shifted by up to six days, so that its daily rhythm stays and its events move. A sample is missing if it is
+    missing in one of the two.
     """
     median, spread = scale_of(panel.values)
     scaled = (panel.values - median[:, None]) / spread[:, None]
@@ -314,15 +319,14 @@ def tsmixup(panel: Panel, generator: np.random.Generator) -> Panel:
 
 
 def held_out_servers(panel: Panel, every: int, seen: Collection[str] = ()) -> frozenset[str]:
-    """Return one of ``every`` servers, the same ones for the same fleet; fewer where the fleet could not spare them.
+    """Return the ids of one in ``every`` servers, chosen by a hash of the id: the same ones at each training.
 
-    A server is held out in the order of a hash of its id, whatever the seed, so that a model that is trained further
-    on its own fleet still does not know them. One that alone has some metric, or alone is of its profile, is not.
+    A server stays in training if it is the only one with some metric or of some profile.
 
     Args:
         panel: the history of the whole fleet.
-        every: servers of which one is held out; 0 is none.
-        seen: servers that the weights which training starts from were trained on: they are not unknown.
+        every: number of servers per held-out server; 0 holds out none.
+        seen: servers that the initial weights were trained on; none of them is held out.
     """
     traits = _traits(panel)
     wanted = len(traits) // every if every else 0
@@ -336,12 +340,12 @@ def held_out_servers(panel: Panel, every: int, seen: Collection[str] = ()) -> fr
 
 
 def without_servers(panel: Panel, servers: Collection[str]) -> Panel:
-    """Return ``panel`` less the series of ``servers``."""
+    """Return ``panel`` without the series of ``servers``."""
     return panel.select(np.array([row for row, key in enumerate(panel.keys) if key.server not in servers], dtype=int))
 
 
 def _traits(panel: Panel) -> dict[str, set[tuple[str, str]]]:
-    """Return of each server what has to stay among those that are trained on."""
+    """Return the profile and the metrics of each server; each of them has to stay in training."""
     traits: dict[str, set[tuple[str, str]]] = {}
     for server, metric in panel.keys:
         profile = panel.profiles.get(server, GENERIC_PROFILE)

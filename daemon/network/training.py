@@ -1,4 +1,7 @@
-"""Training a model at a level: what data it sees, what it is measured on, and the record of it."""
+"""Training of a model at a level: its data, the fit, calibration, the breach model, and the measurement.
+
+The panel ends with a validation span, which chooses the epoch, and a test span for levels that claim accuracy.
+"""
 
 import json
 import math
@@ -41,11 +44,23 @@ from daemon.network.sampling import (
 from daemon.network.training_info import training_info
 from daemon.system.process import keep_freed_memory
 
+BATCH_SIZE = 256
+LEARNING_RATE = 1e-2
+TUNING_RATE = 3e-3
+"""Highest learning rate of a training that starts from another network's weights."""
+
+_TUNING_EPOCHS = 3
+# batches per round: two of the fleet, one of TSMixup, one of cold starts
+_REAL_SHARE, _MIXED_SHARE, _COLD_START_SHARE = 2, 1, 1
+# steps between origins: one in two hours, and one in an hour
+_VALIDATION_STRIDE = 24
+_CALIBRATION_STRIDE = 12
+_LARGEST_HELD_SHARE = 1 / 7
 _MOST_SERIES = 64
 
 
 def sample_forecasts(forecaster: Forecaster, panel: Panel, origin: int) -> pd.DataFrame:
-    """Return the forecast of up to 64 series from ``origin`` beside the actual values, a row per series and step."""
+    """Return the forecast of up to 64 series from ``origin`` with the actual values, one row per series and step."""
     rows = np.unique(np.linspace(0, len(panel.keys) - 1, min(_MOST_SERIES, len(panel.keys)), dtype=int))
     chosen = panel.select(rows)
     forecast = forecaster.forecast(chosen, origin)
@@ -66,19 +81,15 @@ def sample_forecasts(forecaster: Forecaster, panel: Panel, origin: int) -> pd.Da
     return frame
 
 
-BATCH_SIZE = 256
-LEARNING_RATE = 1e-2
-TUNING_RATE = 3e-3
-_TUNING_EPOCHS = 3
-_REAL_SHARE, _MIXED_SHARE, _FIRST_DAYS_SHARE = 2, 1, 1
-_VALIDATION_STRIDE = 24
-_CALIBRATION_STRIDE = 12
-_LARGEST_HELD_SHARE = 1 / 7
-
-
 @dataclass(frozen=True)
 class Spans:
-    """Columns of a panel at which its parts end: training, validation, test (the end of the panel)."""
+    """The columns of a panel where training, validation and test end, exclusive.
+
+    Attributes:
+        training: end of training.
+        validation: end of validation.
+        end: end of test, the number of columns; equal to ``validation`` without a test span.
+    """
 
     training: int
     validation: int
@@ -87,7 +98,7 @@ class Spans:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedModel:
-    """A network with everything that goes into its directory."""
+    """A network with everything that its directory holds."""
 
     network: TemporalFusionTransformer
     vocabulary: tuple[str, ...]
@@ -101,7 +112,7 @@ class TrainedModel:
     info: Mapping[str, Any]
 
     def forecaster(self, name: str) -> NetworkForecaster:
-        """Return the model as a forecaster whose forecasts say that ``name`` made them."""
+        """Return the model as a forecaster; ``name`` is the model id of its forecasts."""
         stretch = self.calibration.stretch
         return NetworkForecaster(
             network=self.network,
@@ -114,12 +125,12 @@ class TrainedModel:
 
     @property
     def held_out(self) -> tuple[int, int]:
-        """Epoch seconds of the first origin and the last target that it is measured on: test, or else validation."""
+        """Epoch seconds of the first origin and the last target of the measurement: of test, or else of validation."""
         last_known = self.spans.validation if self.spans.end > self.spans.validation else self.spans.training
         return _time(self.panel, last_known - 1), self.panel.end
 
     def write(self, folder: Path) -> pd.DataFrame:
-        """Write the model's files, but for the report, into ``folder``; return its sample forecasts."""
+        """Write the model's files, without the report, into ``folder``; return its sample forecasts."""
         write_network(folder, self.network, self.vocabulary, self.zone)
         write_calibration(folder, asdict(self.calibration), self.breach)
         lines = [json.dumps(asdict(record)) + "\n" for record in self.fit.records]
@@ -150,27 +161,27 @@ def train(
     on_epoch: Callable[[EpochRecord], None] = lambda record: None,
     on_step: Progress = lambda epoch, step, steps: None,
 ) -> TrainedModel:
-    """Train a network on the last hours of ``panel`` that ``level`` asks for; a shorter one is split all the same.
+    """Train a model on the last hours of ``panel``, as many as ``level`` sets; a shorter panel is split in proportion.
 
     Args:
-        panel: the history, as long as it is.
-        metrics: ranges and thresholds by metric name; a metric that is not named has none.
+        panel: the history.
+        metrics: ranges and thresholds by metric name; other metrics have none.
         zone: civil time zone of the calendar.
-        level: how much and how long.
+        level: amount of data and length of training.
         seed: seed of the weights, the origins and the order.
-        epochs: passes at most, instead of the level's.
-        force: train even on less than a week.
-        start: network whose weights training starts from; None is afresh.
-        started_from: name of that network, for the record.
-        seen: servers that it was trained on; none of them can be held out as unknown.
-        target_precision: of the alerts; their cuts are chosen for it.
-        checkpoint: file that training writes, and goes on from if it is there: the result is the same.
-        device: where the network and the histories are; None is the GPU where there is one.
+        epochs: largest number of passes; the level's if None.
+        force: train on less than a week too.
+        start: network with the initial weights; random weights if None.
+        started_from: name of ``start``, for the record.
+        seen: servers that ``start`` was trained on; none of them is held out.
+        target_precision: precision of the alerts, 0 to 1, that decision thresholds are chosen for.
+        checkpoint: file that training writes, and resumes from if it exists; the result is the same.
+        device: device of the network and the histories; ``choose_device`` decides if None.
         on_epoch: called as each epoch ends.
-        on_step: called after each step.
+        on_step: called after each batch.
 
     Raises:
-        NotEnoughHistory: less than a week of data and not forced, or too little for one window.
+        NotEnoughHistory: there is less than a week without ``force``, or too little for one window.
     """
     keep_freed_memory()
     device = choose_device(device)
@@ -179,13 +190,13 @@ def train(
     if hours < MINIMUM_HOURS and not force:
         raise NotEnoughHistory(
             f"there are {hours:.1f} h of history and training needs {MINIMUM_HOURS} h (7 days): "
-            "wait, back-fill more, or use --force, knowing that weekly rhythms cannot be learnt"
+            "wait, back-fill more, or use --force; with --force weekly rhythms cannot be learnt"
         )
     started = time.perf_counter()
     torch.manual_seed(seed)
     spans = split(panel, level)
-    unknown = held_out_servers(panel, level.unknown_server_every, seen)
-    fleet = without_servers(panel, unknown)
+    held_out = held_out_servers(panel, level.unknown_server_every, seen)
+    fleet = without_servers(panel, held_out)
     names = Vocabulary.of(fleet)
     known = fleet.between(fleet.start, _time(fleet, spans.training - 1))
     history = History.from_panel(fleet, zone, known.end, vocabulary=names).to(device)
@@ -209,20 +220,20 @@ def train(
                     seed=seed,
                     device=device,
                 ),
-                _FIRST_DAYS_SHARE,
+                _COLD_START_SHARE,
             ),
         ]
     )
     validation = _sampler(history, (spans.training, spans.validation), _VALIDATION_STRIDE, None)
     if not len(ours) or not len(validation):
         raise NotEnoughHistory(
-            f"{hours:.1f} h of {len(panel.keys)} series give no window to train and validate on: "
-            "two days are needed, and some series that is not constant"
+            f"{hours:.1f} h of {len(panel.keys)} series have no window to train and validate on: "
+            "training needs two days, and a series that is not constant"
         )
     plan = Plan(
         epochs=epochs or level.epochs,
         learning_rate=LEARNING_RATE if start is None else TUNING_RATE,
-        # before patience ends: at a high rate no epoch betters a good start
+        # shorter than the patience: only at a low learning rate an epoch is better than good initial weights
         schedule_epochs=None if start is None else _TUNING_EPOCHS,
         accumulate=level.accumulate_batches,
         mixed_precision=level.mixed_precision,
@@ -259,7 +270,7 @@ def train(
         "planned_epochs": plan.epochs,
         "seen": sorted(seen) if start is not None else [],
     }
-    measured = evaluate(forecaster, panel, known_until, end, unknown)
+    measured = evaluate(forecaster, panel, known_until, end, held_out)
     foretold = measure(breach, panel, known_until, end=end, forecaster=forecaster, metrics=metrics)
     info = training_info(
         panel,
@@ -275,14 +286,14 @@ def train(
 
 
 def last_hours(panel: Panel, hours: int) -> Panel:
-    """Return the last ``hours`` of ``panel``, or all of it, without series that have no sample there."""
+    """Return at most the last ``hours`` of ``panel``, without series that have no sample there."""
     start = max(panel.start, panel.end - (hours * STEPS_PER_HOUR - 1) * STEP_SECONDS)
     recent = panel.between(start, panel.end)
     return recent.select([row for row, known in enumerate((recent.values == recent.values).any(axis=1)) if known])
 
 
 def split(panel: Panel, level: Level) -> Spans:
-    """Return where training and validation end; no held-out part is longer than a seventh of the panel."""
+    """Return the spans of ``level``; validation and test are each at most a seventh of the panel."""
     longest = math.ceil(panel.steps * _LARGEST_HELD_SHARE)
     test = min(level.test_hours * STEPS_PER_HOUR, longest)
     validation = min(level.validation_hours * STEPS_PER_HOUR, longest)

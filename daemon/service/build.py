@@ -302,12 +302,12 @@ def serving_model(config: Config) -> ServingModel:
 
 
 def _loaders(config: Config) -> ModelLoaders:
-    registry = ModelRegistry(config.models_dir)
+    registry, target = ModelRegistry(config.models_dir), config.alerting.target_precision
     return ModelLoaders(
         partial(_load, registry, config),
-        lambda model: read_breach_model(registry.path(model)),
+        lambda model: read_breach_model(registry.path(model), target),
         partial(_load_base, config),
-        base_breach_model,
+        partial(base_breach_model, target),
     )
 
 

@@ -16,7 +16,7 @@ from daemon.alerting.state import Policy
 from daemon.breach.definition import thresholded
 from daemon.breach.model import BASE_FOLDER, BreachModel
 from daemon.breach.scoring import average_precision, decisions
-from daemon.breach.windows import Examples, configured, examples
+from daemon.breach.windows import Examples, configured_thresholds, examples
 from daemon.config.loading import default_text, parse_config
 from daemon.core.levels import LEVELS, LevelName
 from daemon.core.metric import Metric
@@ -69,13 +69,13 @@ def main() -> None:
         spec = FleetSpec(seed=seed, counts=counts_for(TESTED_SERVERS))
         panel, incidents = _history(spec, metrics)
         last = panel.end - HORIZON_STEPS * STEP_SECONDS
-        (found,) = examples(panel, range(FIRST, last + 1, HALF_HOUR), forecaster, [configured(metrics)])
+        (found,) = examples(panel, range(FIRST, last + 1, HALF_HOUR), forecaster, [configured_thresholds(metrics)])
         parts.append(found)
         alarms.append(_predicted(model.breach, found))
         caused += causes(found, incidents)
         ticks = Examples.concatenate(
             [
-                examples(part, [at], forecaster, [configured(metrics)])[0]
+                examples(part, [at], forecaster, [configured_thresholds(metrics)])[0]
                 for at, part in under_way(panel, incidents, range(FIRST, last + 1, STEP_SECONDS))
             ]
         )
@@ -84,7 +84,7 @@ def main() -> None:
         results += own
         alone += left_alone(own, *_history(replace(spec, incidents=UNREPAIRED), metrics))
     windows, alerted = Examples.concatenate(parts), np.concatenate(alarms)
-    chances = model.breach.head.probability(windows.features)
+    chances = model.breach.calibrator.probability(windows.features)
     seen = foreseeable(windows, caused)
     quiet = ~windows.happened
     print(f"{len(chances)} windows, {windows.happened.mean():.2%} before a breach; {seen.sum()} foreseeable")
@@ -116,8 +116,8 @@ def main() -> None:
 
 
 def _predicted(model: BreachModel, windows: Examples) -> Bools:
-    cuts = [model.cut(watch.key.metric, watch.severity).probability for watch in windows.monitored]
-    return np.asarray(model.head.probability(windows.features) >= np.array(cuts))
+    cuts = [model.decision_threshold(watch.key.metric, watch.severity).probability for watch in windows.monitored]
+    return np.asarray(model.calibrator.probability(windows.features) >= np.array(cuts))
 
 
 def _history(spec: FleetSpec, metrics: Mapping[str, Metric]) -> tuple[Panel, list[Incident]]:

@@ -21,8 +21,8 @@ UTC = ZoneInfo("UTC")
 CPU = torch.device("cpu")
 
 
-class CutOffError(Exception):
-    """What ends a training in its middle."""
+class InterruptionError(Exception):
+    """Interrupts a training."""
 
 
 @pytest.mark.parametrize("mixed_precision", [False, True])
@@ -41,17 +41,17 @@ def test_a_model_trains_and_forecasts_on_the_gpu(tmp_path: Path, mixed_precision
     np.testing.assert_allclose(there.paths, here.paths, rtol=1e-2, atol=0.1)
 
 
-def test_a_run_goes_on_from_its_checkpoint_on_the_gpu(tmp_path: Path) -> None:
-    """A run that was cut off in its second epoch has the record of the first one in the end."""
+def test_a_run_resumes_from_its_checkpoint_on_the_gpu(tmp_path: Path) -> None:
+    """A run that was interrupted in its second epoch ends with the record of the first one."""
     level = replace(LEVELS[LevelName.DEMO], epochs=2)
 
-    def cut_off(epoch: int, step: int, steps: int) -> None:
+    def interrupt(epoch: int, step: int, steps: int) -> None:
         if epoch:
-            raise CutOffError
+            raise InterruptionError
 
     checkpoint = tmp_path / "checkpoint"
-    with pytest.raises(CutOffError):
-        train(daily_panel(), {}, UTC, level, checkpoint=checkpoint, on_step=cut_off)
+    with pytest.raises(InterruptionError):
+        train(daily_panel(), {}, UTC, level, checkpoint=checkpoint, on_step=interrupt)
     assert checkpoint.exists()
     resumed = train(daily_panel(), {}, UTC, level, checkpoint=checkpoint)
     assert [record.epoch for record in resumed.fit.records] == [0, 1]

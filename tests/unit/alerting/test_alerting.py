@@ -62,7 +62,7 @@ class FakeRisks:
             )
         return tuple(made)
 
-    def cut(self, metric: str, severity: Severity) -> DecisionThreshold:
+    def decision_threshold(self, metric: str, severity: Severity) -> DecisionThreshold:
         return self.cuts[severity]
 
 

@@ -13,7 +13,7 @@ from daemon.network.sampling import Batch
 
 
 class Narrow:
-    """Forecasts standard normal values by quantiles that are ``share`` of what they should be."""
+    """Forecasts standard normal values by ``share`` times the true quantiles."""
 
     def __init__(self, share: float) -> None:
         self.share = share
@@ -35,8 +35,8 @@ def calibrated(share: float) -> tuple[tuple[float, ...], bool, float, float]:
     return made.stretch, made.applied, made.coverage_before["80"], made.coverage_after["80"]
 
 
-def test_narrow_intervals_are_stretched_to_what_they_say() -> None:
-    """Intervals of 0.8 of the right width get their width, and cover 80 %."""
+def test_narrow_intervals_are_stretched() -> None:
+    """Intervals of 0.8 of the true width get factors near 1.25, and cover 80 %."""
     stretch, applied, before, after = calibrated(0.8)
     assert applied
     assert all(1.1 < factor < 1.4 for position, factor in enumerate(stretch) if position != MEDIAN)
@@ -46,21 +46,21 @@ def test_narrow_intervals_are_stretched_to_what_they_say() -> None:
 
 
 def test_right_intervals_are_left_alone() -> None:
-    """Where nothing is won on time that did not choose the factors, none is applied."""
+    """Factors that gain nothing on time that did not choose them are not applied."""
     stretch, applied, _, _ = calibrated(1.0)
     assert not applied
     assert stretch == NONE
 
 
 def test_stretched_paths_stay_sorted() -> None:
-    """Whatever the factors, quantiles never cross."""
+    """Quantiles do not cross, whatever the factors."""
     paths = torch.randn(50, 96, len(QUANTILES)).sort(-1).values
     stretched = stretch_paths(paths, torch.tensor([1.4, 0.7, 1.4, 1.0, 1.4, 0.7, 0.9]))
     assert (stretched.diff(dim=-1) >= 0).all()
 
 
 def test_a_damaged_calibration_is_named(tmp_path: Path) -> None:
-    """What was written is read back; a file that makes no sense is an error that names it."""
+    """A written calibration is read; the error of a damaged file names it."""
     network: TemporalFusionTransformer = Narrow(0.8)  # type: ignore[assignment]
     made = calibrate(network, [batch(1)], [batch(2)])
     write_calibration(tmp_path, asdict(made), base_breach_model())

@@ -1,4 +1,4 @@
-"""What the network is told of a series' name, and what it makes of names that it has never seen."""
+"""Identity codes, their masks and embeddings, and the forecast of an unknown server."""
 
 from zoneinfo import ZoneInfo
 
@@ -6,8 +6,8 @@ import torch
 
 from daemon.core.series import Panel
 from daemon.network.history import History
-from daemon.network.identity import BUCKETS, NO_NAMES, IdentityEmbedding, Vocabulary, bucket, forgetting
-from daemon.network.inputs import cut_windows
+from daemon.network.identity import BUCKETS, NO_NAMES, IdentityEmbedding, Vocabulary, bucket, mask_identity
+from daemon.network.inputs import slice_windows
 from daemon.network.model import Architecture, TemporalFusionTransformer
 from tests.panels import daily_panel
 
@@ -20,8 +20,8 @@ def test_a_bucket_follows_from_the_id_alone() -> None:
     assert {bucket(f"server-{number}") for number in range(2000)} == set(range(1, BUCKETS + 1))
 
 
-def test_what_is_not_known_has_no_number() -> None:
-    """A metric, a profile or a server outside the vocabulary is told as nothing, whatever its name."""
+def test_unknown_names_have_the_code_0() -> None:
+    """A metric, a profile or a server outside the vocabulary has the code 0."""
     panel = daily_panel(servers=2)
     names = Vocabulary(("mem",), ("database",), ("server-00",))
     codes = names.codes(panel)
@@ -30,21 +30,21 @@ def test_what_is_not_known_has_no_number() -> None:
 
 
 def test_a_server_never_seen_is_forecast_by_its_profile() -> None:
-    """Once profiles mean something, an unknown server of a known profile is forecast otherwise than of another."""
+    """With a learnt profile, the profile of an unknown server changes its forecast."""
     panel = daily_panel(servers=2)
     network = TemporalFusionTransformer(Architecture(), Vocabulary.of(panel)).eval()
     with torch.no_grad():
         network.identity.tables[1][1] = 3.0
         network.mixture.weight.normal_()
-    strange = Panel(tuple(key._replace(server=f"new-{key.server}") for key in panel.keys), panel.start, panel.values)
-    database = Panel(strange.keys, panel.start, panel.values, {"new-server-00": "database"})
-    paths = [_forecast(network, each) for each in (strange, database)]
+    unknown = Panel(tuple(key._replace(server=f"new-{key.server}") for key in panel.keys), panel.start, panel.values)
+    database = Panel(unknown.keys, panel.start, panel.values, {"new-server-00": "database"})
+    paths = [_forecast(network, each) for each in (unknown, database)]
     assert not torch.equal(paths[0][:2], paths[1][:2])
     assert torch.equal(paths[0][2:], paths[1][2:])
 
 
-def test_another_fleet_takes_over_what_both_know() -> None:
-    """Training goes on from what was learnt of a metric or a profile; other names and other servers begin anew."""
+def test_another_fleet_copies_the_embeddings_of_common_names() -> None:
+    """A common metric, profile or server keeps its embedding; other names start at 0."""
     old = IdentityEmbedding(Vocabulary(("a", "b"), ("database",), ("s", "t")), 4)
     for number, table in enumerate(old.tables):
         with torch.no_grad():
@@ -57,19 +57,19 @@ def test_another_fleet_takes_over_what_both_know() -> None:
     assert torch.equal(servers.any(1).nonzero().flatten(), torch.tensor([bucket("t")]))
 
 
-def test_names_are_withheld_as_often_as_asked() -> None:
-    """In training some windows are not told their server, so that the network can do without; otherwise all are."""
+def test_codes_are_masked_with_their_chance() -> None:
+    """With a generator each column is masked with its chance; without one nothing is masked."""
     codes = torch.ones(20_000, 3, dtype=torch.long)
-    kept = forgetting(codes, (0.0, 0.25, 1.0), torch.Generator().manual_seed(0)).float().mean(0)
+    kept = mask_identity(codes, (0.0, 0.25, 1.0), torch.Generator().manual_seed(0)).float().mean(0)
     assert kept[0] == 1
     assert abs(kept[1] - 0.75) < 0.02
     assert kept[2] == 0
-    assert torch.equal(forgetting(codes, (1.0, 1.0, 1.0), None), codes)
+    assert torch.equal(mask_identity(codes, (1.0, 1.0, 1.0), None), codes)
 
 
 def _forecast(network: TemporalFusionTransformer, panel: Panel) -> torch.Tensor:
     history = History.from_panel(panel, UTC, vocabulary=network.identity.vocabulary)
     rows = torch.arange(len(panel.keys))
     with torch.inference_mode():
-        paths: torch.Tensor = network(cut_windows(history, rows, torch.full_like(rows, history.columns - 1)))
+        paths: torch.Tensor = network(slice_windows(history, rows, torch.full_like(rows, history.columns - 1)))
     return paths

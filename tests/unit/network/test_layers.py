@@ -1,4 +1,4 @@
-"""The rebuilt blocks compute what pytorch-forecasting's do."""
+"""The layers compute the same as those of pytorch-forecasting."""
 
 from collections.abc import Callable
 
@@ -82,7 +82,7 @@ def test_gated_layers_are_those_of_pytorch_forecasting(
 
 
 def test_attention_is_that_of_pytorch_forecasting() -> None:
-    """From the same weights, per head there and in one matrix here: the same outputs and gradients to 1e-5."""
+    """From the same weights, by head there and in one matrix here: the same outputs and gradients to 1e-5."""
     torch.manual_seed(1)
     ours = InterpretableMultiHeadAttention(_HEADS, _SIZE)
     theirs = sub_modules.InterpretableMultiHeadAttention(_HEADS, _SIZE, 0.0, mask_bias=float("-inf"))
@@ -100,7 +100,7 @@ def test_attention_is_that_of_pytorch_forecasting() -> None:
 
 
 def test_variable_selection_is_a_weighted_sum_of_linear_maps() -> None:
-    """One matrix gives what a map per variable, weighted by the softmax, gives."""
+    """One matrix gives the sum of a map per variable, weighted by the softmax."""
     torch.manual_seed(1)
     sizes = (6, 3, 1)
     layer = VariableSelection(sizes, _SIZE)

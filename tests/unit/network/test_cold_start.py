@@ -1,4 +1,4 @@
-"""Windows of a server's first days: what they know, and that it is no more than such a server has."""
+"""Cold-start windows: they have no more history than a new server."""
 
 from dataclasses import replace
 from zoneinfo import ZoneInfo
@@ -25,8 +25,8 @@ def batches(panel: Panel, count: int = 3) -> list[Batch]:
     )
 
 
-def test_they_know_an_hour_to_three_days() -> None:
-    """The history is of every length between, and short ones are as frequent as long ones."""
+def test_they_have_an_hour_to_three_days_of_history() -> None:
+    """Lengths cover the whole range, from an hour to three days."""
     known = torch.cat([batch.windows.static[:, -1] * WEEK for batch in batches(daily_panel(), 8)])
     assert known.min() >= HOUR - 3
     assert known.max() <= 3 * 288
@@ -34,8 +34,8 @@ def test_they_know_an_hour_to_three_days() -> None:
     assert known.max() > 2 * 288
 
 
-def test_nothing_after_the_origin_is_seen() -> None:
-    """What comes after it changes the targets and none of the inputs, not even the scale."""
+def test_nothing_after_the_origin_is_used() -> None:
+    """Other values after it change the targets and no input, not even the scale."""
     panel = daily_panel()
     short = replace(panel, values=panel.values[:, : HOUR + 97])
     other = replace(short, values=np.where(np.arange(HOUR + 97) > HOUR, short.values * 3 + 7, short.values))
@@ -45,16 +45,16 @@ def test_nothing_after_the_origin_is_seen() -> None:
         assert not torch.equal(one.target, changed.target)
 
 
-def test_they_are_not_told_the_server() -> None:
-    """A new server is in no bucket that anything was learnt of; its metric is known, and its profile mostly."""
-    told = torch.cat([batch.windows.identity for batch in batches(daily_panel(), 8)])
-    assert not told[:, 2].any()
-    assert told[:, 0].all()
-    assert 0.5 < (told[:, 1] > 0).float().mean() < 0.95
+def test_the_server_is_masked() -> None:
+    """The server is masked in all windows, the profile in some, the metric in none."""
+    codes = torch.cat([batch.windows.identity for batch in batches(daily_panel(), 8)])
+    assert not codes[:, 2].any()
+    assert codes[:, 0].all()
+    assert 0.5 < (codes[:, 1] > 0).float().mean() < 0.95
 
 
-def test_passes_differ_and_can_be_drawn_again() -> None:
-    """Each pass draws other windows, the same ones for the same pass."""
+def test_passes_differ_and_can_be_repeated() -> None:
+    """Each pass has other windows; the same pass has the same ones."""
     panel = daily_panel()
     sampler = ColdStartSampler(
         panel=panel, zone=UTC, vocabulary=Vocabulary.of(panel), batches=2, batch_size=64, seed=5, device=CPU
@@ -66,7 +66,7 @@ def test_passes_differ_and_can_be_drawn_again() -> None:
 
 
 def test_constant_and_missing_history_gives_no_window() -> None:
-    """Series without a change or a sample in their first hours are left out, and too short a panel has no batch."""
+    """Series without a change or without a sample are left out, and a panel that is too short has no batch."""
     panel = daily_panel(servers=1)
     panel.values[0], panel.values[1] = 3.0, np.nan
     assert not batches(panel)

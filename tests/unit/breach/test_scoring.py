@@ -17,7 +17,7 @@ HALF_HOUR = 1800
 
 
 def windows() -> AlarmWindows:
-    """Two servers for a day; the first breaches at its 20th half hour, which the 16 windows before it precede."""
+    """Two servers for a day; the first one breaches at its 20th half hour, and 16 windows precede the breach."""
     origin = np.tile(np.arange(48) * HALF_HOUR, 2)
     series = np.repeat([0, 1], 48)
     before = (series == 0) & (origin >= 4 * HALF_HOUR) & (origin < 20 * HALF_HOUR)
@@ -26,7 +26,7 @@ def windows() -> AlarmWindows:
     return AlarmWindows(series[kept], series[kept], origin[kept], onset[kept])
 
 
-def test_alarms_are_counted_as_people_count_them() -> None:
+def test_alarms_are_counted_by_episode() -> None:
     """A run of alarms is one false alarm; the lead is that of the first alarm in the 8 h before the breach."""
     given = windows()
     first, second = given.series == 0, given.series == 1
@@ -40,8 +40,8 @@ def test_alarms_are_counted_as_people_count_them() -> None:
     assert figures.false_per_server_week == pytest.approx(2 / given.server_weeks)
 
 
-def test_recall_at_so_many_false_alarms() -> None:
-    """A score that ranks the breach first catches it without one; one that ranks it last only with too many."""
+def test_recall_at_a_rate_of_false_alarms() -> None:
+    """A score that ranks the breach first catches it without a false alarm; the inverse score needs many."""
     given = windows()
     good = given.happened + np.linspace(0, 0.1, len(given.origin))
     assert recall_at(given, good, 1.0) == 1.0
@@ -57,7 +57,7 @@ def test_average_precision_by_hand() -> None:
 
 
 def test_the_interval_over_servers_holds_the_figure() -> None:
-    """Resampled servers scatter about the figure of all of them."""
+    """The bootstrap interval over servers contains the average precision of all of them."""
     random = np.random.default_rng(0)
     server = np.repeat(np.arange(20), 50)
     happened = random.random(1000) < 0.2
@@ -69,7 +69,7 @@ def test_the_interval_over_servers_holds_the_figure() -> None:
 
 
 def test_probabilities_are_scored() -> None:
-    """Brier is the mean squared error; bins hold what was claimed and what happened."""
+    """Brier is the mean squared error; bins hold the predicted probability and the observed frequency."""
     probability = np.array([0.01, 0.01, 0.9, 0.7])
     happened = np.array([False, True, True, True])
     assert brier(probability, happened) == pytest.approx((0.01**2 + 0.99**2 + 0.1**2 + 0.3**2) / 4)

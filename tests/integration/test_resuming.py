@@ -1,4 +1,4 @@
-"""A training that was cut off goes on from its checkpoint."""
+"""An interrupted training resumes from its checkpoint."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,23 +17,23 @@ from tests.panels import daily_panel
 THREE = replace(LEVELS[LevelName.DEMO], epochs=3, stride_steps=96)
 
 
-class CutOffError(Exception):
-    """What ends a training in its middle."""
+class InterruptionError(Exception):
+    """Interrupts a training."""
 
 
-def trained(checkpoint: Path | None, cut_after: int | None = None) -> TrainedModel:
+def trained(checkpoint: Path | None, interrupted_after: int | None = None) -> TrainedModel:
     def on_epoch(record: EpochRecord) -> None:
-        if record.epoch == cut_after:
-            raise CutOffError
+        if record.epoch == interrupted_after:
+            raise InterruptionError
 
     return train(daily_panel(3), {}, ZoneInfo("UTC"), THREE, seed=4, checkpoint=checkpoint, on_epoch=on_epoch)
 
 
-def test_a_training_that_goes_on_gives_the_same_model(tmp_path: Path) -> None:
-    """Cut off in its third epoch and started again: to the last bit what it would have been, and no epoch lost."""
+def test_a_resumed_training_gives_the_same_model(tmp_path: Path) -> None:
+    """Interrupted in its third epoch and resumed: every bit is that of an uninterrupted training, with all epochs."""
     checkpoint = tmp_path / "checkpoints" / "run.ckpt"
-    with pytest.raises(CutOffError):
-        trained(checkpoint, cut_after=2)
+    with pytest.raises(InterruptionError):
+        trained(checkpoint, interrupted_after=2)
     assert checkpoint.exists()
     resumed, whole = trained(checkpoint), trained(None)
     assert not checkpoint.exists()
@@ -45,7 +45,7 @@ def test_a_training_that_goes_on_gives_the_same_model(tmp_path: Path) -> None:
 
 
 def test_a_damaged_checkpoint_is_set_aside(tmp_path: Path) -> None:
-    """The log says why, and the training starts at its first epoch."""
+    """The log has the reason, and the training starts at its first epoch."""
     checkpoint = tmp_path / "run.ckpt"
     checkpoint.write_bytes(b"half of it")
     with capture_logs() as logs:
@@ -57,7 +57,7 @@ def test_a_damaged_checkpoint_is_set_aside(tmp_path: Path) -> None:
 @needs_root
 @pytest.mark.parametrize("mode", [0o700, 0o755])
 def test_a_training_needs_no_checkpoint_that_another_user_left(mode: int) -> None:
-    """It neither reads nor writes one in a directory that denies it, says so, and ends with its model."""
+    """Without access to the directory it logs so, uses no checkpoint, and ends with its model."""
     with reachable_folder() as folder:
         checkpoint = folder / ".checkpoints" / "run.ckpt"
         checkpoint.parent.mkdir()

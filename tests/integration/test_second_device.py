@@ -1,6 +1,6 @@
-"""Every step of training and forecasting has the network and the histories on the device that was chosen."""
+"""The network, the histories and every batch of training and forecasting are on the chosen device."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -12,7 +12,7 @@ import torch
 from daemon.breach.model import BASE_FOLDER
 from daemon.core.levels import LEVELS, LevelName
 from daemon.core.metric import Metric, Thresholds
-from daemon.network import prior_network as expert_training
+from daemon.network import fitting, pretraining, prior_network
 from daemon.network.artifact import load_forecaster, load_network
 from daemon.network.calibration import calibrate
 from daemon.network.device import choose_device
@@ -20,7 +20,7 @@ from daemon.network.fitting import Plan, fit
 from daemon.network.history import LOOKBACK_STEPS, History
 from daemon.network.identity import Vocabulary
 from daemon.network.pretraining import pretrain
-from daemon.network.sampling import ColdStartSampler, InterleavedSampler, WindowSampler
+from daemon.network.sampling import Batch, ColdStartSampler, InterleavedSampler, WindowSampler
 from daemon.network.training import TrainedModel, train
 from tests.panels import daily_panel
 from tests.second_device import second_device
@@ -43,7 +43,7 @@ def trained_on(device: torch.device) -> TrainedModel:
 
 
 def test_the_second_device_is_no_cpu(second: torch.device) -> None:
-    """The tests below can fail: tensors of two devices do not meet, and only copies leave the second one."""
+    """The tests below can fail: an operation on tensors of two devices is an error, and only copies leave it."""
     there, here = torch.arange(3.0, device=second), torch.ones(3)
     with pytest.raises(RuntimeError, match="same device"):
         there + here
@@ -53,7 +53,7 @@ def test_the_second_device_is_no_cpu(second: torch.device) -> None:
 
 
 def test_a_model_trains_and_forecasts_on_another_device(second: torch.device, tmp_path: Path) -> None:
-    """Training, calibration, breaches, evaluation, files, loading: all as on the CPU."""
+    """Training, calibration, breach model, evaluation, files and loading give the results of the CPU."""
     here, there = trained_on(CPU), trained_on(second)
     assert {parameter.device for parameter in there.network.parameters()} == {second}
     assert (here.info["device"], there.info["device"]) == ("cpu", str(second))
@@ -68,16 +68,50 @@ def test_a_model_trains_and_forecasts_on_another_device(second: torch.device, tm
 
 
 def test_a_base_network_is_pretrained_on_another_device(second: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both phases, the second of which begins with what the first one left behind."""
-    # the expert is trained on the CPU, whatever the device
-    monkeypatch.setattr(expert_training, "_FEWEST_STEPS", 1)
+    """The first phase leaves the network ready for the second one."""
+    # the prior network is trained on the CPU, whatever the device
+    monkeypatch.setattr(prior_network, "_FEWEST_STEPS", 1)
     made = pretrain({"one": daily_panel(1, 9)}, UTC, epochs=2, synthetic_fleets=0, device=second)
     assert {parameter.device for parameter in made.network.parameters()} == {second}
     assert [record.epoch for record in made.fit.records] == [0, 1]
 
 
+@pytest.fixture
+def batch_devices(monkeypatch: pytest.MonkeyPatch) -> set[torch.device]:
+    """Return the devices of all batches as samplers make them, before Lightning moves them."""
+    devices: set[torch.device] = set()
+    prefetched = fitting.prefetched
+
+    def recorded(batches: Iterable[Batch]) -> Iterator[Batch]:
+        for batch in prefetched(batches):
+            devices.update(tensor.device for tensor in (*batch.windows, *batch[1:]))
+            yield batch
+
+    monkeypatch.setattr(fitting, "prefetched", recorded)
+    return devices
+
+
+def test_every_batch_of_a_training_is_made_on_its_device(
+    second: torch.device, batch_devices: set[torch.device]
+) -> None:
+    """Own series, TSMixup, cold starts and validation: Lightning would move a batch of the CPU silently and slowly."""
+    trained_on(second)
+    assert batch_devices == {second}
+
+
+def test_every_batch_of_a_pretraining_is_made_on_its_device(
+    second: torch.device, batch_devices: set[torch.device], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fleets, TSMixup, random series, cold starts and validation."""
+    monkeypatch.setattr(prior_network, "_FEWEST_STEPS", 1)
+    monkeypatch.setattr(pretraining, "SYNTHETIC_SERIES", 4)
+    monkeypatch.setattr(pretraining, "SYNTHETIC_DAYS", 9)
+    pretrain({"one": daily_panel(1, 9)}, UTC, epochs=1, synthetic_fleets=1, device=second)
+    assert batch_devices == {second}
+
+
 def test_the_windows_of_new_servers_are_made_on_another_device(second: torch.device) -> None:
-    """Lightning would move a batch from elsewhere, one after the other, and nobody would see it but in the time."""
+    """A batch of new servers is on the device of its sampler."""
     panel = daily_panel(1)
     (batch,) = ColdStartSampler(
         panel=panel, zone=UTC, vocabulary=Vocabulary.of(panel), batches=1, batch_size=8, seed=0, device=second
@@ -86,7 +120,7 @@ def test_the_windows_of_new_servers_are_made_on_another_device(second: torch.dev
 
 
 def test_a_span_without_windows_calibrates_on_another_device(second: torch.device) -> None:
-    """What stands in for nothing is where the network is."""
+    """The tensors that replace missing windows are on the device of the network."""
     panel = daily_panel(1)
     history = History.from_panel(panel, UTC).to(second)
     last = LOOKBACK_STEPS + panel.steps - 1
@@ -95,7 +129,7 @@ def test_a_span_without_windows_calibrates_on_another_device(second: torch.devic
 
 
 def test_a_network_is_in_training_mode_while_it_is_fitted() -> None:
-    """A network that was loaded or fitted before is in evaluation mode, where cuDNN's LSTM has no backward pass."""
+    """A loaded network is in evaluation mode, in which cuDNN's LSTM has no backward pass."""
     network, _ = load_network(BASE_FOLDER, CPU)
     panel = daily_panel(1)
     last = LOOKBACK_STEPS + panel.steps - 1
@@ -115,7 +149,7 @@ def test_a_network_is_in_training_mode_while_it_is_fitted() -> None:
 
 
 def test_the_device_is_the_first_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By its index, as tensors on it name it; what is asked for comes before what there is."""
+    """It has an index, as the device of a tensor; a device that is asked for comes first."""
     chosen = []
     for available in (True, False):
         monkeypatch.setattr(torch.cuda, "is_available", lambda available=available: available)

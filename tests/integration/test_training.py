@@ -1,3 +1,5 @@
+"""Training of a model: its files, its forecasts, its progress, and that it repeats."""
+
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -8,20 +10,19 @@ import pandas as pd
 import pytest
 import torch
 
-from daemon.core.errors import BadModel, NotEnoughHistory
+from daemon.core.errors import BadModel
 from daemon.core.levels import LEVELS, LevelName
 from daemon.core.metric import Metric
-from daemon.core.series import STEPS_PER_HOUR, Panel, SeriesKey
+from daemon.core.series import Panel
 from daemon.core.training_info import EpochRecord
 from daemon.network.artifact import FORMAT, load_forecaster
-from daemon.network.history import LOOKBACK_STEPS, History
-from daemon.network.sampling import WindowSampler
-from daemon.network.training import TrainedModel, last_hours, split, train
-from tests.panels import START, daily_panel
+from daemon.network.training import TrainedModel, train
+from tests.panels import daily_panel
 
 UTC = ZoneInfo("UTC")
 METRICS = {"cpu": Metric(name="cpu", minimum=0, maximum=100), "mem": Metric(name="mem", minimum=0, maximum=100)}
 SHORT = replace(LEVELS[LevelName.DEMO], epochs=2, stride_steps=96)
+ONE_HELD_OUT = replace(LEVELS[LevelName.PRODUCTION], epochs=1, unknown_server_every=4)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def folder(trained: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 def test_records_have_every_documented_key(folder: Path) -> None:
-    """`epochs.jsonl` and `training_info.json` hold what the design promises."""
+    """`epochs.jsonl` and `training_info.json` have the documented keys."""
     lines = [json.loads(line) for line in (folder / "epochs.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [line["epoch"] for line in lines] == [0, 1]
     assert set(lines[0]) == {
@@ -61,7 +62,7 @@ def test_records_have_every_documented_key(folder: Path) -> None:
     assert info["convergence"] == "not achieved"
 
 
-def test_samples_stand_beside_what_happened(folder: Path, trained: TrainedModel) -> None:
+def test_samples_have_the_actual_values(folder: Path, trained: TrainedModel) -> None:
     """The sample predictions carry the actual values of the panel's last eight hours."""
     samples = pd.read_parquet(folder / "samples.parquet")
     key = trained.panel.keys[0]
@@ -70,7 +71,7 @@ def test_samples_stand_beside_what_happened(folder: Path, trained: TrainedModel)
 
 
 def test_a_loaded_model_forecasts_the_same(folder: Path) -> None:
-    """Writing and loading changes nothing; every row is named model and stays sorted and in range."""
+    """Its forecasts are equal each time, sorted and in range, and their source is the model."""
     panel = daily_panel()
     made, again = (load_forecaster(folder, METRICS).forecast(panel, panel.end) for _ in range(2))
     assert made.keys == panel.keys
@@ -82,7 +83,7 @@ def test_a_loaded_model_forecasts_the_same(folder: Path) -> None:
 
 
 def test_a_forecast_uses_nothing_after_its_origin(folder: Path) -> None:
-    """Raw history to quantiles: what comes after the origin changes no bit of the forecast."""
+    """Other samples after the origin change no bit of the forecast."""
     forecaster, panel = load_forecaster(folder, METRICS), daily_panel()
     origin = panel.start + 1500 * 300
     other = Panel(panel.keys, panel.start, panel.values.copy(), panel.profiles)
@@ -91,19 +92,19 @@ def test_a_forecast_uses_nothing_after_its_origin(folder: Path) -> None:
 
 
 def test_a_batch_does_not_change_its_members(folder: Path) -> None:
-    """A series is forecast alike alone and among others."""
+    """The forecast of a series is the same alone and among others."""
     forecaster, panel = load_forecaster(folder, METRICS), daily_panel()
     together = forecaster.forecast(panel, panel.end).paths[3]
     alone = forecaster.forecast(panel.select([3]), panel.end).paths[0]
     np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-3)
 
 
-def test_series_that_the_model_cannot_serve_are_left_out(folder: Path) -> None:
-    """Less than an hour of history, silence for a day, or an unknown metric: left to the baseline."""
+def test_series_that_the_model_cannot_forecast_are_left_out(folder: Path) -> None:
+    """With less than an hour of history, no sample in a day, or an unknown metric, a series has no forecast."""
     forecaster, panel = load_forecaster(folder, METRICS), daily_panel()
     panel.values[0, :-11] = np.nan
     panel.values[1, -288:] = np.nan
-    keys = (*panel.keys[:2], panel.keys[2]._replace(metric="strange"), *panel.keys[3:])
+    keys = (*panel.keys[:2], panel.keys[2]._replace(metric="other"), *panel.keys[3:])
     made = forecaster.forecast(Panel(keys, panel.start, panel.values), panel.end)
     assert made.keys == keys[3:]
 
@@ -117,7 +118,7 @@ def test_the_same_seed_gives_the_same_model(trained: TrainedModel) -> None:
 
 
 def test_training_reports_steps_and_epochs() -> None:
-    """Whoever watches hears of every step and every epoch."""
+    """The callbacks are called for every step and every epoch."""
     steps: list[tuple[int, int, int]] = []
     records: list[EpochRecord] = []
     train(daily_panel(2), METRICS, UTC, SHORT, on_epoch=records.append, on_step=lambda *step: steps.append(step))
@@ -127,7 +128,7 @@ def test_training_reports_steps_and_epochs() -> None:
 
 
 def test_a_missing_day_does_not_keep_an_epoch_from_its_validation() -> None:
-    """Where samples are missing a pass has fewer batches than the longest one, and ends as every other does."""
+    """With missing samples a pass has fewer batches than announced, and its validation has a loss."""
     panel = daily_panel(servers=5, days=7)
     panel.values[:, 2 * 288 : 3 * 288] = np.nan
     steps: list[tuple[int, int]] = []
@@ -138,59 +139,9 @@ def test_a_missing_day_does_not_keep_an_epoch_from_its_validation() -> None:
     assert steps[-1][0] < steps[-1][1]
 
 
-def test_a_pass_has_no_more_batches_than_the_sampler_says() -> None:
-    """Whatever the offsets, the learning rate's schedule does not run out before the windows."""
-    random = torch.Generator().manual_seed(0)
-    for length in (600, 607, 615):
-        panel = Panel((SeriesKey("a", "cpu"),), START, torch.randn(1, length, generator=random).numpy())
-        history = History.from_panel(panel, UTC, panel.end)
-        span = (LOOKBACK_STEPS, LOOKBACK_STEPS + length - 1)
-        sampler = WindowSampler(history, span, 16, 1, 0)
-        assert max(sum(1 for _ in sampler) for _ in range(5)) == len(sampler)
-
-
-def test_a_span_without_a_sample_has_no_batch() -> None:
-    """An outage of a whole span, such as the half that calibration is tried on, is none of the network's business."""
-    panel = daily_panel(servers=1, days=4)
-    panel.values[:, 2 * 288 :] = np.nan
-    history = History.from_panel(panel, UTC, panel.end)
-    spans = ((0, 2 * 288 - 1), (3 * 288, 4 * 288 - 1))
-    samplers = [WindowSampler(history, (LOOKBACK_STEPS + first, LOOKBACK_STEPS + last), 12, 8) for first, last in spans]
-    assert [len(list(sampler)) > 0 for sampler in samplers] == [True, False]
-
-
-@pytest.mark.parametrize(("days", "expected"), [(6.5, "training needs 168 h"), (0.5, "training needs 168 h")])
-def test_less_than_a_week_is_refused(days: float, expected: str) -> None:
-    """Under seven days training is refused, and says why and what to do."""
-    with pytest.raises(NotEnoughHistory, match=expected):
-        train(daily_panel(days=days), METRICS, UTC, SHORT)
-
-
-def test_half_a_day_is_too_little_even_by_force() -> None:
-    """Forcing does not help where no window fits."""
-    with pytest.raises(NotEnoughHistory, match="no window"):
-        train(daily_panel(days=0.5), METRICS, UTC, SHORT, force=True)
-
-
-def test_held_out_spans_follow_the_level() -> None:
-    """Validation, and the test span of the levels that claim accuracy, lie at the end."""
-    spans = split(daily_panel(days=30), LEVELS[LevelName.PRODUCTION])
-    assert (spans.training, spans.validation, spans.end) == (24 * 288, 27 * 288, 30 * 288)
-
-
-def test_held_out_days_come_after_the_hours_of_the_level() -> None:
-    """Where there is history for both, a level trains on all its hours; with less, they include what is held back."""
-    level = LEVELS[LevelName.PRODUCTION]
-    trained_hours = [
-        split(last_hours(daily_panel(servers=1, days=days), level.history_hours), level).training / STEPS_PER_HOUR
-        for days in (40, 36, 30)
-    ]
-    assert trained_hours == [720, 720, 576]
-
-
 @pytest.mark.parametrize("integrity_error", ["missing", "truncated", "json", "shape", "format"])
 def test_a_damaged_model_is_named(folder: Path, tmp_path: Path, integrity_error: str) -> None:
-    """A model directory that cannot be loaded is an error that names it, never a crash."""
+    """The error of a model directory that cannot be loaded names it."""
     broken = tmp_path / "broken"
     broken.mkdir()
     for file in folder.iterdir():
@@ -209,3 +160,21 @@ def test_a_damaged_model_is_named(folder: Path, tmp_path: Path, integrity_error:
         description.write_text(text.replace(f'"format": {FORMAT}', '"format": 99'), encoding="utf-8")
     with pytest.raises(BadModel, match="broken"):
         load_forecaster(broken, METRICS)
+
+
+def test_the_network_learns_nothing_of_a_server_that_was_held_out() -> None:
+    """Its history before the held-out span changes no weight, no epoch and no calibration; another server's does."""
+    panel = daily_panel()
+    model = train(panel, {}, UTC, ONE_HELD_OUT, seed=1)
+    (name,) = model.info["unknown_servers"]["names"]
+    for server, same in ((name, True), ("server-00", False)):
+        rows = [row for row, key in enumerate(panel.keys) if key.server == server]
+        other = Panel(panel.keys, panel.start, panel.values.copy(), panel.profiles)
+        other.values[rows, : model.spans.validation] *= np.linspace(0.5, 1.5, model.spans.validation, dtype=np.float32)
+        again = train(other, {}, UTC, ONE_HELD_OUT, seed=1)
+        assert again.info["unknown_servers"]["names"] == [name]
+        tensors = zip(model.network.state_dict().values(), again.network.state_dict().values(), strict=True)
+        assert all(torch.equal(*pair) for pair in tensors) == same
+        assert (again.fit.best_loss == model.fit.best_loss) == same
+        assert (again.calibration == model.calibration) == same
+    assert name in model.info["servers"]

@@ -7,8 +7,8 @@ from daemon.network.sampling import tsmixup
 from tests.panels import daily_panel
 
 
-def test_a_mixed_series_is_missing_where_a_part_of_it_is() -> None:
-    """Nothing is invented: as many series as before, on the same grid, and none is a copy."""
+def test_a_mixed_sample_is_missing_if_a_part_is_missing() -> None:
+    """The panel has as many series on the same grid, fewer samples, and no copy of a series."""
     panel = daily_panel(missing=0.1)
     made = tsmixup(panel, np.random.default_rng(1))
     assert made.values.shape == panel.values.shape
@@ -18,7 +18,7 @@ def test_a_mixed_series_is_missing_where_a_part_of_it_is() -> None:
 
 
 def test_mixing_is_repeatable_and_survives_short_and_empty_series() -> None:
-    """The same seed gives the same series; half a day or nothing but gaps is no error."""
+    """The same seed gives the same series; half a day of history or a series without samples is no error."""
     panel = daily_panel(days=0.5)
     panel.values[0] = np.nan
     first, second = (tsmixup(panel, np.random.default_rng(5)).values for _ in range(2))
