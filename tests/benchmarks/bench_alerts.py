@@ -61,7 +61,7 @@ def measure(
         panel.select(rows), origins, model.forecaster(name), model=model.breach, others=rivals, metrics=metrics
     )
     print(f"\n{name}, every half hour after the end of training")
-    print_alert_tables({"alerts": alert_document(compared, model.breach)})
+    print_alert_tables(alert_document(compared, model.breach, ""))
 
 
 if __name__ == "__main__":

@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.core.forecast import Forecaster, ForecastSource
+from daemon.core.forecast import Forecaster, ForecastSource, empirical_quantiles
 from daemon.core.metric import Metric
 from daemon.core.series import Panel, SeriesKey
-from daemon.forecasting.baselines import Climatology, SeasonalNaive, empirical_quantiles
+from daemon.forecasting.baselines import Climatology, SeasonalNaive
 from daemon.forecasting.evaluation import evaluate
 from tests.panels import START, daily_panel
 

@@ -95,7 +95,7 @@ def test_new_servers_are_a_reason_when_there_are_many_or_of_a_new_kind(
 
 def test_bad_live_figures_are_a_reason() -> None:
     """Those of what serves, or that it was withdrawn for them."""
-    request = look(replace(SOUND, verification=VerificationResult(verdict=BAD)))
+    request = look(replace(SOUND, verification=VerificationResult(assessment=BAD)))
     assert request is not None
     assert (request.trigger, "1.100 of seasonal naive's" in request.why) == (Trigger.QUALITY, True)
     request = look(replace(SOUND, withdrawn="withdrawn at noon: it was worse"))

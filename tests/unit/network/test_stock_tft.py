@@ -1,0 +1,91 @@
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, Panel, SeriesKey
+from daemon.network.stock_tft import ENCODER_STEPS, StockForecaster, data_frame, fit_stock_tft
+from tests.panels import daily_panel
+
+PANEL = daily_panel(2, 4)
+ORIGIN = PANEL.start + 3 * STEPS_PER_DAY * STEP_SECONDS
+UTC = ZoneInfo("UTC")
+
+
+@pytest.fixture(scope="module")
+def progress() -> list[float]:
+    """The reported shares of the training."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def trained(progress: list[float]) -> StockForecaster:
+    """A network after three steps on the history before the origin."""
+    return fit_stock_tft(PANEL.between(PANEL.start, ORIGIN), UTC, steps=3, on_progress=progress.append)
+
+
+def test_every_series_with_history_is_forecast(trained: StockForecaster, progress: list[float]) -> None:
+    """Quantiles are finite and do not cross, at the level of their own series; the training reports its progress."""
+    made = trained.forecast(PANEL, ORIGIN)
+    assert (made.origin, made.keys, made.paths.shape) == (ORIGIN, PANEL.keys, (4, 96, 7))
+    assert np.isfinite(made.paths).all()
+    assert (np.diff(made.paths, axis=-1) >= 0).all()
+    assert progress == pytest.approx([1 / 3, 2 / 3, 1])
+
+
+def test_each_series_is_scaled_by_its_own_history() -> None:
+    """Of two series a thousandfold apart, each is forecast in its own range, and none below a bound of its metric."""
+    values = PANEL.values[:2] * np.array([[1], [1_000]], dtype=np.float32)
+    keys = (SeriesKey("a", "cpu_busy_pct"), SeriesKey("b", "net_in_mb_s"))
+    panel = Panel(keys, PANEL.start, values)
+    made = fit_stock_tft(panel.between(panel.start, ORIGIN), UTC, steps=1).forecast(panel, ORIGIN)
+    low, high = np.nanmin(values, axis=1), np.nanmax(values, axis=1)
+    medians = np.median(made.paths[..., 3], axis=1)
+    assert (low - (high - low) < medians).all()
+    assert (medians < high + (high - low)).all()
+    assert made.paths.min() >= 0
+    assert made.paths[0].max() <= 100
+
+
+def test_nothing_after_the_origin_is_used(trained: StockForecaster) -> None:
+    """The same past gives the same forecast, whatever comes after the origin."""
+    other = Panel(PANEL.keys, PANEL.start, PANEL.values.copy())
+    other.values[:, 3 * STEPS_PER_DAY + 1 :] = 99
+    assert np.array_equal(trained.forecast(PANEL, ORIGIN).paths, trained.forecast(other, ORIGIN).paths)
+
+
+def test_series_without_recent_samples_or_training_are_left_out(trained: StockForecaster) -> None:
+    """A series needs a sample in the day up to the origin, and one in the training."""
+    keys = (*PANEL.keys[:3], SeriesKey("new", "cpu"))
+    panel = Panel(keys, PANEL.start, PANEL.values.copy())
+    panel.values[1, 2 * STEPS_PER_DAY + 1 :] = np.nan
+    assert trained.forecast(panel, ORIGIN).keys == (PANEL.keys[0], PANEL.keys[2])
+    assert trained.forecast(panel.select([1, 3]), ORIGIN).keys == ()
+
+
+def test_gaps_repeat_the_last_value_without_weight() -> None:
+    """The data frame has no gap; steps without a sample, and those after the end, do not count in the loss."""
+    values = np.array([[np.nan, 1, np.nan, 3]], dtype=np.float32)
+    frame = data_frame(Panel((SeriesKey("a", "cpu"),), PANEL.start, values), UTC, future_steps=1)
+    assert frame["value"].tolist() == [1, 1, 1, 3, 3]
+    assert frame["observed"].tolist() == [0, 1, 0, 1, 0]
+    assert (np.diff(frame["step"]) == 1).all()
+
+
+def test_the_calendar_is_that_of_the_time_zone() -> None:
+    """Midnight in Tokyo is the start of the day there, and 15:00 of the day before in UTC."""
+    midnight = int(pd.Timestamp("2026-01-05T00:00", tz="Asia/Tokyo").timestamp())
+    panel = Panel((SeriesKey("a", "cpu"),), midnight, np.ones((1, ENCODER_STEPS), dtype=np.float32))
+    tokyo, utc = (data_frame(panel, ZoneInfo(name)) for name in ("Asia/Tokyo", "UTC"))
+    assert tokyo.loc[0, ["day_sin", "day_cos", "week_sin", "week_cos"]].tolist() == [0, 1, 0, 1]
+    assert utc.loc[0, ["day_sin", "day_cos"]].tolist() == pytest.approx(
+        [np.sin(2 * np.pi * 15 / 24), np.cos(2 * np.pi * 15 / 24)]
+    )
+
+
+def test_a_time_limit_ends_the_training() -> None:
+    """A limit below the time of one step ends the training after that step."""
+    progress: list[float] = []
+    fit_stock_tft(PANEL.between(PANEL.start, ORIGIN), UTC, steps=50, seconds=1e-9, on_progress=progress.append)
+    assert progress == [1.0]
