@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -5,7 +7,15 @@ import pandas as pd
 import pytest
 
 from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, Panel, SeriesKey
-from daemon.network.stock_tft import ENCODER_STEPS, StockForecaster, data_frame, fit_stock_tft
+from daemon.network.stock_tft import (
+    ENCODER_STEPS,
+    StepTimes,
+    StockForecaster,
+    data_frame,
+    data_set,
+    fit_stock_tft,
+    untrained_network,
+)
 from tests.panels import daily_panel
 
 PANEL = daily_panel(2, 4)
@@ -21,8 +31,8 @@ def progress() -> list[float]:
 
 @pytest.fixture(scope="module")
 def trained(progress: list[float]) -> StockForecaster:
-    """A network after three steps on the history before the origin."""
-    return fit_stock_tft(PANEL.between(PANEL.start, ORIGIN), UTC, steps=3, on_progress=progress.append)
+    """A network after two steps on the history before the origin."""
+    return fit_stock_tft(PANEL.between(PANEL.start, ORIGIN), UTC, steps=2, on_progress=progress.append)
 
 
 def test_every_series_with_history_is_forecast(trained: StockForecaster, progress: list[float]) -> None:
@@ -31,7 +41,7 @@ def test_every_series_with_history_is_forecast(trained: StockForecaster, progres
     assert (made.origin, made.keys, made.paths.shape) == (ORIGIN, PANEL.keys, (4, 96, 7))
     assert np.isfinite(made.paths).all()
     assert (np.diff(made.paths, axis=-1) >= 0).all()
-    assert progress == pytest.approx([1 / 3, 2 / 3, 1])
+    assert progress == [0.5, 1]
 
 
 def test_each_series_is_scaled_by_its_own_history() -> None:
@@ -39,7 +49,8 @@ def test_each_series_is_scaled_by_its_own_history() -> None:
     values = PANEL.values[:2] * np.array([[1], [1_000]], dtype=np.float32)
     keys = (SeriesKey("a", "cpu_busy_pct"), SeriesKey("b", "net_in_mb_s"))
     panel = Panel(keys, PANEL.start, values)
-    made = fit_stock_tft(panel.between(panel.start, ORIGIN), UTC, steps=1).forecast(panel, ORIGIN)
+    network = untrained_network(data_set(panel.between(panel.start, ORIGIN), UTC))
+    made = StockForecaster(network, frozenset(keys), UTC).forecast(panel, ORIGIN)
     low, high = np.nanmin(values, axis=1), np.nanmax(values, axis=1)
     medians = np.median(made.paths[..., 3], axis=1)
     assert (low - (high - low) < medians).all()
@@ -85,7 +96,11 @@ def test_the_calendar_is_that_of_the_time_zone() -> None:
 
 
 def test_a_time_limit_ends_the_training() -> None:
-    """A limit below the time of one step ends the training after that step."""
+    """After a step that ends beyond the limit the trainer stops, and the training is reported as done."""
+    trainer: Any = SimpleNamespace(should_stop=False)
     progress: list[float] = []
-    fit_stock_tft(PANEL.between(PANEL.start, ORIGIN), UTC, steps=50, seconds=1e-9, on_progress=progress.append)
-    assert progress == [1.0]
+    endless, short = (StepTimes(50, seconds, progress.append) for seconds in (1e9, 1e-9))
+    endless.on_train_batch_end(trainer)
+    assert (trainer.should_stop, progress) == (False, [1 / 50])
+    short.on_train_batch_end(trainer)
+    assert (trainer.should_stop, progress) == (True, [1 / 50, 1.0])
