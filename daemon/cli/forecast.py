@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from daemon.cli.app import ConfigOption, JsonOption, table_console
-from daemon.core.forecast import HORIZONS, QUANTILE_COLUMNS, QUANTILES, Forecast, ForecastSource
+from daemon.core.forecast import HORIZONS, QUANTILE_COLUMNS, QUANTILES, Forecast, ForecasterKind
 from daemon.core.series import STEP_SECONDS, as_text
 
 _HISTORY_HOURS = 28 * 24
@@ -52,7 +52,7 @@ def forecast(
 
 def print_table(forecast: Forecast) -> None:
     """Print the median and the 80 % interval at each of HORIZONS, a row per series."""
-    made_by = sorted({source.value for source in forecast.sources})
+    made_by = sorted({kind.value for kind in forecast.kinds})
     table = Table(title=f"From {as_text(forecast.origin)}, by {', '.join(made_by)}: median (10 % to 90 %)")
     table.add_column("server")
     table.add_column("metric")
@@ -60,16 +60,16 @@ def print_table(forecast: Forecast) -> None:
         table.add_column(horizon, justify="right")
     table.add_column("by")
     low, middle, high = (QUANTILES.index(level) for level in (0.1, 0.5, 0.9))
-    for key, path, source in zip(forecast.keys, forecast.paths, forecast.sources, strict=True):
+    for key, path, kind in zip(forecast.keys, forecast.paths, forecast.kinds, strict=True):
         cells = [path[step - 1] for step in HORIZONS.values()]
         shown = [f"{cell[middle]:.4g} ({cell[low]:.4g} to {cell[high]:.4g})" for cell in cells]
-        table.add_row(key.server, key.metric, *shown, source.value)
+        table.add_row(key.server, key.metric, *shown, kind.value)
     table_console().print(table)
 
 
 def print_json(forecast: Forecast) -> None:
     """Print all quantile paths as one JSON document."""
-    rows = zip(forecast.keys, forecast.paths, forecast.sources, strict=True)
+    rows = zip(forecast.keys, forecast.paths, forecast.kinds, strict=True)
     steps = range(1, (forecast.paths.shape[1] if forecast.keys else 0) + 1)
     document: dict[str, Any] = {
         "origin": as_text(forecast.origin),
@@ -79,11 +79,11 @@ def print_json(forecast: Forecast) -> None:
             {
                 "server": key.server,
                 "metric": key.metric,
-                "source": source.value,
-                "model": forecast.model if source is ForecastSource.MODEL else "",
+                "source": kind.value,
+                "model": forecast.model if kind is ForecasterKind.MODEL else "",
                 "quantiles": {name: path[:, column].tolist() for column, name in enumerate(QUANTILE_COLUMNS)},
             }
-            for key, path, source in rows
+            for key, path, kind in rows
         ],
     }
     typer.echo(json.dumps(document))

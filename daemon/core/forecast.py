@@ -24,7 +24,7 @@ HORIZONS = {
 """The horizons that are shown, exposed and verified, in steps after the origin."""
 
 
-class ForecastSource(StrEnum):
+class ForecasterKind(StrEnum):
     """The kind of forecaster: a model trained here, the base network of the package, or the climatology."""
 
     MODEL = "model"
@@ -40,32 +40,32 @@ class Forecast:
         origin: epoch seconds (UTC) of the last grid time whose data was used.
         keys: the series, one per row.
         paths: ``(series, HORIZON_STEPS, quantiles)`` float32 in the metrics' units, sorted, in physical range.
-        sources: kind of the forecaster of each row.
+        kinds: kind of the forecaster of each row.
         model: id of the model directory, for the rows of kind ``model``; empty if there is none.
     """
 
     origin: int
     keys: tuple[SeriesKey, ...]
     paths: Float32
-    sources: tuple[ForecastSource, ...]
+    kinds: tuple[ForecasterKind, ...]
     model: str = ""
 
     @property
     def forecasters(self) -> tuple[str, ...]:
         """The forecaster of each row: the id of the model, ``base`` or ``baseline``."""
-        return tuple(self.model if source is ForecastSource.MODEL else source.value for source in self.sources)
+        return tuple(self.model if kind is ForecasterKind.MODEL else kind.value for kind in self.kinds)
 
     @classmethod
     def concatenate(cls, origin: int, parts: Iterable["Forecast"]) -> "Forecast":
         """Return the rows of all ``parts`` as one forecast."""
         filled = [part for part in parts if part.keys]
         if not filled:
-            return cls(origin=origin, keys=(), paths=np.empty((0, 0, 0), np.float32), sources=())
+            return cls(origin=origin, keys=(), paths=np.empty((0, 0, 0), np.float32), kinds=())
         return cls(
             origin=origin,
             keys=tuple(key for part in filled for key in part.keys),
             paths=np.concatenate([part.paths for part in filled]),
-            sources=tuple(source for part in filled for source in part.sources),
+            kinds=tuple(kind for part in filled for kind in part.kinds),
             model=next((part.model for part in filled if part.model), ""),
         )
 

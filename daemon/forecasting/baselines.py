@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from daemon.core.forecast import Forecast, ForecastSource, empirical_quantiles, within_range
+from daemon.core.forecast import Forecast, ForecasterKind, empirical_quantiles, within_range
 from daemon.core.metric import Metric, bounds
 from daemon.core.series import (
     HORIZON_STEPS,
@@ -46,7 +46,7 @@ class Climatology:
         paths = np.repeat(np.where(np.isfinite(paths), paths, overall), _SLOT_STEPS, axis=1)
         minimum, maximum = bounds(week, self._metrics)
         paths = within_range(paths.astype(np.float32), minimum, maximum)
-        return Forecast(origin=origin, keys=week.keys, paths=paths, sources=(ForecastSource.BASELINE,) * len(week.keys))
+        return Forecast(origin=origin, keys=week.keys, paths=paths, kinds=(ForecasterKind.BASELINE,) * len(week.keys))
 
 
 def _slot_samples(values: Float32) -> Float32:
@@ -81,7 +81,7 @@ class HourOfWeek:
         weekly = np.repeat(empirical_quantiles(samples), STEPS_PER_HOUR, axis=1)
         paths = np.where(np.isfinite(weekly), weekly, daily.paths).astype(np.float32)
         return Forecast(
-            origin=origin, keys=daily.keys, paths=within_range(paths, *bounds(known, {})), sources=daily.sources
+            origin=origin, keys=daily.keys, paths=within_range(paths, *bounds(known, {})), kinds=daily.kinds
         )
 
 
@@ -101,6 +101,4 @@ class SeasonalNaive:
         errors = known.values[:, STEPS_PER_DAY:] - known.values[:, :-STEPS_PER_DAY]
         spread = np.nan_to_num(empirical_quantiles(errors))
         paths = within_range((point[..., None] + spread[:, None]).astype(np.float32), *bounds(known, self._metrics))
-        return Forecast(
-            origin=origin, keys=known.keys, paths=paths, sources=(ForecastSource.BASELINE,) * len(known.keys)
-        )
+        return Forecast(origin=origin, keys=known.keys, paths=paths, kinds=(ForecasterKind.BASELINE,) * len(known.keys))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from daemon.core.forecast import Forecast, ForecastSource, empirical_quantiles, within_range
+from daemon.core.forecast import Forecast, ForecasterKind, empirical_quantiles, within_range
 from daemon.core.metric import bounds
 from daemon.core.series import (
     HORIZON_STEPS,
@@ -49,9 +49,7 @@ class PointForecaster:
         known, point = known.select(served), point[served]
         spread = np.nan_to_num(empirical_quantiles(self._past_errors(known.values)))
         paths = within_range((point[..., None] + spread).astype(np.float32), *bounds(known, {}))
-        return Forecast(
-            origin=origin, keys=known.keys, paths=paths, sources=(ForecastSource.BASELINE,) * len(known.keys)
-        )
+        return Forecast(origin=origin, keys=known.keys, paths=paths, kinds=(ForecasterKind.BASELINE,) * len(known.keys))
 
     def _past_errors(self, values: Float32) -> Float32:
         errors = []

@@ -21,7 +21,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
 from pytorch_forecasting import GroupNormalizer, QuantileLoss, TemporalFusionTransformer, TimeSeriesDataSet
 
-from daemon.core.forecast import QUANTILES, Forecast, ForecastSource, within_range
+from daemon.core.forecast import QUANTILES, Forecast, ForecasterKind, within_range
 from daemon.core.metric import bounds
 from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_DAY, Float32, Panel, SeriesKey
 from daemon.network.device import choose_device
@@ -73,7 +73,7 @@ class StockForecaster:
             origin=origin,
             keys=known.keys,
             paths=within_range(paths, *bounds(known, {})),
-            sources=(ForecastSource.BASELINE,) * len(known.keys),
+            kinds=(ForecasterKind.BASELINE,) * len(known.keys),
         )
 
 

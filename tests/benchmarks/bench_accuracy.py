@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from daemon.backtest.forecasts import REFERENCE, default_peers
-from daemon.core.forecast import Forecaster, ForecastSource
+from daemon.core.forecast import Forecaster, ForecasterKind
 from daemon.core.levels import LEVELS, LevelName
 from daemon.core.scoring import coverage, relative_loss
 from daemon.core.series import STEP_SECONDS, Panel, parse_time
@@ -85,9 +85,7 @@ def read_pack(folder: Path) -> Pack:
 
 
 def zero_shot(network: TemporalFusionTransformer) -> NetworkForecaster:
-    return NetworkForecaster(
-        network=network, vocabulary=None, metrics={}, zone=UTC, model="", source=ForecastSource.BASE
-    )
+    return NetworkForecaster(network=network, vocabulary=None, metrics={}, zone=UTC, model="", kind=ForecasterKind.BASE)
 
 
 def print_table(name: str, scores: Scores) -> None:

@@ -42,7 +42,7 @@ ASSESSMENT = LiveAssessment("m", 86_400, Tally(count=30, pinball=24.0, naive=26.
 SNAPSHOT = Snapshot(
     at=T0,
     made=T0 + 20,
-    forecast=Forecast(origin=T0, keys=(), paths=np.empty((0, 0, 0), np.float32), sources=()),
+    forecast=Forecast(origin=T0, keys=(), paths=np.empty((0, 0, 0), np.float32), kinds=()),
     model="m",
     verification=VerificationResult(SCORES, 9, ASSESSMENT),
     withdrawn="demoted at noon: it was worse",

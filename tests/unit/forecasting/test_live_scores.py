@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.core.forecast import HORIZONS, QUANTILES, Forecast, ForecastSource
+from daemon.core.forecast import HORIZONS, QUANTILES, Forecast, ForecasterKind
 from daemon.core.scoring import pinball, seasonal_error
 from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, Panel
 from daemon.forecasting.baselines import Climatology, SeasonalNaive
@@ -29,7 +29,7 @@ def forecast_of(panel: Panel, offset: float, spread: float) -> Forecast:
     levels = (np.arange(len(QUANTILES)) - 3) * spread + offset
     paths = (panel.values[:, first : first + 96, None] + levels).astype(np.float32)
     return Forecast(
-        origin=ORIGIN, keys=panel.keys, paths=paths, sources=(ForecastSource.MODEL,) * len(panel.keys), model="m"
+        origin=ORIGIN, keys=panel.keys, paths=paths, kinds=(ForecasterKind.MODEL,) * len(panel.keys), model="m"
     )
 
 

@@ -45,7 +45,7 @@ FLEET = tuple(server(name) for name in NAMES)
 SOUND = Snapshot(
     at=AT,
     made=AT,
-    forecast=Forecast(origin=AT, keys=(), paths=np.empty((0, 0, 0), np.float32), sources=()),
+    forecast=Forecast(origin=AT, keys=(), paths=np.empty((0, 0, 0), np.float32), kinds=()),
     servers=FLEET,
     sources=(),
     model="m",
