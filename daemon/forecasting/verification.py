@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
+from daemon.config.training import VerificationConfig
 from daemon.core.forecast import HORIZONS, QUANTILES, Forecast, Forecaster
 from daemon.core.scoring import INTERVALS, SOUND_COVERAGE, Sums, seasonal_error
 from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, Float32, Float64, Panel, SeriesKey, as_text
@@ -277,21 +278,6 @@ class VerificationRepository(Protocol):
 
 
 @dataclass(frozen=True)
-class VerificationRules:
-    """The configuration of verification.
-
-    Attributes:
-        window_seconds: span of the origins whose scores are kept and shown.
-        assessed_seconds: span of the origins by which the serving forecaster is assessed.
-        fallback: whether the baseline serves if it is better.
-    """
-
-    window_seconds: int
-    assessed_seconds: int
-    fallback: bool
-
-
-@dataclass(frozen=True)
 class VerificationResult:
     """The state of verification after a tick.
 
@@ -305,7 +291,7 @@ class VerificationResult:
     scores: tuple[LiveScore, ...] = ()
     pending: int = 0
     assessment: LiveAssessment | None = None
-    rules: VerificationRules | None = None
+    rules: VerificationConfig | None = None
 
     @property
     def fallback(self) -> str:
@@ -319,7 +305,7 @@ class Verification:
     """Keeps one served forecast an hour and scores it when its horizon has passed."""
 
     def __init__(
-        self, repository: VerificationRepository, naive: Forecaster, baseline: Forecaster, rules: VerificationRules
+        self, repository: VerificationRepository, naive: Forecaster, baseline: Forecaster, rules: VerificationConfig
     ) -> None:
         """Start without state; the first tick reads it from the repository."""
         self._repository, self._naive, self._baseline, self._rules = repository, naive, baseline, rules
@@ -335,7 +321,7 @@ class Verification:
             panel: the history of at least its series.
             serving: the id of the model that serves, or ``base``.
         """
-        oldest = at - DUE_SECONDS - self._rules.window_seconds
+        oldest = at - DUE_SECONDS - self._rules.window_hours * 3600
         if self._pending is None:
             self._pending, self._scores = self._repository.pending(), self._repository.scores(oldest)
         due = [pending for pending in self._pending if _is_due(pending, panel, at)]
@@ -346,7 +332,7 @@ class Verification:
             self._repository.write(new, done, found)
             self._pending = (*(pending for pending in self._pending if pending.origin not in done), *new)
             self._scores = self._pruned((*self._scores, *found), oldest)
-        assessment = live_assessment(self._scores, serving, at, self._rules.assessed_seconds)
+        assessment = live_assessment(self._scores, serving, at, self._rules.judged_hours * 3600)
         return VerificationResult(self._scores, len(self._pending), assessment, self._rules)
 
     def _time_to_keep(self, at: int) -> bool:

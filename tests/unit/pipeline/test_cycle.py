@@ -6,12 +6,13 @@ import numpy as np
 from daemon.alerting.delivery import Delivery
 from daemon.alerting.engine import Alerting, AlertRules
 from daemon.breach.model import base_breach_model
+from daemon.config.training import VerificationConfig
 from daemon.core.errors import BadModel
 from daemon.core.forecast import Forecast, Forecaster, ForecasterKind
 from daemon.core.series import STEP_SECONDS, Panel
 from daemon.core.server import ProfileRules
 from daemon.forecasting.baselines import Climatology, SeasonalNaive
-from daemon.forecasting.verification import Verification, VerificationRules
+from daemon.forecasting.verification import Verification
 from daemon.ingest.ingest import Ingest
 from daemon.ingest.window import RecentHistory
 from daemon.models.registry import ModelRegistry
@@ -26,7 +27,7 @@ from tests.panels import daily_panel
 DAY = 86_400
 PANEL = daily_panel(3, 9, missing=0)
 AT = PANEL.start + 8 * DAY
-RULES = VerificationRules(7 * DAY, 12 * 3600, fallback=True)
+RULES = VerificationConfig(window_hours=168, judged_hours=12)
 
 
 class CpuModel:
