@@ -34,7 +34,7 @@ MAXIMUM_STEPS = 2_000
 
 _ATTENTION_HEADS = 4
 _DROPOUT = 0.1
-_LEARNING_RATE = 0.01
+_LEARNING_RATE = 0.03
 _GRADIENT_CLIP = 0.1
 _FORECAST_BATCH_SIZE = 256
 # the library holds one row of a data frame per series and step

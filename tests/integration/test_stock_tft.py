@@ -1,3 +1,5 @@
+import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -5,8 +7,12 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
-from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, Panel, SeriesKey
+from daemon.backtest.forecasts import MODEL, REFERENCE, STOCK_TFT
+from daemon.cli.app import app
+from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, Panel, SeriesKey, as_text
+from daemon.ingest.metrics_file import write_metrics_file
 from daemon.network.stock_tft import (
     ENCODER_STEPS,
     StepTimes,
@@ -104,3 +110,34 @@ def test_a_time_limit_ends_the_training() -> None:
     assert (trainer.should_stop, progress) == (False, [1 / 50])
     short.on_train_batch_end(trainer)
     assert (trainer.should_stop, progress) == (True, [1 / 50, 1.0])
+
+
+def test_a_backtest_scores_it_beside_the_other_forecasters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``--peers tft`` trains it on the data before the first origin and adds it to the document."""
+    ends: list[int] = []
+
+    def one_step(panel: Panel, zone: ZoneInfo, **options: Any) -> StockForecaster:
+        ends.append(panel.end)
+        return fit_stock_tft(panel, zone, steps=1, **options)
+
+    monkeypatch.setattr("daemon.network.stock_tft.fit_stock_tft", one_step)
+    monkeypatch.chdir(tmp_path)
+    write_metrics_file(tmp_path / "data.parquet", PANEL)
+    options = (
+        "--models",
+        "none",
+        "--no-peers",
+        "--peers",
+        "tft",
+        "--from",
+        as_text(ORIGIN),
+        "--every",
+        "12h",
+        "--json",
+    )
+    done = CliRunner().invoke(app, ["backtest", "--data", "data.parquet", *options])
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    assert ends == [ORIGIN]
+    assert set(document["forecasters"]) == {MODEL, REFERENCE, STOCK_TFT}
+    assert document["forecasters"][STOCK_TFT]["relative_loss"] > 0
