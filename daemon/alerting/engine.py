@@ -36,7 +36,7 @@ from daemon.breach.definition import (
     Severity,
     monitored_thresholds,
 )
-from daemon.core.forecast import Forecast, ForecastSource
+from daemon.core.forecast import Forecast, ForecasterKind
 from daemon.core.metric import Metric
 from daemon.core.series import GENERIC_PROFILE, Panel, SeriesKey, as_text
 from daemon.core.server import ServerState
@@ -417,11 +417,11 @@ def _labels(alert_key: AlertKey, severity: str) -> dict[str, str]:
 
 def _model_text(tick: Tick, watch: MonitoredThreshold) -> str:
     source = next(
-        source for key, source in zip(tick.forecast.keys, tick.forecast.sources, strict=True) if key == watch.key
+        source for key, source in zip(tick.forecast.keys, tick.forecast.kinds, strict=True) if key == watch.key
     )
-    if source is ForecastSource.MODEL:
+    if source is ForecasterKind.MODEL:
         return f"{tick.model}, trained at level {tick.level}" if tick.level else tick.model
-    return "the base network of the package" if source is ForecastSource.BASE else "the baseline, climatology"
+    return "the base network of the package" if source is ForecasterKind.BASE else "the baseline, climatology"
 
 
 def _log_changes(before: Mapping[AlertKey, Alert], after: Mapping[AlertKey, Alert], at: int) -> None:

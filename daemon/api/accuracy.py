@@ -63,7 +63,7 @@ def add_accuracy(app: FastAPI, snapshots: SnapshotCache) -> None:
         return AccuracyDocument(
             since=as_text(scores[0].origin) if scores else None,
             until=as_text(scores[-1].origin) if scores else None,
-            waiting=snapshot.verification.waiting,
+            waiting=snapshot.verification.pending,
             withdrawn=snapshot.withdrawn,
             judged=_judged(snapshot),
             figures=_figures(scores),
@@ -71,7 +71,7 @@ def add_accuracy(app: FastAPI, snapshots: SnapshotCache) -> None:
 
 
 def _judged(snapshot: Snapshot) -> Judged | None:
-    verdict = snapshot.verification.verdict
+    verdict = snapshot.verification.assessment
     if verdict is None:
         return None
     tally = verdict.tally

@@ -161,8 +161,8 @@ def forecast_document(snapshot: Snapshot, row: int) -> ForecastDocument:
         origin=as_text(forecast.origin),
         server=key.server,
         metric=key.metric,
-        source=forecast.sources[row].value,
-        model=forecast.model if forecast.sources[row].value == "model" else "",
+        source=forecast.kinds[row].value,
+        model=forecast.model if forecast.kinds[row].value == "model" else "",
         times=[as_text(forecast.origin + int(step) * STEP_SECONDS) for step in steps],
         quantiles={name: paths[:, column].tolist() for column, name in enumerate(QUANTILE_COLUMNS)},
     )

@@ -43,7 +43,7 @@ class LiveMetrics(Collector):
         text = "1 while the baseline serves in place of a model, or of the base network, that was worse."
         yield GaugeMetricFamily("forewarn_model_withdrawn", text, self._demotion)
         text = "Forecasts that are kept until their time has come."
-        yield GaugeMetricFamily("forewarn_live_forecasts_waiting", text, self._verify.waiting)
+        yield GaugeMetricFamily("forewarn_live_forecasts_waiting", text, self._verify.pending)
         yield self._coverage()
         skill = GaugeMetricFamily(
             "forewarn_live_skill_ratio",

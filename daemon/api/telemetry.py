@@ -23,7 +23,7 @@ from prometheus_client.registry import Collector
 from daemon import __version__
 from daemon.api.collectors import AlertMetrics, LiveMetrics, ModelMetrics, TrainingMetrics
 from daemon.core.clock import Clock
-from daemon.core.forecast import ForecastSource
+from daemon.core.forecast import ForecasterKind
 from daemon.models.runs import TrainingState
 from daemon.pipeline.cycle import Snapshot
 from daemon.system.process import TorchMemory, memory
@@ -292,7 +292,7 @@ class PrometheusTelemetry:
         newest = max((server.newest for server in snapshot.servers), default=0)
         self._lag.set_function(lambda: max(0.0, self._clock.now() - newest))
         self._age.set_function(lambda: max(0.0, self._clock.now() - snapshot.at))
-        for source in ForecastSource:
+        for source in ForecasterKind:
             self._rows.labels(source.value).set(snapshot.rows_by_source.get(source, 0))
         for state in ("known", "cold", "stale"):
             self._servers.labels(state).set(sum(server.state == state for server in snapshot.servers))

@@ -1,11 +1,14 @@
-"""Breach probabilities beside the rules that people use today, on the same windows."""
+"""A backtest of early warning: breach probabilities beside the alert rules in use today, on the same windows.
+
+``compare`` scores every approach on every window, ``alert_document`` makes the figures of the JSON output.
+"""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
 from daemon.breach.definition import DecisionThreshold, MonitoredThreshold, Severity, longest_held
 from daemon.breach.features import exceedance
@@ -22,7 +25,7 @@ from daemon.breach.scoring import (
 from daemon.breach.windows import Windows, configured_thresholds, history_of, windows_of, with_outcome
 from daemon.core.forecast import Forecaster
 from daemon.core.metric import Metric
-from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_HOUR, Bool, Float64, Panel
+from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_HOUR, Bool, Float32, Float64, Int64, Panel
 from daemon.forecasting.point_rules import predict_linear
 
 OURS = "forewarn"
@@ -31,23 +34,102 @@ NEAR_RULE = "already at 90 % of the threshold"
 RULES = (LINEAR_RULE, NEAR_RULE)
 _NEAR = 0.9
 _BOOSTING, _CLIMATOLOGY = "LightGBM quantile regression", "climatology, hour of day"
+_FALSE_PER_SERVER_WEEK = 1.0
+_EVEN_ODDS = 0.5
 
 
 @dataclass(frozen=True)
 class ComparisonResult:
-    """Quiet windows whose outcome is known, and what each approach says of them.
+    """The scores of each approach on windows without an active breach whose outcome is known.
 
     Attributes:
-        monitored: whose window each is.
+        monitored: ``(windows,)`` the threshold of each window.
         origins: ``(windows,)`` epoch seconds.
-        onset: ``(windows,)`` step at which the breach began; 0 where none did.
-        scores: by approach, ``(windows,)``; of a rule, 1 is an alarm and 0 none.
+        onset: ``(windows,)`` step of the onset of the breach; 0 without a breach.
+        scores: by approach, ``(windows,)``; a rule scores 1 for an alarm and 0 for none.
     """
 
     monitored: tuple[MonitoredThreshold, ...]
-    origins: np.ndarray[tuple[int], np.dtype[np.int64]]
+    origins: Int64
     onset: np.ndarray[tuple[int], np.dtype[np.intp]]
     scores: Mapping[str, Float64]
+
+
+class DecisionThresholdFigures(BaseModel):
+    """The decision threshold of forewarn: an alarm at this probability, and how it was chosen."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+    probability: float
+    reached: bool
+    chosen_on: str
+
+
+class ApproachFigures(BaseModel):
+    """The figures of one approach; NaN, in JSON null, where one cannot be measured.
+
+    Attributes:
+        average_precision: area under precision over recall.
+        average_precision_interval: its 90 % interval over servers.
+        brier: mean squared error of the probability; NaN for a rule, which has none.
+        incidents: number of breaches that follow a window.
+        precision: share of the alarmed windows that a breach follows.
+        recall: share of the windows followed by a breach that are alarmed.
+        incident_recall: share of the incidents with an alarm in the 8 h before.
+        false_alarms_per_server_week: runs of alarmed windows that no breach follows.
+        median_lead_seconds: from the first alarm in the 8 h before an incident to its onset.
+        incident_recall_at_one_false_alarm_per_server_week: best incident recall at such a decision threshold.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    average_precision: float
+    average_precision_interval: tuple[float, float]
+    brier: float
+    incidents: int
+    precision: float
+    recall: float
+    incident_recall: float
+    false_alarms_per_server_week: float
+    median_lead_seconds: float
+    incident_recall_at_one_false_alarm_per_server_week: float
+
+
+class ThresholdFigures(BaseModel):
+    """The figures of all thresholds of one metric and severity.
+
+    Attributes:
+        metric: name of the metric.
+        severity: of the thresholds.
+        thresholds: their values, ascending.
+        windows: number of windows.
+        breaches: number of windows that a breach follows.
+        base_rate: share of the windows that a breach follows; NaN, in JSON null, without windows.
+        server_weeks: weeks of all servers together.
+        decision_threshold: of forewarn; in JSON ``cut``.
+        approaches: figures by approach.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    metric: str
+    severity: Severity
+    thresholds: tuple[float, ...]
+    windows: int
+    breaches: int
+    base_rate: float
+    server_weeks: float
+    decision_threshold: DecisionThresholdFigures = Field(serialization_alias="cut")
+    approaches: dict[str, ApproachFigures]
+
+
+class AlertBacktestDocument(BaseModel):
+    """The figures of early warning: id of the tested model, empty for the base network, and those by threshold."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str
+    alerts: tuple[ThresholdFigures, ...]
 
 
 def compare(
@@ -60,9 +142,9 @@ def compare(
     metrics: Mapping[str, Metric],
     on_progress: Callable[[float], None] = lambda done: None,
 ) -> ComparisonResult:
-    """Return what each approach says at ``origins`` (epoch seconds) of the configured thresholds.
+    """Return the scores of each approach on the configured thresholds at ``origins`` (epoch seconds).
 
-    A forecast is scored by the likeliest run of its path at the threshold; where it has none of a series, by 0.
+    A forecast scores the highest probability of a run of steps past the threshold, and 0 for a series without paths.
     """
     choose = configured_thresholds(metrics)
     row_of = {key: row for row, key in enumerate(panel.keys)}
@@ -78,15 +160,15 @@ def compare(
         found = with_outcome(windows, after, monitored, origin)
         position = {watch: row for row, watch in enumerate(monitored)}
         kept = np.array([position[watch] for watch in found.monitored], dtype=np.intp)
-        said = {OURS: model.calibrator.probability(found.features), **_rules(windows.select(kept))}
+        scored = {OURS: model.calibrator.probability(found.features), **_rules(windows.select(kept))}
         for name, other in others.items():
-            said[name] = _path_scores(other, panel, origin, found.monitored, history[kept])
-        if _BOOSTING in said and _CLIMATOLOGY in said:
-            said["LightGBM + climatology"] = (said[_BOOSTING] + said[_CLIMATOLOGY]) / 2
+            scored[name] = _path_scores(other, panel, origin, found.monitored, history[kept])
+        if _BOOSTING in scored and _CLIMATOLOGY in scored:
+            scored["LightGBM + climatology"] = (scored[_BOOSTING] + scored[_CLIMATOLOGY]) / 2
         monitored_all += found.monitored
         times.append(found.origins)
         onsets.append(found.onset)
-        scores.append(said)
+        scores.append(scored)
         on_progress((number + 1) / len(origins))
     names: Iterable[str] = scores[0] if scores else ()
     joined = {name: np.concatenate([each[name] for each in scores]) for name in names}
@@ -97,7 +179,7 @@ def _rules(windows: Windows) -> dict[str, Float64]:
     recent = windows.history[:, -6 * STEPS_PER_HOUR :]
     line = predict_linear(recent)[:, -1]
     last = _last_seen(recent)
-    # turned over, a threshold that is bad below is negative, and nine tenths of the way is further down
+    # values are sign-normalised: a threshold that is bad below is negative, and 90 % of the way to it is lower still
     near = np.where(windows.thresholds > 0, _NEAR * windows.thresholds, windows.thresholds / _NEAR)
     with np.errstate(invalid="ignore"):
         return {
@@ -106,7 +188,7 @@ def _rules(windows: Windows) -> dict[str, Float64]:
         }
 
 
-def _last_seen(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Float64:
+def _last_seen(values: Float32) -> Float64:
     last = values.shape[1] - 1 - np.isfinite(values)[:, ::-1].argmax(axis=1)
     return np.asarray(np.take_along_axis(values, last[:, None], axis=1)[:, 0], dtype=np.float64)
 
@@ -116,7 +198,7 @@ def _path_scores(
     panel: Panel,
     origin: int,
     monitored: Sequence[MonitoredThreshold],
-    history: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
+    history: Float32,
 ) -> Float64:
     forecast = forecaster.forecast(panel, origin)
     known = set(forecast.keys)
@@ -127,17 +209,25 @@ def _path_scores(
     return scores
 
 
-_FALSE_PER_SERVER_WEEK = 1.0
-_EVEN_ODDS = 0.5
+def alert_document(compared: ComparisonResult, model: BreachModel, name: str) -> AlertBacktestDocument:
+    """Return the figures of each metric and severity.
 
-
-def alert_document(compared: ComparisonResult, model: BreachModel) -> list[dict[str, Any]]:
-    """Return the figures of each metric and severity; None where one cannot be computed."""
+    Args:
+        compared: of the backtest.
+        model: the breach model that was tested.
+        name: id of its model directory; empty for the base network.
+    """
     kinds = sorted({(watch.key.metric, watch.severity) for watch in compared.monitored})
-    return [_kind(compared, metric, severity, model.decision_threshold(metric, severity)) for metric, severity in kinds]
+    figures = [
+        _threshold_figures(compared, metric, severity, model.decision_threshold(metric, severity))
+        for metric, severity in kinds
+    ]
+    return AlertBacktestDocument(model=name, alerts=tuple(figures))
 
 
-def _kind(compared: ComparisonResult, metric: str, severity: Severity, cut: DecisionThreshold) -> dict[str, Any]:
+def _threshold_figures(
+    compared: ComparisonResult, metric: str, severity: Severity, decision: DecisionThreshold
+) -> ThresholdFigures:
     rows = np.array([(watch.key.metric, watch.severity) == (metric, severity) for watch in compared.monitored])
     monitored = [watch for watch, one in zip(compared.monitored, rows, strict=True) if one]
     origin, onset = compared.origins[rows], compared.onset[rows]
@@ -147,42 +237,38 @@ def _kind(compared: ComparisonResult, metric: str, severity: Severity, cut: Deci
         origin,
         np.where(onset > 0, origin + onset * STEP_SECONDS, 0),
     )
-    return {
-        "metric": metric,
-        "severity": severity.value,
-        "thresholds": sorted({watch.threshold for watch in monitored}),
-        "windows": len(monitored),
-        "breaches": int(windows.happened.sum()),
-        "base_rate": _known(float(windows.happened.mean()) if monitored else math.nan),
-        "server_weeks": windows.server_weeks,
-        "cut": {"probability": cut.probability, "reached": cut.reached, "chosen_on": cut.chosen_on},
-        "approaches": {
-            name: _approach(name, windows, score[rows], cut.probability) for name, score in compared.scores.items()
+    return ThresholdFigures(
+        metric=metric,
+        severity=severity,
+        thresholds=tuple(sorted({watch.threshold for watch in monitored})),
+        windows=len(monitored),
+        breaches=int(windows.happened.sum()),
+        base_rate=float(windows.happened.mean()) if monitored else math.nan,
+        server_weeks=windows.server_weeks,
+        decision_threshold=DecisionThresholdFigures.model_validate(decision),
+        approaches={
+            name: _approach_figures(name, windows, scored[rows], decision.probability)
+            for name, scored in compared.scores.items()
         },
-    }
+    )
 
 
-def _approach(name: str, windows: AlarmWindows, score: Float64, cut: float) -> dict[str, Any]:
-    figures = alarm_figures(windows, _alarmed(name, score, cut))
-    low, high = over_servers(windows, score)
-    return {
-        "average_precision": _known(average_precision(score, windows.happened)),
-        "average_precision_interval": [_known(low), _known(high)],
-        "brier": None if name in RULES else _known(brier(score, windows.happened)),
-        "incidents": figures.incidents,
-        "precision": _known(figures.precision),
-        "recall": _known(figures.recall),
-        "incident_recall": _known(figures.incident_recall),
-        "false_alarms_per_server_week": _known(figures.false_per_server_week),
-        "median_lead_seconds": _known(figures.median_lead_seconds),
-        "incident_recall_at_one_false_alarm_per_server_week": _known(recall_at(windows, score, _FALSE_PER_SERVER_WEEK)),
-    }
+def _approach_figures(name: str, windows: AlarmWindows, score: Float64, probability: float) -> ApproachFigures:
+    figures = alarm_figures(windows, _alarmed(name, score, probability))
+    return ApproachFigures(
+        average_precision=average_precision(score, windows.happened),
+        average_precision_interval=over_servers(windows, score),
+        brier=math.nan if name in RULES else brier(score, windows.happened),
+        incidents=figures.incidents,
+        precision=figures.precision,
+        recall=figures.recall,
+        incident_recall=figures.incident_recall,
+        false_alarms_per_server_week=figures.false_per_server_week,
+        median_lead_seconds=figures.median_lead_seconds,
+        incident_recall_at_one_false_alarm_per_server_week=recall_at(windows, score, _FALSE_PER_SERVER_WEEK),
+    )
 
 
-def _alarmed(name: str, score: Float64, cut: float) -> Bool:
-    """Return when each would alarm: forewarn at its cut, a rule where it says so, a path at even odds."""
-    return np.asarray(score >= (cut if name == OURS else _EVEN_ODDS))
-
-
-def _known(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _alarmed(name: str, score: Float64, probability: float) -> Bool:
+    """Return which windows are alarmed: forewarn's from its decision threshold, all others' from even odds."""
+    return np.asarray(score >= (probability if name == OURS else _EVEN_ODDS))

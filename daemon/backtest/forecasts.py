@@ -1,61 +1,61 @@
-"""Rolling origins on a history: the model beside what a user could run instead."""
+"""A backtest of forecasts: rolling origins on a history, the served forecaster beside its peers.
 
-import math
+``backtest`` scores, ``backtest_document`` makes the figures of the JSON output and the report, and ``example_fans``
+forecasts the best and the worst series once more for the charts.
+"""
+
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from daemon.core.forecast import Forecast, Forecaster
 from daemon.core.metric import Metric
-from daemon.core.scoring import (
-    BUCKETS,
-    Sums,
-    bucket,
-    coverage,
-    mase,
-    relative_loss,
-    reliability,
-    scaled_pinball,
-    series_ratio,
-    weighted_quantile_loss,
-)
+from daemon.core.scoring import Sums, accuracy, series_ratio
 from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_HOUR, Float32, Float64, Panel, SeriesKey, as_text
 from daemon.forecasting.baselines import Climatology, HourOfWeek, SeasonalNaive
-from daemon.forecasting.evaluation import Scores, score
+from daemon.forecasting.evaluation import Scores, rows_by, score
 from daemon.forecasting.point_rules import point_peers
 from daemon.models.serving import forecast_panel
 from daemon.network.boosting import fit_boosting
+from daemon.reports.backtest import BacktestDocument, ExampleSeries, RatioHistogram
 from daemon.reports.charts import Fan
 
 MODEL = "forewarn"
 REFERENCE = "seasonal naive, day"
+STOCK_TFT = "stock TFT"
+_EXAMPLES = 3
+_PAST_STEPS = 12 * STEPS_PER_HOUR
+# a quarter to four times, in steps of a tenth of a doubling; the outer bins hold what lies beyond
+_RATIO_EDGES = 2 ** np.linspace(-2, 2, 41)
+
+Progress = Callable[[float], None]
+"""Called with the share of the work that is done, 0 to 1."""
 
 
 @dataclass(frozen=True)
 class ServedForecaster:
-    """What the service would serve: the model where it can, the baseline where it cannot."""
+    """The forecaster as the service runs it: the model where it can forecast, the baseline elsewhere."""
 
     model: Forecaster | None
     baseline: Forecaster
 
     def forecast(self, panel: Panel, origin: int) -> Forecast:
-        """Return a forecast of every series that has any history."""
+        """Return a forecast of every series with history."""
         return forecast_panel(panel, origin, self.model, self.baseline)
 
 
 @dataclass(frozen=True)
 class Backtest:
-    """Scores by forecaster, and the forecasts that could not be made: ``(origin, series)``."""
+    """The scores by forecaster, and the forecasts that the tested forecaster could not make: ``(origin, series)``."""
 
     scores: Scores
     missing: tuple[tuple[int, SeriesKey], ...]
 
 
-def peers(panel: Panel, until: int, zone: ZoneInfo, on_progress: Callable[[float], None]) -> dict[str, Forecaster]:
-    """Return the peers; LightGBM is trained on ``panel`` up to ``until``.
+def default_peers(panel: Panel, until: int, zone: ZoneInfo, on_progress: Progress) -> dict[str, Forecaster]:
+    """Return the peers of every backtest by name; LightGBM is trained on ``panel`` up to ``until`` (epoch seconds).
 
     Raises:
         PeerUnavailable: LightGBM is not installed.
@@ -69,6 +69,13 @@ def peers(panel: Panel, until: int, zone: ZoneInfo, on_progress: Callable[[float
     }
 
 
+def stock_tft_peer(panel: Panel, until: int, zone: ZoneInfo, on_progress: Progress) -> dict[str, Forecaster]:
+    """Return the stock TFT by name, trained on ``panel`` up to ``until`` (epoch seconds); takes minutes."""
+    from daemon.network.stock_tft import fit_stock_tft  # noqa: PLC0415 - its library takes seconds to import
+
+    return {STOCK_TFT: fit_stock_tft(panel.between(panel.start, until), zone, on_progress=on_progress)}
+
+
 def backtest(
     panel: Panel,
     origins: Iterable[int],
@@ -76,17 +83,17 @@ def backtest(
     *,
     others: Mapping[str, Forecaster],
     on_forecast: Callable[[Forecast], None],
-    on_progress: Callable[[float], None],
+    on_progress: Progress,
 ) -> Backtest:
     """Forecast ``panel`` from each origin (epoch seconds) with ``model``, seasonal naive and ``others``.
 
     Args:
         panel: the history, before and after the origins.
         origins: times to forecast from.
-        model: what is tested.
-        others: what it is compared with.
+        model: the forecaster that is tested.
+        others: its peers by name.
         on_forecast: called with each forecast of ``model``.
-        on_progress: called with the share that is done.
+        on_progress: called after each origin.
     """
     times = sorted(origins)
     missing: list[tuple[int, SeriesKey]] = []
@@ -104,60 +111,55 @@ def backtest(
 
 
 def missing_text(missing: tuple[tuple[int, SeriesKey], ...]) -> str:
-    """Return in a sentence which forecasts could not be made; empty if all were."""
+    """Return a sentence on the forecasts that could not be made; empty without any."""
     if not missing:
         return ""
     origin, key = missing[0]
     return (
-        f"{len(missing)} forecasts could not be made, for want of any sample in the 7 days before the origin; "
+        f"{len(missing)} forecasts could not be made: no sample in the 7 days before the origin; "
         f"the first is {key.server} {key.metric} at {as_text(origin)}"
     )
 
 
-_EXAMPLES = 3
-_PAST_STEPS = 12 * STEPS_PER_HOUR
-# a quarter to four times, in steps of a tenth of a doubling; what lies beyond counts in the last of them
-_RATIO_EDGES = 2 ** np.linspace(-2, 2, 41)
-
-
-def figures(result: Backtest, model: str, origins: Sequence[int]) -> dict[str, Any]:
-    """Return all figures; None where one cannot be computed.
+def backtest_document(result: Backtest, model: str, origins: Sequence[int]) -> BacktestDocument:
+    """Return all figures of a backtest.
 
     Args:
         result: of the backtest.
-        model: id of the model that was tested; empty for the baseline.
-        origins: epoch seconds, in their order.
+        model: id of the tested model; empty for the base network or the baseline.
+        origins: epoch seconds, ascending.
     """
     reference, keys = result.scores.sums[REFERENCE], result.scores.panel.keys
-    of_metric = {name: np.array([key.metric == name for key in keys]) for name in sorted({key.metric for key in keys})}
     ours, scale = result.scores.sums[MODEL], result.scores.scale
-    best, worst = extremes(series_ratio(ours, reference), ours.count.sum(axis=1))
-    return {
-        "model": model,
-        "tested": MODEL,
-        "reference": REFERENCE,
-        "origins": len(origins),
-        "from": as_text(origins[0]),
-        "to": as_text(origins[-1]),
-        "series": len(keys),
-        "forecasters": {name: _figures(sums, reference, scale) for name, sums in result.scores.sums.items()},
-        "metrics": {
-            name: _figures(ours.select(rows), reference.select(rows), scale[rows]) for name, rows in of_metric.items()
+    ratio = series_ratio(ours, reference)
+    best, worst = extremes(ratio, ours.count.sum(axis=1))
+    return BacktestDocument(
+        model=model,
+        tested=MODEL,
+        reference=REFERENCE,
+        origins=len(origins),
+        first_origin=as_text(origins[0]),
+        last_origin=as_text(origins[-1]),
+        series=len(keys),
+        forecasters={name: accuracy(sums, reference, scale) for name, sums in result.scores.sums.items()},
+        metrics={
+            name: accuracy(ours.select(rows), reference.select(rows), scale[rows])
+            for name, rows in rows_by([key.metric for key in keys]).items()
         },
-        "series_relative_loss": _histogram(series_ratio(ours, reference)),
-        "best": [_series(ours, reference, keys, row) for row in best],
-        "worst": [_series(ours, reference, keys, row) for row in worst],
-        "missing": len(result.missing),
-        "missing_text": missing_text(result.missing),
-    }
+        series_relative_loss=_histogram(ratio),
+        best=tuple(_example(ours, ratio, keys, row) for row in best),
+        worst=tuple(_example(ours, ratio, keys, row) for row in worst),
+        missing=len(result.missing),
+        missing_text=missing_text(result.missing),
+    )
 
 
 def extremes(ratio: Float64, count: Float64) -> tuple[list[int], list[int]]:
-    """Return the rows with the lowest and with the highest ratio, up to three each and none twice.
+    """Return the rows with the lowest and with the highest ratio, up to three each and none in both.
 
     Args:
-        ratio: ``(series,)``; NaN takes no part.
-        count: ``(series,)`` of two like ratios the one of more values comes first.
+        ratio: ``(series,)``; NaN is left out.
+        count: ``(series,)`` number of values; of two equal ratios the one with more values comes first.
     """
     known = np.flatnonzero(np.isfinite(ratio))
     rising = known[np.lexsort((-count[known], ratio[known]))].tolist()
@@ -167,68 +169,52 @@ def extremes(ratio: Float64, count: Float64) -> tuple[list[int], list[int]]:
 
 
 def example_fans(
-    document: Mapping[str, Any],
+    document: BacktestDocument,
     result: Backtest,
     model: Forecaster,
     origins: Sequence[int],
     metrics: Mapping[str, Metric],
 ) -> dict[str, list[Fan]]:
-    """Return a forecast of each of the best and of the worst series of ``document``, made anew.
+    """Return a forecast of each of the best and of the worst series of ``document``, by ``best`` and ``worst``.
 
-    Anew, as which they are is known only at the end, and all forecasts until then would not fit into memory.
+    They are forecast a second time: the backtest knows them only at its end, and does not keep all its forecasts.
     """
     row_of = {key: row for row, key in enumerate(result.scores.panel.keys)}
     missing = set(result.missing)
-    made: dict[str, list[Fan]] = {}
-    for kind in ("best", "worst"):
-        made[kind] = []
-        for entry in document[kind]:
-            key = SeriesKey(entry["server"], entry["metric"])
-            panel = result.scores.panel.select([row_of[key]])
-            offered = [origin for origin in origins if (origin, key) not in missing]
-            unit = metrics[key.metric].unit if key.metric in metrics else ""
-            note = f"Relative loss {entry['relative_loss']:.3f} over {entry['values']:,} values."
-            made[kind].append(_fan(panel, model, _fullest(panel, offered), unit, note))
-    return made
+
+    def fan_of(example: ExampleSeries) -> Fan:
+        key = SeriesKey(example.server, example.metric)
+        panel = result.scores.panel.select([row_of[key]])
+        origin = _fullest(panel, [origin for origin in origins if (origin, key) not in missing])
+        unit = metrics[key.metric].unit if key.metric in metrics else ""
+        note = f"Relative loss {example.relative_loss:.3f} over {example.values:,} values."
+        return _fan(panel, model, origin, unit, note)
+
+    return {"best": [fan_of(each) for each in document.best], "worst": [fan_of(each) for each in document.worst]}
 
 
-def _figures(sums: Sums, reference: Sums, scale: Float64) -> dict[str, Any]:
-    return {
-        "relative_loss": _known(relative_loss(sums, reference)),
-        "scaled_pinball": _known(scaled_pinball(sums, scale)),
-        "weighted_quantile_loss": _known(weighted_quantile_loss(sums)),
-        "mase": _known(mase(sums, scale)),
-        "coverage": {name: _known(share) for name, share in coverage(sums).items()},
-        "reliability": {level: _known(share) for level, share in reliability(sums).items()},
-        "relative_loss_by_horizon": {
-            name: _known(relative_loss(bucket(sums, name), bucket(reference, name))) for name in BUCKETS
-        },
-    }
-
-
-def _histogram(ratio: Float64) -> dict[str, Any]:
+def _histogram(ratio: Float64) -> RatioHistogram:
     known = ratio[np.isfinite(ratio)]
     counts, _ = np.histogram(np.clip(known, _RATIO_EDGES[0], _RATIO_EDGES[-1]), _RATIO_EDGES)
-    return {
-        "edges": _RATIO_EDGES.round(4).tolist(),
-        "counts": counts.tolist(),
-        "better": int((known < 1).sum()),
-        "compared": len(known),
-    }
+    return RatioHistogram(
+        edges=tuple(_RATIO_EDGES.round(4).tolist()),
+        counts=tuple(counts.tolist()),
+        better=int((known < 1).sum()),
+        compared=len(known),
+    )
 
 
-def _series(ours: Sums, reference: Sums, keys: tuple[SeriesKey, ...], row: int) -> dict[str, Any]:
-    rows = np.array([row])
-    return {
-        "server": keys[row].server,
-        "metric": keys[row].metric,
-        "relative_loss": float(series_ratio(ours.select(rows), reference.select(rows))[0]),
-        "values": int(ours.count[row].sum()),
-    }
+def _example(ours: Sums, ratio: Float64, keys: tuple[SeriesKey, ...], row: int) -> ExampleSeries:
+    return ExampleSeries(
+        server=keys[row].server,
+        metric=keys[row].metric,
+        relative_loss=float(ratio[row]),
+        values=int(ours.count[row].sum()),
+    )
 
 
 def _fullest(panel: Panel, origins: Sequence[int]) -> int:
-    """Return the newest of the origins after which the most values are known."""
+    """Return the origin after which the most values were observed, the newest of several."""
     return max(origins, key=lambda origin: (int(np.isfinite(_after(panel, origin)).sum()), origin))
 
 
@@ -251,7 +237,3 @@ def _fan(panel: Panel, model: Forecaster, origin: int, unit: str, note: str) -> 
         unit=unit,
         note=note,
     )
-
-
-def _known(value: float) -> float | None:
-    return value if math.isfinite(value) else None

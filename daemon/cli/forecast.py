@@ -1,3 +1,5 @@
+"""``forewarn forecast``: a forecast of the newest data, with its table and the JSON output."""
+
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -6,50 +8,8 @@ import typer
 from rich.table import Table
 
 from daemon.cli.app import ConfigOption, JsonOption, table_console
-from daemon.core.forecast import QUANTILE_COLUMNS, QUANTILES, Forecast, ForecastSource
+from daemon.core.forecast import HORIZONS, QUANTILE_COLUMNS, QUANTILES, Forecast, ForecasterKind
 from daemon.core.series import STEP_SECONDS, as_text
-
-_HORIZONS = {"30m": 6, "1h": 12, "2h": 24, "4h": 48, "8h": 96}
-
-
-def print_table(forecast: Forecast) -> None:
-    """Print the median and the 80 % interval at five horizons, a row per series."""
-    made_by = sorted({source.value for source in forecast.sources})
-    table = Table(title=f"From {as_text(forecast.origin)}, by {', '.join(made_by)}: median (10 % to 90 %)")
-    table.add_column("server")
-    table.add_column("metric")
-    for horizon in _HORIZONS:
-        table.add_column(horizon, justify="right")
-    table.add_column("by")
-    low, middle, high = (QUANTILES.index(level) for level in (0.1, 0.5, 0.9))
-    for key, path, source in zip(forecast.keys, forecast.paths, forecast.sources, strict=True):
-        cells = [path[step - 1] for step in _HORIZONS.values()]
-        shown = [f"{cell[middle]:.4g} ({cell[low]:.4g} to {cell[high]:.4g})" for cell in cells]
-        table.add_row(key.server, key.metric, *shown, source.value)
-    table_console().print(table)
-
-
-def print_json(forecast: Forecast) -> None:
-    """Print one document with every quantile path in full."""
-    rows = zip(forecast.keys, forecast.paths, forecast.sources, strict=True)
-    steps = range(1, (forecast.paths.shape[1] if forecast.keys else 0) + 1)
-    document: dict[str, Any] = {
-        "origin": as_text(forecast.origin),
-        "model": forecast.model,
-        "times": [as_text(forecast.origin + step * STEP_SECONDS) for step in steps],
-        "forecasts": [
-            {
-                "server": key.server,
-                "metric": key.metric,
-                "source": source.value,
-                "model": forecast.model if source is ForecastSource.MODEL else "",
-                "quantiles": {name: path[:, column].tolist() for column, name in enumerate(QUANTILE_COLUMNS)},
-            }
-            for key, path, source in rows
-        ],
-    }
-    typer.echo(json.dumps(document))
-
 
 _HISTORY_HOURS = 28 * 24
 _MOST_LISTED = 10
@@ -57,7 +17,7 @@ _MOST_LISTED = 10
 
 def forecast(
     data: Annotated[Path | None, typer.Option(help="Metrics file instead of the store.")] = None,
-    model: Annotated[str | None, typer.Option(help="Id of a model; default is the one that serves.")] = None,
+    model: Annotated[str | None, typer.Option(help="Id of a model; default is the serving model.")] = None,
     models: Annotated[Path | None, typer.Option(help="Folder of model directories.")] = None,
     *,
     server: Annotated[str | None, typer.Option(help="Only this server.")] = None,
@@ -88,3 +48,42 @@ def forecast(
     forecaster = forecaster_of(folder, given.metrics, given.zone)
     made = forecast_panel(panel, panel.end, forecaster, Climatology(given.metrics))
     (print_json if json else print_table)(made)
+
+
+def print_table(forecast: Forecast) -> None:
+    """Print the median and the 80 % interval at each of HORIZONS, a row per series."""
+    made_by = sorted({kind.value for kind in forecast.kinds})
+    table = Table(title=f"From {as_text(forecast.origin)}, by {', '.join(made_by)}: median (10 % to 90 %)")
+    table.add_column("server")
+    table.add_column("metric")
+    for horizon in HORIZONS:
+        table.add_column(horizon, justify="right")
+    table.add_column("by")
+    low, middle, high = (QUANTILES.index(level) for level in (0.1, 0.5, 0.9))
+    for key, path, kind in zip(forecast.keys, forecast.paths, forecast.kinds, strict=True):
+        cells = [path[step - 1] for step in HORIZONS.values()]
+        shown = [f"{cell[middle]:.4g} ({cell[low]:.4g} to {cell[high]:.4g})" for cell in cells]
+        table.add_row(key.server, key.metric, *shown, kind.value)
+    table_console().print(table)
+
+
+def print_json(forecast: Forecast) -> None:
+    """Print all quantile paths as one JSON document."""
+    rows = zip(forecast.keys, forecast.paths, forecast.kinds, strict=True)
+    steps = range(1, (forecast.paths.shape[1] if forecast.keys else 0) + 1)
+    document: dict[str, Any] = {
+        "origin": as_text(forecast.origin),
+        "model": forecast.model,
+        "times": [as_text(forecast.origin + step * STEP_SECONDS) for step in steps],
+        "forecasts": [
+            {
+                "server": key.server,
+                "metric": key.metric,
+                "source": kind.value,
+                "model": forecast.model if kind is ForecasterKind.MODEL else "",
+                "quantiles": {name: path[:, column].tolist() for column, name in enumerate(QUANTILE_COLUMNS)},
+            }
+            for key, path, kind in rows
+        ],
+    }
+    typer.echo(json.dumps(document))

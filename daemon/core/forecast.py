@@ -1,4 +1,4 @@
-"""What a forecaster returns."""
+"""Quantile forecasts: the levels, the horizons, the record, and the protocol of a forecaster."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +10,10 @@ import numpy.typing as npt
 
 from daemon.core.series import HORIZON_STEPS, STEPS_PER_HOUR, Float32, Panel, SeriesKey
 
-# what is exposed and verified of a path, in steps after the origin
+QUANTILES = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)
+QUANTILE_COLUMNS = ("q02", "q10", "q25", "q50", "q75", "q90", "q98")
+MEDIAN = QUANTILES.index(0.5)
+
 HORIZONS = {
     "30m": STEPS_PER_HOUR // 2,
     "1h": STEPS_PER_HOUR,
@@ -18,10 +21,11 @@ HORIZONS = {
     "4h": 4 * STEPS_PER_HOUR,
     "8h": HORIZON_STEPS,
 }
+"""The horizons that are shown, exposed and verified, in steps after the origin."""
 
 
-class ForecastSource(StrEnum):
-    """Who made a forecast: a model trained here, the base network of the package, or the climatology."""
+class ForecasterKind(StrEnum):
+    """The kind of forecaster: a model trained here, the base network of the package, or the climatology."""
 
     MODEL = "model"
     BASE = "base"
@@ -36,47 +40,42 @@ class Forecast:
         origin: epoch seconds (UTC) of the last grid time whose data was used.
         keys: the series, one per row.
         paths: ``(series, HORIZON_STEPS, quantiles)`` float32 in the metrics' units, sorted, in physical range.
-        sources: who made each row.
-        model: id of the model directory that made the rows whose source is ``model``; empty if there is none.
+        kinds: kind of the forecaster of each row.
+        model: id of the model directory, for the rows of kind ``model``; empty if there is none.
     """
 
     origin: int
     keys: tuple[SeriesKey, ...]
     paths: Float32
-    sources: tuple[ForecastSource, ...]
+    kinds: tuple[ForecasterKind, ...]
     model: str = ""
 
     @property
     def forecasters(self) -> tuple[str, ...]:
-        """Who made each row: the id of the model, ``base`` or ``baseline``."""
-        return tuple(self.model if source is ForecastSource.MODEL else source.value for source in self.sources)
+        """The forecaster of each row: the id of the model, ``base`` or ``baseline``."""
+        return tuple(self.model if kind is ForecasterKind.MODEL else kind.value for kind in self.kinds)
 
     @classmethod
     def concatenate(cls, origin: int, parts: Iterable["Forecast"]) -> "Forecast":
         """Return the rows of all ``parts`` as one forecast."""
-        taken = [part for part in parts if part.keys]
-        if not taken:
-            return cls(origin=origin, keys=(), paths=np.empty((0, 0, 0), np.float32), sources=())
+        filled = [part for part in parts if part.keys]
+        if not filled:
+            return cls(origin=origin, keys=(), paths=np.empty((0, 0, 0), np.float32), kinds=())
         return cls(
             origin=origin,
-            keys=tuple(key for part in taken for key in part.keys),
-            paths=np.concatenate([part.paths for part in taken]),
-            sources=tuple(source for part in taken for source in part.sources),
-            model=next((part.model for part in taken if part.model), ""),
+            keys=tuple(key for part in filled for key in part.keys),
+            paths=np.concatenate([part.paths for part in filled]),
+            kinds=tuple(kind for part in filled for kind in part.kinds),
+            model=next((part.model for part in filled if part.model), ""),
         )
 
 
 class Forecaster(Protocol):
-    """Something that forecasts a panel."""
+    """Forecasts the series of a panel."""
 
     def forecast(self, panel: Panel, origin: int) -> Forecast:
-        """Return quantile paths from ``origin``, using no column after it, for the series that it can serve."""
+        """Return quantile paths from ``origin`` for the series that it can serve; use no column after ``origin``."""
         ...
-
-
-QUANTILES = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)
-QUANTILE_COLUMNS = ("q02", "q10", "q25", "q50", "q75", "q90", "q98")
-MEDIAN = QUANTILES.index(0.5)
 
 
 def within_range(paths: Float32, minimum: npt.ArrayLike, maximum: npt.ArrayLike) -> Float32:
@@ -92,15 +91,16 @@ def within_range(paths: Float32, minimum: npt.ArrayLike, maximum: npt.ArrayLike)
     return np.clip(np.sort(paths, axis=-1), low, high)
 
 
-def pinball_loss(actual: Float32, paths: Float32) -> Float32:
-    """Return the pinball loss of every value and quantile, ``(..., quantiles)``, in the metric's unit.
+def empirical_quantiles(values: Float32) -> Float32:
+    """Return QUANTILES of the finite values along the last axis, ``(..., quantiles)``; NaN where there are none.
 
-    ``max(τ·(y − q), (τ − 1)·(y − q))`` (Koenker and Bassett, 1978); NaN where the actual value is missing.
-
-    Args:
-        actual: ``(...)`` observed values.
-        paths: ``(..., quantiles)`` forecast at QUANTILES.
+    Linear between order statistics (Hyndman and Fan, 1996, definition 7).
     """
-    levels = np.asarray(QUANTILES, dtype=np.float32)
-    error = actual[..., None] - paths
-    return np.maximum(levels * error, (levels - 1) * error)
+    ordered = np.sort(values, axis=-1)  # NaN sorts last
+    count = np.isfinite(values).sum(axis=-1, keepdims=True)
+    position = np.asarray(QUANTILES) * np.maximum(count - 1, 0)
+    below = position.astype(np.intp)
+    above = np.minimum(below + 1, np.maximum(count - 1, 0))
+    low, high = np.take_along_axis(ordered, below, -1), np.take_along_axis(ordered, above, -1)
+    interpolated: Float32 = (low + (high - low) * (position - below)).astype(np.float32)
+    return interpolated

@@ -1,4 +1,4 @@
-"""The training levels: how much data, how long, and therefore what may be claimed."""
+"""The training levels: the amount of data, the length of the training, and the claims that follow from both."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 
 class LevelName(StrEnum):
-    """The four levels, from the quickest to the most thorough."""
+    """The four levels, from the fastest to the most thorough."""
 
     DEMO = "demo"
     VALIDATION = "validation"
@@ -15,7 +15,7 @@ class LevelName(StrEnum):
 
 
 class Sayable(StrEnum):
-    """Which figures of a model may be said, and so be shown."""
+    """Which figures of a model may be claimed, and so be shown."""
 
     NOTHING = "nothing"
     VALIDATION_LOSS = "validation loss"
@@ -24,20 +24,21 @@ class Sayable(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Level:
-    """What a training level does.
+    """One training level.
 
     Attributes:
-        data_hours: hours of history that it trains on, before those that are held back.
-        epochs: passes at most; every time step of every series is a target at least once in each.
-        sayable: what may be said of its models' accuracy, if it was measured.
+        name: of the level.
+        data_hours: hours of history to train on, before the validation and the test span.
+        epochs: greatest number of epochs; every step of every series is a target at least once in each.
+        sayable: which measured figures of its models may be claimed.
         stride_steps: distance of a series' origins in an epoch, ≤ HORIZON_STEPS.
-        validation_hours: held back after that, to choose the epoch.
-        test_hours: held back at the end of the history, to measure; 0 where the level claims no accuracy.
+        validation_hours: span after the training data, to choose the epoch.
+        test_hours: span at the end of the history, to measure accuracy; 0 if the level claims none.
         accumulate_batches: batches per step of the optimiser.
-        checkpoint_every_epochs: how often a checkpoint is written.
+        checkpoint_every_epochs: epochs between two checkpoints.
         mixed_precision: compute in bf16 on a GPU.
-        unknown_server_every: one of so many servers is kept out of training, to measure how the model does on servers
-            that it does not know; 0 is none.
+        unknown_server_every: one server of this number is held out of training, to measure the accuracy on new
+            servers; 0 is none.
     """
 
     name: LevelName
@@ -54,7 +55,7 @@ class Level:
 
     @property
     def history_hours(self) -> int:
-        """Hours of history that it uses where there are so many: what it trains on and what is held back."""
+        """Hours of history that the level uses at most: training, validation and test."""
         return self.data_hours + self.validation_hours + self.test_hours
 
 
@@ -105,3 +106,4 @@ LEVELS = MappingProxyType(
     }
 )
 MINIMUM_HOURS = 168
+"""Least history to train on, in hours."""

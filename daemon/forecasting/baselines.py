@@ -1,11 +1,15 @@
-"""The baseline that serves before a model exists: empirical quantiles of the same time on the days before."""
+"""Forecasters without training: the climatology, which is the baseline, and the seasonal naive forecast.
+
+The climatology serves where no network can. Seasonal naive is the reference that losses are relative to. Both forecast
+by empirical quantiles of the past, and use the metrics only for their physical range.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from daemon.core.forecast import QUANTILES, Forecast, ForecastSource, within_range
+from daemon.core.forecast import Forecast, ForecasterKind, empirical_quantiles, within_range
 from daemon.core.metric import Metric, bounds
 from daemon.core.series import (
     HORIZON_STEPS,
@@ -18,21 +22,22 @@ from daemon.core.series import (
 )
 
 _DAYS = 7
-_SLOT_STEPS = 6
-_MARGIN_STEPS = 6
+_SLOT_STEPS = STEPS_PER_HOUR // 2
+_MARGIN_STEPS = STEPS_PER_HOUR // 2
+_WEEKS = 4
 
 
 class Climatology:
-    """Forecast each half hour by the quantiles of that time of day, half an hour either side, over 7 days.
+    """The baseline: quantiles of the same half hour, with half an hour on either side, on the last 7 days.
 
-    Where those days have no sample, all that is known of the 7 days stands in.
+    A half hour without a sample on those days gets the quantiles of all samples of the 7 days.
     """
 
     def __init__(self, metrics: Mapping[str, Metric]) -> None:
         self._metrics = metrics
 
     def forecast(self, panel: Panel, origin: int) -> Forecast:
-        """Return paths for every series with a sample in the 7 days up to ``origin``, source ``baseline``."""
+        """Return paths for every series with a sample in the 7 days up to ``origin``."""
         week = panel.between(origin - (_DAYS * STEPS_PER_DAY + _MARGIN_STEPS) * STEP_SECONDS, origin)
         week = week.select(np.flatnonzero(np.isfinite(week.values).any(axis=1)))
         slots = _slot_samples(week.values)
@@ -41,29 +46,14 @@ class Climatology:
         paths = np.repeat(np.where(np.isfinite(paths), paths, overall), _SLOT_STEPS, axis=1)
         minimum, maximum = bounds(week, self._metrics)
         paths = within_range(paths.astype(np.float32), minimum, maximum)
-        return Forecast(origin=origin, keys=week.keys, paths=paths, sources=(ForecastSource.BASELINE,) * len(week.keys))
-
-
-def empirical_quantiles(values: Float32) -> Float32:
-    """Return QUANTILES of the finite values along the last axis, ``(..., quantiles)``; NaN where there are none.
-
-    Linear between order statistics (Hyndman and Fan, 1996, definition 7).
-    """
-    ordered = np.sort(values, axis=-1)  # NaN sorts last
-    count = np.isfinite(values).sum(axis=-1, keepdims=True)
-    position = np.asarray(QUANTILES) * np.maximum(count - 1, 0)
-    below = position.astype(np.intp)
-    above = np.minimum(below + 1, np.maximum(count - 1, 0))
-    low, high = np.take_along_axis(ordered, below, -1), np.take_along_axis(ordered, above, -1)
-    interpolated: Float32 = (low + (high - low) * (position - below)).astype(np.float32)
-    return interpolated
+        return Forecast(origin=origin, keys=week.keys, paths=paths, kinds=(ForecasterKind.BASELINE,) * len(week.keys))
 
 
 def _slot_samples(values: Float32) -> Float32:
     series, columns = values.shape
     slots = HORIZON_STEPS // _SLOT_STEPS
     width = _SLOT_STEPS + 2 * _MARGIN_STEPS
-    # column of the first sample of slot s, day d: the slot's first step is 1 after the origin, which is the last column
+    # column of the first sample of each slot and day: a slot starts one step after the origin, the last column
     first = columns - np.arange(1, _DAYS + 1)[None, :] * STEPS_PER_DAY + np.arange(slots)[:, None] * _SLOT_STEPS
     wanted = (first - _MARGIN_STEPS)[:, :, None] + np.arange(width)
     found = np.where(wanted < columns, values[:, np.minimum(wanted, columns - 1)], np.float32(np.nan))
@@ -71,42 +61,38 @@ def _slot_samples(values: Float32) -> Float32:
     return pooled
 
 
-_WEEKS = 4
-_WEEKLY_MARGIN_STEPS = STEPS_PER_HOUR // 2
-
-
 @dataclass(frozen=True)
 class HourOfWeek:
-    """Forecast each hour by the quantiles of that hour, half an hour either side, in the 4 weeks before.
+    """Quantiles of the same hour of the week, with half an hour on either side, in the last 4 weeks.
 
-    Where there is no week before, the climatology by hour of the day stands in.
+    An hour without a sample in those weeks gets the climatology of the hour of the day.
     """
 
     def forecast(self, panel: Panel, origin: int) -> Forecast:
         """Return paths for every series with a sample in the 7 days up to ``origin``."""
         daily = Climatology({}).forecast(panel, origin)
         row_of = {key: row for row, key in enumerate(panel.keys)}
-        steps = _WEEKS * STEPS_PER_WEEK + _WEEKLY_MARGIN_STEPS
+        steps = _WEEKS * STEPS_PER_WEEK + _MARGIN_STEPS
         known = panel.between(origin - (steps - 1) * STEP_SECONDS, origin).select([row_of[key] for key in daily.keys])
         hours = HORIZON_STEPS // STEPS_PER_HOUR
         first = np.arange(hours)[:, None] * STEPS_PER_HOUR - np.arange(1, _WEEKS + 1) * STEPS_PER_WEEK
-        wanted = steps + first[:, :, None] - _WEEKLY_MARGIN_STEPS + np.arange(STEPS_PER_HOUR + 2 * _WEEKLY_MARGIN_STEPS)
+        wanted = steps + first[:, :, None] - _MARGIN_STEPS + np.arange(STEPS_PER_HOUR + 2 * _MARGIN_STEPS)
         samples = known.values[:, np.clip(wanted, 0, steps - 1)].reshape(len(known.keys), hours, -1)
         weekly = np.repeat(empirical_quantiles(samples), STEPS_PER_HOUR, axis=1)
         paths = np.where(np.isfinite(weekly), weekly, daily.paths).astype(np.float32)
         return Forecast(
-            origin=origin, keys=daily.keys, paths=within_range(paths, *bounds(known, {})), sources=daily.sources
+            origin=origin, keys=daily.keys, paths=within_range(paths, *bounds(known, {})), kinds=daily.kinds
         )
 
 
 class SeasonalNaive:
-    """Forecast each step by the value a day before it, plus the quantiles of that rule's errors over 7 days."""
+    """The value a day before each step, plus the quantiles of that rule's errors on the last 7 days."""
 
     def __init__(self, metrics: Mapping[str, Metric]) -> None:
         self._metrics = metrics
 
     def forecast(self, panel: Panel, origin: int) -> Forecast:
-        """Return paths for every series with a sample in the day before ``origin``, source ``baseline``."""
+        """Return paths for every series with a sample in the day up to ``origin``."""
         known = panel.between(origin - (STEPS_PER_WEEK + STEPS_PER_DAY - 1) * STEP_SECONDS, origin)
         known = known.select(np.flatnonzero(np.isfinite(known.values[:, -STEPS_PER_DAY:]).any(axis=1)))
         yesterday = known.values[:, -STEPS_PER_DAY:][:, :HORIZON_STEPS]
@@ -115,6 +101,4 @@ class SeasonalNaive:
         errors = known.values[:, STEPS_PER_DAY:] - known.values[:, :-STEPS_PER_DAY]
         spread = np.nan_to_num(empirical_quantiles(errors))
         paths = within_range((point[..., None] + spread[:, None]).astype(np.float32), *bounds(known, self._metrics))
-        return Forecast(
-            origin=origin, keys=known.keys, paths=paths, sources=(ForecastSource.BASELINE,) * len(known.keys)
-        )
+        return Forecast(origin=origin, keys=known.keys, paths=paths, kinds=(ForecasterKind.BASELINE,) * len(known.keys))

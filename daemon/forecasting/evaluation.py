@@ -1,4 +1,7 @@
-"""What forecasters are worth from rolling origins, measured through the same path that serves."""
+"""Scores of forecasters from rolling origins, and the evaluation of a trained model on held-out time.
+
+Forecasters are scored through the same ``forecast`` method that serves. What a score is stands in core/scoring.py.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -6,28 +9,25 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from daemon.core.forecast import Forecast, Forecaster
-from daemon.core.scoring import (
-    BUCKETS,
-    Sums,
-    bucket,
-    coverage,
-    relative_loss,
-    reliability,
-    scaled_pinball,
-    seasonal_error,
-)
-from daemon.core.series import GENERIC_PROFILE, HORIZON_STEPS, STEP_SECONDS, Float64, Panel
+from daemon.core.scoring import Sums, accuracy, relative_loss, scaled_pinball, seasonal_error
+from daemon.core.series import GENERIC_PROFILE, HORIZON_STEPS, STEP_SECONDS, Bool, Float64, Panel
 from daemon.forecasting.baselines import SeasonalNaive
 
 _EVERY_STEPS = 48
+_MODEL, _NAIVE = "model", "naive"
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Sums of one forecaster over the series of a panel, and the scale that they share."""
+    """Sums of several forecasters over the same values of a panel.
+
+    Attributes:
+        panel: the series, one per row of the sums.
+        scale: ``(series,)`` seasonal naive error before the first origin.
+        sums: by the forecaster's name.
+    """
 
     panel: Panel
     scale: Float64
@@ -40,9 +40,9 @@ def score(
     origins: Iterable[int],
     on_forecast: Callable[[str, Forecast], None] = lambda name, forecast: None,
 ) -> Scores:
-    """Score each forecaster at each origin (epoch seconds) against what came after it.
+    """Score each forecaster from each origin (epoch seconds) against the values after it.
 
-    A forecast is scored where all of the forecasters made one, so that all are measured on the same windows.
+    A series counts at an origin only if all forecasters forecast it, so that all are scored on the same values.
     """
     times = sorted(origins)
     row_of = {key: row for row, key in enumerate(panel.keys)}
@@ -63,18 +63,18 @@ def score(
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Figures of a model over a held-out span; a figure that cannot be measured is NaN.
+    """Scores of a model on a held-out span; a score that cannot be measured is NaN.
 
     Attributes:
-        quantile_loss: scaled pinball loss: pinball over the series' in-sample seasonal naive error, mean over series.
-        skill: by metric, pinball loss relative to seasonal naive's, geometric mean over series; below 1 is better.
+        quantile_loss: scaled pinball loss: pinball loss over the in-sample seasonal naive error, mean over series.
+        skill: by metric, pinball loss relative to seasonal naive, geometric mean over series; below 1 is better.
         skill_by_horizon: the same by metric and horizon bucket.
-        coverage: share of the actual values inside each interval, by its name in percent.
+        coverage: share of the observed values inside each interval, by its nominal coverage in percent.
         coverage_by_metric: the same by metric.
-        reliability: share of the actual values at or below each quantile.
+        reliability: share of the observed values at or below each quantile.
         by_profile: by profile, the number of series, the skill and the coverage.
-        unknown_servers: figures of servers that were not trained on beside those of the others; None without any.
-        origins: how many forecasts were scored.
+        unknown_servers: scores of the held-out servers beside those of the others; None without held-out servers.
+        origins: number of origins.
     """
 
     quantile_loss: float
@@ -96,60 +96,59 @@ def held_out_origins(start: int, end: int) -> range:
 def evaluate(forecaster: Forecaster, panel: Panel, start: int, end: int, unknown: Collection[str] = ()) -> Evaluation:
     """Score ``forecaster`` from origins every 4 h, all of whose targets lie in ``start < t <= end`` (epoch seconds).
 
-    Servers that it was not trained on, ``unknown``, count as all others, and have figures of their own as well.
+    The held-out servers, ``unknown``, count in every score, and have scores of their own as well.
     """
     origins = held_out_origins(start, end)
     windows: Counter[str] = Counter()
 
     def count(name: str, forecast: Forecast) -> None:
-        if name == "model":
+        if name == _MODEL:
             windows.update(key.server for key in forecast.keys if key.server in unknown)
 
-    scores = score({"model": forecaster, "naive": SeasonalNaive({})}, panel, origins, count)
-    sums, naive = scores.sums["model"], scores.sums["naive"]
-    by_metric = _rows_by([key.metric for key in panel.keys])
-    profiles = _rows_by([panel.profiles.get(key.server, GENERIC_PROFILE) for key in panel.keys])
-    by_horizon = {name: (bucket(sums, name), bucket(naive, name)) for name in BUCKETS}
+    scores = score({_MODEL: forecaster, _NAIVE: SeasonalNaive({})}, panel, origins, count)
+    sums, naive, scale = scores.sums[_MODEL], scores.sums[_NAIVE], scores.scale
+    overall = accuracy(sums, naive, scale)
+    metrics, profiles = (
+        {name: (rows, accuracy(sums.select(rows), naive.select(rows), scale[rows])) for name, rows in groups.items()}
+        for groups in (
+            rows_by([key.metric for key in panel.keys]),
+            rows_by([panel.profiles.get(key.server, GENERIC_PROFILE) for key in panel.keys]),
+        )
+    )
     return Evaluation(
-        quantile_loss=scaled_pinball(sums, scores.scale),
-        skill={name: relative_loss(sums.select(rows), naive.select(rows)) for name, rows in by_metric.items()},
-        skill_by_horizon={
-            name: {each: relative_loss(*(part.select(rows) for part in pair)) for each, pair in by_horizon.items()}
-            for name, rows in by_metric.items()
-        },
-        coverage=coverage(sums),
-        coverage_by_metric={name: coverage(sums.select(rows)) for name, rows in by_metric.items()},
-        reliability=reliability(sums),
+        quantile_loss=overall.scaled_pinball,
+        skill={name: found.relative_loss for name, (_, found) in metrics.items()},
+        skill_by_horizon={name: found.relative_loss_by_horizon for name, (_, found) in metrics.items()},
+        coverage=overall.coverage,
+        coverage_by_metric={name: found.coverage for name, (_, found) in metrics.items()},
+        reliability=overall.reliability,
         by_profile={
-            name: {
-                "series": int(rows.sum()),
-                "skill": relative_loss(sums.select(rows), naive.select(rows)),
-                "coverage": coverage(sums.select(rows)),
-            }
-            for name, rows in profiles.items()
+            name: {"series": int(rows.sum()), "skill": found.relative_loss, "coverage": found.coverage}
+            for name, (rows, found) in profiles.items()
         },
-        unknown_servers=_unknown_servers(scores, unknown, windows.total()) if unknown else None,
+        unknown_servers=_held_out_servers(scores, unknown, windows.total()) if unknown else None,
         origins=len(origins),
     )
 
 
-def _unknown_servers(scores: Scores, unknown: Collection[str], windows: int) -> dict[str, Any]:
-    strange = np.array([key.server in unknown for key in scores.panel.keys])
-    sums, naive = scores.sums["model"], scores.sums["naive"]
+def rows_by(names: list[str]) -> dict[str, Bool]:
+    """Return for each distinct name, in their order, which rows have it, ``(rows,)``."""
+    return {name: np.array([each == name for each in names]) for name in sorted(set(names))}
+
+
+def _held_out_servers(scores: Scores, held_out: Collection[str], windows: int) -> dict[str, Any]:
+    chosen = np.array([key.server in held_out for key in scores.panel.keys])
+    sums, naive = scores.sums[_MODEL], scores.sums[_NAIVE]
     return {
-        "servers": len(unknown),
-        "names": sorted(unknown),
+        "servers": len(held_out),
+        "names": sorted(held_out),
         "windows": windows,
         **{
             f"{known}{name}": value
-            for known, rows in (("", strange), ("known_", ~strange))
+            for known, rows in (("", chosen), ("known_", ~chosen))
             for name, value in (
                 ("quantile_loss", scaled_pinball(sums.select(rows), scores.scale[rows])),
                 ("skill", relative_loss(sums.select(rows), naive.select(rows))),
             )
         },
     }
-
-
-def _rows_by(names: list[str]) -> dict[str, npt.NDArray[np.bool_]]:
-    return {name: np.array([each == name for each in names]) for name in sorted(set(names))}

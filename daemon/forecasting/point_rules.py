@@ -1,11 +1,14 @@
-"""Point forecasts as rules, given quantiles by the errors that the rule made on the days before."""
+"""Point forecasts by rules that operators use today; the quantiles are those of the rule's recent errors.
+
+They are peers in a backtest. ``predict_linear`` also scores as an alert rule.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from daemon.core.forecast import Forecast, ForecastSource, within_range
+from daemon.core.forecast import Forecast, ForecasterKind, empirical_quantiles, within_range
 from daemon.core.metric import bounds
 from daemon.core.series import (
     HORIZON_STEPS,
@@ -16,10 +19,9 @@ from daemon.core.series import (
     Float32,
     Panel,
 )
-from daemon.forecasting.baselines import empirical_quantiles
 
 PointRule = Callable[[Float32], Float32]
-"""From values ``(series, steps)``, the newest last, to a forecast ``(series, HORIZON_STEPS)``; NaN if there is none."""
+"""Maps values ``(series, steps)``, the newest last, to a forecast ``(series, HORIZON_STEPS)``, NaN if there is none."""
 
 _ERROR_DAYS = 7
 _ERROR_EVERY_STEPS = 4 * STEPS_PER_HOUR
@@ -28,18 +30,18 @@ _SMOOTHING_FACTOR, _TREND_FACTOR = 0.5, 0.1
 
 @dataclass(frozen=True)
 class PointForecaster:
-    """A rule with, at each step, the quantiles of its errors from origins every 4 h over the last 7 days.
+    """A rule, plus at each step the quantiles of its errors from origins every 4 h on the last 7 days.
 
     Attributes:
         rule: the point forecast.
-        history_steps: how many values the rule looks at.
+        history_steps: number of values that the rule takes.
     """
 
     rule: PointRule
     history_steps: int
 
     def forecast(self, panel: Panel, origin: int) -> Forecast:
-        """Return paths for every series for which the rule gives a forecast."""
+        """Return paths for every series that the rule can forecast."""
         steps = self.history_steps + _ERROR_DAYS * STEPS_PER_DAY + HORIZON_STEPS
         known = panel.between(origin - (steps - 1) * STEP_SECONDS, origin)
         point = self.rule(known.values[:, -self.history_steps :])
@@ -47,9 +49,7 @@ class PointForecaster:
         known, point = known.select(served), point[served]
         spread = np.nan_to_num(empirical_quantiles(self._past_errors(known.values)))
         paths = within_range((point[..., None] + spread).astype(np.float32), *bounds(known, {}))
-        return Forecast(
-            origin=origin, keys=known.keys, paths=paths, sources=(ForecastSource.BASELINE,) * len(known.keys)
-        )
+        return Forecast(origin=origin, keys=known.keys, paths=paths, kinds=(ForecasterKind.BASELINE,) * len(known.keys))
 
     def _past_errors(self, values: Float32) -> Float32:
         errors = []
@@ -81,7 +81,7 @@ def last_week(values: Float32) -> Float32:
 
 
 def predict_linear(values: Float32) -> Float32:
-    """Extrapolate the least-squares line, as Prometheus' ``predict_linear`` does."""
+    """Extrapolate the least-squares line, like Prometheus' ``predict_linear``."""
     seen = np.isfinite(values)
     time = np.arange(1 - values.shape[1], 1, dtype=np.float64)
     count = seen.sum(axis=1)
@@ -98,14 +98,14 @@ def predict_linear(values: Float32) -> Float32:
 
 
 def double_exponential_smoothing(values: Float32) -> Float32:
-    """Extrapolate level and trend by Holt's linear method, smoothed as Prometheus does with factors 0.5 and 0.1."""
+    """Extrapolate level and trend by Holt's linear method, like Prometheus with smoothing factors 0.5 and 0.1."""
     level = np.full(len(values), np.nan)
     trend = np.zeros(len(values))
     for column in values.T.astype(np.float64):
         seen = np.isfinite(column)
-        begun = np.isfinite(level)
-        smoothed = np.where(begun, _SMOOTHING_FACTOR * column + (1 - _SMOOTHING_FACTOR) * (level + trend), column)
-        change = np.where(begun, _TREND_FACTOR * (smoothed - level) + (1 - _TREND_FACTOR) * trend, 0)
+        started = np.isfinite(level)
+        smoothed = np.where(started, _SMOOTHING_FACTOR * column + (1 - _SMOOTHING_FACTOR) * (level + trend), column)
+        change = np.where(started, _TREND_FACTOR * (smoothed - level) + (1 - _TREND_FACTOR) * trend, 0)
         level, trend = np.where(seen, smoothed, level), np.where(seen, change, trend)
     ahead = np.arange(1, HORIZON_STEPS + 1)
     line: Float32 = (level[:, None] + trend[:, None] * ahead).astype(np.float32)
@@ -113,7 +113,7 @@ def double_exponential_smoothing(values: Float32) -> Float32:
 
 
 def point_peers() -> dict[str, PointForecaster]:
-    """Return the peers by the name that the tables show."""
+    """Return the rules by the name that the tables show."""
     return {
         "persistence": PointForecaster(persistence, STEPS_PER_HOUR),
         "seasonal naive, week": PointForecaster(last_week, STEPS_PER_WEEK),

@@ -1,4 +1,9 @@
-"""What was forecast against what then happened: kept, scored when it is time, dropped."""
+"""Verification of served forecasts: keep one an hour, score it when its horizon has passed, assess the forecaster.
+
+A pending forecast is scored at HORIZONS beside seasonal naive and the climatology from the same origin. The scores are
+sums per origin, forecaster, metric and horizon, so that any group of them adds up. If the serving forecaster is worse
+than the climatology over its last hours, the baseline serves instead.
+"""
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,25 +14,35 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from daemon.core.forecast import HORIZONS, QUANTILES, Forecast, Forecaster, pinball_loss
-from daemon.core.scoring import INTERVALS, SOUND_COVERAGE, seasonal_error
+from daemon.config.training import VerificationConfig
+from daemon.core.forecast import HORIZONS, QUANTILES, Forecast, Forecaster
+from daemon.core.scoring import INTERVALS, SOUND_COVERAGE, Sums, seasonal_error
 from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, Float32, Float64, Panel, SeriesKey, as_text
 
 Key = TypeVar("Key", bound=Hashable)
 
+KEEP_EVERY_SECONDS = 3_600
+DUE_SECONDS = HORIZON_STEPS * STEP_SECONDS + 1_800
+"""Age at which a pending forecast is scored: its horizon and half an hour for late samples."""
+
+# samples of a source that is down may still arrive
+_PATIENCE_SECONDS = 2 * 86_400
+_LEAST_SHARE = 0.75
 # a series that hardly ever moved must not outweigh the others on the day that it does
 _LEAST_SCALE = 0.1
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
 class PendingVerification:
-    """A forecast that waits for its time to come, at HORIZONS only.
+    """A served forecast, reduced to HORIZONS, whose horizon has not passed yet.
 
     Attributes:
         origin: epoch seconds of the last grid time whose data was used.
         keys: the series, one per row.
         paths: ``(series, horizons, quantiles)`` float32, in the metrics' units.
-        forecasters: who made each row: the id of a model, ``base`` or ``baseline``.
+        forecasters: forecaster of each row: the id of a model, ``base`` or ``baseline``.
     """
 
     origin: int
@@ -37,20 +52,20 @@ class PendingVerification:
 
     @classmethod
     def of(cls, forecast: Forecast) -> "PendingVerification":
-        """Return what is kept of a forecast."""
+        """Return the part of a forecast that is verified later."""
         return cls(forecast.origin, forecast.keys, at_horizons(forecast), forecast.forecasters)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tally:
-    """Sums over the values that forecasts were compared with.
+    """Sums of scores over any group of values, with those of the two references on the same values.
 
     Attributes:
-        count: of the values.
-        pinball: pinball loss over QUANTILES, in units of the series' seasonal naive error.
-        naive: seasonal naive's, on the same values.
-        baseline: the climatology's, on the same values.
-        inside: how many values lay inside each of INTERVALS.
+        count: number of values.
+        pinball: pinball loss, averaged over QUANTILES, in units of the series' seasonal naive error.
+        naive: the same of the seasonal naive forecast.
+        baseline: the same of the climatology.
+        inside: number of values inside each of INTERVALS.
     """
 
     count: int = 0
@@ -60,7 +75,7 @@ class Tally:
     inside: tuple[int, ...] = (0,) * len(INTERVALS)
 
     def __add__(self, other: "Tally") -> "Tally":
-        """Return the tally of both."""
+        """Return the tally of both groups."""
         return Tally(
             count=self.count + other.count,
             pinball=self.pinball + other.pinball,
@@ -71,17 +86,17 @@ class Tally:
 
     @property
     def skill(self) -> float | None:
-        """Pinball loss relative to seasonal naive's, below 1 is better; None where nothing can be compared."""
+        """Pinball loss relative to seasonal naive, below 1 is better; None if there is nothing to compare."""
         return self.pinball / self.naive if self.naive > 0 else None
 
     @property
     def against_baseline(self) -> float | None:
-        """Pinball loss relative to the climatology's; None where nothing can be compared."""
+        """Pinball loss relative to the climatology, below 1 is better; None if there is nothing to compare."""
         return self.pinball / self.baseline if self.baseline > 0 else None
 
     @property
     def coverage(self) -> dict[str, float]:
-        """Share of the values inside each of INTERVALS; empty where there are none."""
+        """Share of the values inside each of INTERVALS; empty without values."""
         if not self.count:
             return {}
         return {name: inside / self.count for name, inside in zip(INTERVALS, self.inside, strict=True)}
@@ -89,12 +104,12 @@ class Tally:
 
 @dataclass(frozen=True, kw_only=True)
 class LiveScore:
-    """What the forecasts of one origin, forecaster, metric and horizon came to.
+    """The score of the forecasts of one origin, forecaster, metric and horizon.
 
     Attributes:
         origin: epoch seconds.
         forecaster: the id of a model, ``base`` or ``baseline``.
-        metric: its name.
+        metric: name of the metric.
         horizon: one of HORIZONS.
         tally: over the servers.
     """
@@ -126,41 +141,38 @@ def at_horizons(forecast: Forecast) -> Float32:
     return np.ascontiguousarray(forecast.paths[:, [steps - 1 for steps in HORIZONS.values()]])
 
 
-def scored(kept: PendingVerification, panel: Panel, naive: Forecast, baseline: Forecast) -> list[LiveScore]:
-    """Return what ``kept`` came to, by forecaster, metric and horizon.
+def live_scores(pending: PendingVerification, panel: Panel, naive: Forecast, baseline: Forecast) -> list[LiveScore]:
+    """Return the scores of a pending forecast by forecaster, metric and horizon.
 
-    A series that never changed is left out: whatever forecasts it is right, and says nothing of the others.
+    A series that never changed before the origin is left out: every forecaster is right about it.
 
     Args:
-        kept: the forecast.
+        pending: the forecast.
         panel: the history, from before its origin until after its last horizon.
-        naive: seasonal naive's forecast from the same origin.
-        baseline: the climatology's.
+        naive: the seasonal naive forecast from the same origin.
+        baseline: the climatology's forecast from the same origin.
     """
     row_of = {key: row for row, key in enumerate(panel.keys)}
-    by_naive, by_baseline = ({key: row for row, key in enumerate(each.keys)} for each in (naive, baseline))
-    shared = [row for row, key in enumerate(kept.keys) if key in row_of and key in by_naive and key in by_baseline]
-    keys = [kept.keys[row] for row in shared]
-    ours = panel.select([row_of[key] for key in keys])
-    times = [(kept.origin + steps * STEP_SECONDS - panel.start) // STEP_SECONDS for steps in HORIZONS.values()]
-    actual = ours.values[:, times]
+    naive_row, baseline_row = ({key: row for row, key in enumerate(each.keys)} for each in (naive, baseline))
+    shared = [row for row, key in enumerate(pending.keys) if key in row_of and key in naive_row and key in baseline_row]
+    keys = [pending.keys[row] for row in shared]
     metrics = np.array([key.metric for key in keys], dtype=object)
-    scale = _scales(seasonal_error(ours.between(panel.start, kept.origin).values), metrics)
-    known = np.isfinite(actual) & (scale > 0)[:, None]
-    paths = kept.paths[shared]
+    known = panel.select([row_of[key] for key in keys])
+    scale = _scales(seasonal_error(known.between(panel.start, pending.origin).values), metrics)
+    times = [(pending.origin + steps * STEP_SECONDS - panel.start) // STEP_SECONDS for steps in HORIZONS.values()]
+    actual = np.where((scale > 0)[:, None], known.values[:, times], np.float32(np.nan))
 
-    def loss(of: Float32) -> Float64:
-        raw = pinball_loss(actual, of).mean(axis=-1)
-        return np.where(known, raw / np.where(scale > 0, scale, 1)[:, None], 0)
+    def sums(paths: Float32) -> Sums:
+        return Sums.of(actual, paths, range(len(HORIZONS)))
 
-    losses = (
-        loss(paths),
-        loss(at_horizons(naive)[[by_naive[key] for key in keys]]),
-        loss(at_horizons(baseline)[[by_baseline[key] for key in keys]]),
+    own = sums(pending.paths[shared])
+    references = (
+        sums(at_horizons(naive)[[naive_row[key] for key in keys]]),
+        sums(at_horizons(baseline)[[baseline_row[key] for key in keys]]),
     )
-    inside = [known & _between(actual, paths, *levels) for levels in INTERVALS.values()]
-    forecasters = np.array([kept.forecasters[row] for row in shared], dtype=object)
-    return list(_by_group(kept.origin, forecasters, metrics, known=known, losses=losses, inside=inside))
+    losses = [each.pinball / np.where(scale > 0, scale, 1)[:, None] for each in (own, *references)]
+    forecasters = np.array([pending.forecasters[row] for row in shared], dtype=object)
+    return list(_by_group(pending.origin, forecasters, metrics, own=own, losses=losses))
 
 
 def _scales(errors: Float64, metrics: npt.NDArray[np.object_]) -> Float64:
@@ -172,45 +184,32 @@ def _scales(errors: Float64, metrics: npt.NDArray[np.object_]) -> Float64:
     return np.where(errors > 0, np.maximum(errors, floors), 0)
 
 
-def _between(actual: Float32, paths: Float32, lower: float, upper: float) -> npt.NDArray[np.bool_]:
-    low, high = paths[..., QUANTILES.index(lower)], paths[..., QUANTILES.index(upper)]
-    within: npt.NDArray[np.bool_] = (actual >= low) & (actual <= high)
-    return within
-
-
 def _by_group(
     origin: int,
     forecasters: npt.NDArray[np.object_],
     metrics: npt.NDArray[np.object_],
     *,
-    known: npt.NDArray[np.bool_],
-    losses: tuple[Float64, ...],
-    inside: list[npt.NDArray[np.bool_]],
+    own: Sums,
+    losses: Sequence[Float64],
 ) -> Iterator[LiveScore]:
     for forecaster, metric in product(sorted(set(forecasters)), sorted(set(metrics))):
         rows = (forecasters == forecaster) & (metrics == metric)
         for column, horizon in enumerate(HORIZONS):
-            count = int(known[rows, column].sum())
+            count = int(own.count[rows, column].sum())
             if count:
                 pinball, naive, baseline = (float(each[rows, column].sum()) for each in losses)
-                within = tuple(int(each[rows, column].sum()) for each in inside)
-                tally = Tally(count=count, pinball=pinball, naive=naive, baseline=baseline, inside=within)
+                inside = tuple(own.inside[rows, column].sum(axis=0).astype(int).tolist())
+                tally = Tally(count=count, pinball=pinball, naive=naive, baseline=baseline, inside=inside)
                 yield LiveScore(origin=origin, forecaster=forecaster, metric=metric, horizon=horizon, tally=tally)
-
-
-KEEP_EVERY_SECONDS = 3_600
-# late samples are waited for
-DUE_SECONDS = HORIZON_STEPS * STEP_SECONDS + 1_800
-_LEAST_SHARE = 0.75
 
 
 @dataclass(frozen=True)
 class LiveAssessment:
-    """What the forecasts of one forecaster came to over a while.
+    """The scores of one forecaster over a span, and what follows from them.
 
     Attributes:
         forecaster: the id of a model, or ``base``.
-        seconds: how long that was.
+        seconds: length of the span.
         tally: over all metrics and horizons.
     """
 
@@ -220,7 +219,7 @@ class LiveAssessment:
 
     @property
     def worse_than_baseline(self) -> str:
-        """Why the baseline is to serve in its place, in words; empty if it is not."""
+        """The reason why the baseline must serve instead; empty if it need not."""
         ratio = self.tally.against_baseline
         if ratio is None or ratio <= 1:
             return ""
@@ -228,7 +227,7 @@ class LiveAssessment:
 
     @property
     def out_of_bounds(self) -> str:
-        """Why it should be trained anew, in words; empty if it need not."""
+        """The reason for a new training; empty if there is none."""
         skill, (low, high) = self.tally.skill, SOUND_COVERAGE
         share = self.tally.coverage.get("80")
         if skill is not None and skill >= 1:
@@ -243,9 +242,9 @@ class LiveAssessment:
 
 
 def live_assessment(scores: Iterable[LiveScore], forecaster: str, at: int, seconds: int) -> LiveAssessment | None:
-    """Return what ``forecaster`` came to in the last ``seconds`` for which it can be known at ``at``.
+    """Return the assessment of ``forecaster`` over the newest ``seconds`` of origins that can be scored at ``at``.
 
-    None where it has not served for most of them.
+    None if it has not served for most of them.
     """
     since = at - DUE_SECONDS - seconds
     own = [score for score in scores if score.forecaster == forecaster and score.origin > since]
@@ -255,18 +254,18 @@ def live_assessment(scores: Iterable[LiveScore], forecaster: str, at: int, secon
 
 
 class VerificationRepository(Protocol):
-    """Forecasts that wait for their time, and what those before came to, kept over restarts."""
+    """Keeps pending forecasts and live scores over restarts."""
 
-    def kept(self) -> tuple[PendingVerification, ...]:
-        """Return the forecasts that wait, oldest first."""
+    def pending(self) -> tuple[PendingVerification, ...]:
+        """Return the pending forecasts, oldest first."""
         ...
 
     def scores(self, since: int) -> tuple[LiveScore, ...]:
         """Return the scores of origins at or after ``since`` (epoch seconds), oldest first."""
         ...
 
-    def write(self, kept: Sequence[PendingVerification], done: Sequence[int], scores: Sequence[LiveScore]) -> None:
-        """Keep more forecasts, let go of those of the origins ``done``, and add ``scores``, in one transaction.
+    def write(self, pending: Sequence[PendingVerification], done: Sequence[int], scores: Sequence[LiveScore]) -> None:
+        """Add pending forecasts, delete those of the origins ``done``, and add ``scores``, in one transaction.
 
         Raises:
             StoreUnavailable: nothing was written.
@@ -274,101 +273,79 @@ class VerificationRepository(Protocol):
         ...
 
     def prune(self, before: int) -> int:
-        """Delete the scores of origins before ``before`` (epoch seconds); return how many went."""
+        """Delete the scores of origins before ``before`` (epoch seconds); return their number."""
         ...
-
-
-# while a source is down its samples may still come
-_PATIENCE_SECONDS = 2 * 86_400
-
-_log = structlog.get_logger()
-
-
-@dataclass(frozen=True)
-class VerificationRules:
-    """What the configuration says of verification.
-
-    Attributes:
-        window_seconds: the live figures are of the origins of so long.
-        judged_seconds: what serves is judged by those of so long.
-        fallback: whether the baseline serves where it is found to be better.
-    """
-
-    window_seconds: int
-    judged_seconds: int
-    fallback: bool
 
 
 @dataclass(frozen=True)
 class VerificationResult:
-    """What is known of the forecasts that were served.
+    """The state of verification after a tick.
 
     Attributes:
         scores: of the window, oldest first.
-        waiting: forecasts whose time has not come.
-        verdict: of what serves; None where it has not served for long enough.
-        rules: what they were made by; None before the first tick.
+        pending: number of pending forecasts.
+        assessment: of the serving forecaster; None if it has not served for long enough.
+        rules: the rules that applied; None before the first tick.
     """
 
     scores: tuple[LiveScore, ...] = ()
-    waiting: int = 0
-    verdict: LiveAssessment | None = None
-    rules: VerificationRules | None = None
+    pending: int = 0
+    assessment: LiveAssessment | None = None
+    rules: VerificationConfig | None = None
 
     @property
     def fallback(self) -> str:
-        """Why the baseline is to serve in place of what does, in words; empty if it is not."""
-        if self.verdict is None or self.rules is None or not self.rules.fallback:
+        """The reason why the baseline must serve instead; empty if it need not."""
+        if self.assessment is None or self.rules is None or not self.rules.fallback:
             return ""
-        return self.verdict.worse_than_baseline
+        return self.assessment.worse_than_baseline
 
 
 class Verification:
-    """Keeps a forecast an hour, and scores it beside seasonal naive and the climatology from the same origin."""
+    """Keeps one served forecast an hour and scores it when its horizon has passed."""
 
     def __init__(
-        self, repository: VerificationRepository, naive: Forecaster, baseline: Forecaster, rules: VerificationRules
+        self, repository: VerificationRepository, naive: Forecaster, baseline: Forecaster, rules: VerificationConfig
     ) -> None:
-        """Start with what the book knows at the first tick."""
+        """Start without state; the first tick reads it from the repository."""
         self._repository, self._naive, self._baseline, self._rules = repository, naive, baseline, rules
-        self._kept: tuple[PendingVerification, ...] | None = None
+        self._pending: tuple[PendingVerification, ...] | None = None
         self._scores: tuple[LiveScore, ...] = ()
 
     def run(self, at: int, forecast: Forecast, panel: Panel, serving: str) -> VerificationResult:
-        """Score what is due at grid time ``at``, keep ``forecast`` if it is time to, and write both.
+        """Score the forecasts that are due at grid time ``at``, keep ``forecast`` once an hour, and write both.
 
         Args:
             at: epoch seconds.
-            forecast: what is served from now on.
+            forecast: the forecast that serves from now on.
             panel: the history of at least its series.
             serving: the id of the model that serves, or ``base``.
         """
-        oldest = at - DUE_SECONDS - self._rules.window_seconds
-        if self._kept is None:
-            self._kept, self._scores = self._repository.kept(), self._repository.scores(oldest)
-        due = [kept for kept in self._kept if _is_due(kept, panel, at)]
+        oldest = at - DUE_SECONDS - self._rules.window_hours * 3600
+        if self._pending is None:
+            self._pending, self._scores = self._repository.pending(), self._repository.scores(oldest)
+        due = [pending for pending in self._pending if _is_due(pending, panel, at)]
         new = [PendingVerification.of(forecast)] if self._time_to_keep(at) and forecast.keys else []
-        found = [score for kept in due for score in self._scored(kept, panel)]
+        found = [score for pending in due for score in self._scored(pending, panel)]
         if due or new:
-            done = [kept.origin for kept in due]
+            done = [pending.origin for pending in due]
             self._repository.write(new, done, found)
-            self._kept = (*(kept for kept in self._kept if kept.origin not in done), *new)
+            self._pending = (*(pending for pending in self._pending if pending.origin not in done), *new)
             self._scores = self._pruned((*self._scores, *found), oldest)
-        verdict = live_assessment(self._scores, serving, at, self._rules.judged_seconds)
-        return VerificationResult(self._scores, len(self._kept), verdict, self._rules)
+        assessment = live_assessment(self._scores, serving, at, self._rules.judged_hours * 3600)
+        return VerificationResult(self._scores, len(self._pending), assessment, self._rules)
 
     def _time_to_keep(self, at: int) -> bool:
-        known = [kept.origin for kept in self._kept or ()]
-        # a clock that was set back is no reason to wait
-        return not any(at - KEEP_EVERY_SECONDS < origin <= at for origin in known)
+        # only origins up to now: a clock that was set back must not stop verification
+        return not any(at - KEEP_EVERY_SECONDS < pending.origin <= at for pending in self._pending or ())
 
-    def _scored(self, kept: PendingVerification, panel: Panel) -> list[LiveScore]:
-        if kept.origin < panel.start:
-            _log.warning("forecast_unverified", origin=as_text(kept.origin), reason="its history is gone")
+    def _scored(self, pending: PendingVerification, panel: Panel) -> list[LiveScore]:
+        if pending.origin < panel.start:
+            _log.warning("forecast_unverified", origin=as_text(pending.origin), reason="its history was deleted")
             return []
-        naive, baseline = (each.forecast(panel, kept.origin) for each in (self._naive, self._baseline))
-        scores = scored(kept, panel, naive, baseline)
-        _log.info("forecast_verified", origin=as_text(kept.origin), values=total(scores).count)
+        naive, baseline = (each.forecast(panel, pending.origin) for each in (self._naive, self._baseline))
+        scores = live_scores(pending, panel, naive, baseline)
+        _log.info("forecast_verified", origin=as_text(pending.origin), values=total(scores).count)
         return scores
 
     def _pruned(self, scores: tuple[LiveScore, ...], oldest: int) -> tuple[LiveScore, ...]:
@@ -377,9 +354,9 @@ class Verification:
         return tuple(score for score in scores if score.origin >= oldest)
 
 
-def _is_due(kept: PendingVerification, panel: Panel, at: int) -> bool:
-    if at < kept.origin + DUE_SECONDS:
+def _is_due(pending: PendingVerification, panel: Panel, at: int) -> bool:
+    if at < pending.origin + DUE_SECONDS:
         return False
-    last = kept.origin + HORIZON_STEPS * STEP_SECONDS
+    last = pending.origin + HORIZON_STEPS * STEP_SECONDS
     arrived = bool(np.isfinite(panel.between(last, at).values).any())
-    return arrived or at >= kept.origin + DUE_SECONDS + _PATIENCE_SECONDS
+    return arrived or at >= pending.origin + DUE_SECONDS + _PATIENCE_SECONDS

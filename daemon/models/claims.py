@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from daemon.core.errors import BadModel
-from daemon.core.forecast import ForecastSource
+from daemon.core.forecast import ForecasterKind
 from daemon.core.levels import LEVELS, Level, LevelName, Sayable
 from daemon.core.scoring import rating
 from daemon.models.gate import without_figures
@@ -277,7 +277,7 @@ def serving_status(registry: ModelRegistry, model: str | None = None) -> Serving
     """
     current = registry.current()
     name = current if model is None else model
-    line = registry.demotion(ForecastSource.BASE.value if name is None else name)
+    line = registry.demotion(ForecasterKind.BASE.value if name is None else name)
     withdrawn = "" if line is None else f"withdrawn at {line.at}: {line.why}"
     if name is not None:
         registry.path(name)

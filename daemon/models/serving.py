@@ -8,7 +8,7 @@ import structlog
 
 from daemon.breach.definition import RiskModel
 from daemon.core.errors import BadModel, ModelNotFound
-from daemon.core.forecast import Forecast, Forecaster, ForecastSource
+from daemon.core.forecast import Forecast, Forecaster, ForecasterKind
 from daemon.core.series import STEPS_PER_HOUR, Panel, SeriesKey
 from daemon.models.record import ModelRecord
 from daemon.models.registry import ModelRegistry
@@ -60,7 +60,7 @@ class ServingModel:
     @property
     def forecaster(self) -> str:
         """What forecasts come from where a series allows: the id of the loaded model, or ``base``."""
-        return self._loaded or ForecastSource.BASE.value
+        return self._loaded or ForecasterKind.BASE.value
 
     def refresh(self, panel: Panel) -> Forecaster | None:
         """Return the current model's forecaster; the last good one if the current one is gone or cannot be loaded.

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from daemon.breach.model import BASE_FOLDER, read_stretch
 from daemon.core.errors import BadModel
 from daemon.core.file_access import reason_of
-from daemon.core.forecast import QUANTILES, ForecastSource
+from daemon.core.forecast import QUANTILES, ForecasterKind
 from daemon.core.metric import Metric
 from daemon.network.device import choose_device
 from daemon.network.forecaster import NetworkForecaster
@@ -126,7 +126,7 @@ def base_forecaster(metrics: Mapping[str, Metric], zone: ZoneInfo, folder: Path 
     """
     network, _ = load_network(folder)
     return NetworkForecaster(
-        network=network, vocabulary=None, metrics=metrics, zone=zone, model="", source=ForecastSource.BASE
+        network=network, vocabulary=None, metrics=metrics, zone=zone, model="", kind=ForecasterKind.BASE
     )
 
 

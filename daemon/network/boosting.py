@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from daemon.core.errors import ForewarnError
-from daemon.core.forecast import QUANTILES, Forecast, ForecastSource, within_range
+from daemon.core.forecast import QUANTILES, Forecast, ForecasterKind, within_range
 from daemon.core.metric import bounds
 from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_DAY, Float32, Panel
 from daemon.network.forecaster import HISTORY_STEPS
@@ -70,9 +70,7 @@ class BoostingForecaster:
         paths = torch.from_numpy(np.stack(levels, axis=-1).astype(np.float32))
         values = history.in_units(windows.centre[:, None, None] + windows.scale[:, None, None] * paths, rows).numpy()
         made = within_range(values, *bounds(known, {}))
-        return Forecast(
-            origin=origin, keys=known.keys, paths=made, sources=(ForecastSource.BASELINE,) * len(known.keys)
-        )
+        return Forecast(origin=origin, keys=known.keys, paths=made, kinds=(ForecasterKind.BASELINE,) * len(known.keys))
 
 
 def fit_boosting(

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import torch
 
-from daemon.core.forecast import QUANTILES, Forecast, ForecastSource, within_range
+from daemon.core.forecast import QUANTILES, Forecast, ForecasterKind, within_range
 from daemon.core.metric import Metric, bounds
 from daemon.core.series import (
     HORIZON_STEPS,
@@ -40,7 +40,7 @@ class NetworkForecaster:
         metrics: physical ranges by metric name.
         zone: civil time zone of the calendar.
         model: id of the model in its forecasts.
-        source: source of its forecasts.
+        kind: kind of forecaster in its forecasts.
         stretch: calibration factor of each quantile; None is no calibration.
     """
 
@@ -49,7 +49,7 @@ class NetworkForecaster:
     metrics: Mapping[str, Metric]
     zone: ZoneInfo
     model: str
-    source: ForecastSource = ForecastSource.MODEL
+    kind: ForecasterKind = ForecasterKind.MODEL
     stretch: tuple[float, ...] | None = None
 
     def forecast(self, panel: Panel, origin: int) -> Forecast:
@@ -62,7 +62,7 @@ class NetworkForecaster:
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
             paths = np.concatenate([none, *threads.map(lambda part: self._paths(known.select(part)), parts)])
         keys = tuple(known.keys[row] for row in rows)
-        return Forecast(origin=origin, keys=keys, paths=paths, sources=(self.source,) * len(keys), model=self.model)
+        return Forecast(origin=origin, keys=keys, paths=paths, kinds=(self.kind,) * len(keys), model=self.model)
 
     def _can_serve(self, panel: Panel) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
         seen = np.isfinite(panel.values)

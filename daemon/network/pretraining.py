@@ -18,7 +18,7 @@ import torch
 from daemon.breach.model import BreachModel, write_calibration
 from daemon.breach.training import PER_SERVER_WEEK, SERVERS, sampled_examples, simulate_incident_set
 from daemon.core.errors import NotEnoughHistory
-from daemon.core.forecast import ForecastSource
+from daemon.core.forecast import ForecasterKind
 from daemon.core.metric import Metric
 from daemon.core.series import STEPS_PER_DAY, Panel, as_text
 from daemon.core.training_info import EpochRecord
@@ -239,7 +239,7 @@ def learn_breaches(
     ``metrics``.
     """
     forecaster = NetworkForecaster(
-        network=network, vocabulary=None, metrics={}, zone=zone, model="", source=ForecastSource.BASE
+        network=network, vocabulary=None, metrics={}, zone=zone, model="", kind=ForecasterKind.BASE
     )
     work = len(fleets) + _SIMULATED_SET_WORK * incident_fleets
     sampled, incident_sets = [], []

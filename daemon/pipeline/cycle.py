@@ -11,7 +11,7 @@ import structlog
 from daemon.alerting.delivery import Delivery
 from daemon.alerting.engine import Alerting, AlertingResult, Tick
 from daemon.alerting.state import Phase
-from daemon.core.forecast import Forecast, Forecaster, ForecastSource
+from daemon.core.forecast import Forecast, Forecaster, ForecasterKind
 from daemon.core.series import GENERIC_PROFILE, STEP_SECONDS, STEPS_PER_DAY, Panel, as_text
 from daemon.core.server import ProfileRules, ServerState
 from daemon.core.telemetry import Telemetry, timed
@@ -55,7 +55,7 @@ class Snapshot:
     model: str = ""
     model_error: str = ""
     record: ModelRecord | None = None
-    rows_by_source: Mapping[ForecastSource, int] = field(default_factory=dict)
+    rows_by_source: Mapping[ForecasterKind, int] = field(default_factory=dict)
     alerting: AlertingResult = field(default_factory=AlertingResult)
     verification: VerificationResult = field(default_factory=VerificationResult)
     withdrawn: str = ""
@@ -111,7 +111,7 @@ class Cycle:
             model=self._model.name,
             model_error=self._model.error,
             record=self._model.record,
-            rows_by_source={source: forecast.sources.count(source) for source in ForecastSource},
+            rows_by_source={source: forecast.kinds.count(source) for source in ForecasterKind},
             alerting=alerting,
             verification=verification,
             withdrawn=self._model.withdrawn,

@@ -14,7 +14,7 @@ import structlog
 from daemon.breach.model import BASE_FOLDER
 from daemon.breach.training import TARGET_PRECISION
 from daemon.core.errors import BadModel
-from daemon.core.forecast import Forecaster, ForecastSource
+from daemon.core.forecast import Forecaster, ForecasterKind
 from daemon.core.levels import Level
 from daemon.core.metric import Metric
 from daemon.core.scoring import coverage, scaled_pinball
@@ -73,8 +73,8 @@ def _serving(registry: ModelRegistry, model: TrainedModel) -> tuple[str | None, 
     name = None
     try:
         name = registry.current()
-        if registry.demotion(name or ForecastSource.BASE.value) is not None:
-            return ForecastSource.BASELINE.value, Climatology(model.metrics)
+        if registry.demotion(name or ForecasterKind.BASE.value) is not None:
+            return ForecasterKind.BASELINE.value, Climatology(model.metrics)
         return name, None if name is None else load_forecaster(registry.path(name), model.metrics)
     except BadModel as problem:
         _log.warning("serving_model_unusable", model=name, reason=str(problem))

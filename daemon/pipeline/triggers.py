@@ -133,5 +133,5 @@ def _new_servers(snapshot: Snapshot, most: float) -> str:
 def _quality(snapshot: Snapshot) -> str:
     if snapshot.withdrawn:
         return f"what served was {snapshot.withdrawn}"
-    verdict = snapshot.verification.verdict
+    verdict = snapshot.verification.assessment
     return "" if verdict is None else verdict.out_of_bounds

@@ -26,7 +26,7 @@ from daemon.core.forecast import Forecaster
 from daemon.core.series import STEP_SECONDS, Panel, parse_time
 from daemon.core.server import ProfileRules
 from daemon.forecasting.baselines import Climatology, SeasonalNaive
-from daemon.forecasting.verification import Verification, VerificationRules
+from daemon.forecasting.verification import Verification
 from daemon.ingest.ingest import Ingest
 from daemon.ingest.ports import Source, Store
 from daemon.ingest.prometheus import PrometheusSource
@@ -76,12 +76,6 @@ def trigger_rules(config: Config) -> TriggerRules:
     training = config.training
     wanted = frozenset(Trigger(name) for name in training.triggers)
     return TriggerRules(wanted, training.new_servers_share, training.drift_share)
-
-
-def verification_rules(config: Config) -> VerificationRules:
-    """Return what the configuration says of verification."""
-    rules = config.verification
-    return VerificationRules(rules.window_hours * 3600, rules.judged_hours * 3600, rules.fallback)
 
 
 def alert_rules(config: Config) -> AlertRules:
@@ -242,7 +236,7 @@ def build_pipeline(config: Config, on: Components) -> ConfiguredPipeline:
                 on.store.verification_repository(),
                 SeasonalNaive(metrics),
                 Climatology(metrics),
-                verification_rules(config),
+                config.verification,
             ),
             alerting=Alerting(repository, metrics, alert_rules(config), targets, partial(_wall_time, on.clock)),
             delivery=Delivery(

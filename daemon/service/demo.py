@@ -12,7 +12,7 @@ import typer
 import yaml
 
 from daemon.config.loading import default_text, load_config
-from daemon.core.forecast import ForecastSource
+from daemon.core.forecast import ForecasterKind
 from daemon.core.series import as_text
 from daemon.service.build import build_service
 from daemon.service.lifecycle import Service
@@ -61,7 +61,7 @@ def _tell(service: Service, config_file: Path, url: str, started: float) -> None
         typer.echo(f"[{time.monotonic() - started:5.1f} s] {text}")
 
     say("simulating a week of 20 servers")
-    if not _wait_for(service, *ForecastSource):
+    if not _wait_for(service, *ForecasterKind):
         return
     snapshot = service.snapshots.snapshot
     if snapshot is not None:
@@ -87,7 +87,7 @@ def _tell(service: Service, config_file: Path, url: str, started: float) -> None
         say("training failed; what served before goes on serving. See the lines above")
         return
     say("trained; the model serves from the next tick")
-    if _wait_for(service, ForecastSource.MODEL):
+    if _wait_for(service, ForecasterKind.MODEL):
         say(f"first model forecast. Look at {url}/metrics and {url}/docs, or ask {url}/api/v1/forecasts?server=web-01")
         say(f"POST {url}/api/v1/scenarios lets something happen to its servers; docs/scenarios.md has examples")
         say("Ctrl-C stops it; a second run goes on where this one ended")
@@ -103,7 +103,7 @@ def _end(training: subprocess.Popen[bytes]) -> None:
         training.wait()
 
 
-def _wait_for(service: Service, *sources: ForecastSource) -> bool:
+def _wait_for(service: Service, *sources: ForecasterKind) -> bool:
     while not service.stopping:
         snapshot = service.snapshots.snapshot
         if snapshot is not None and any(snapshot.rows_by_source.get(source) for source in sources):

@@ -104,7 +104,7 @@ notifications = Table(
     Column("notification", Text, nullable=False),
 )
 
-kept_forecasts = Table(
+pending_verifications = Table(
     "kept_forecasts",
     metadata,
     Column("origin", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),

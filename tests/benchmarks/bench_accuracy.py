@@ -1,4 +1,7 @@
-"""The forecaster beside its peers on real servers, each pack left out of the network that training starts from."""
+"""Accuracy beside the peers on recordings of real servers.
+
+The network that a training starts from is pretrained without the recording that is tested.
+"""
 
 import json
 import os
@@ -9,8 +12,8 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from daemon.backtest.forecasts import REFERENCE, peers
-from daemon.core.forecast import Forecaster, ForecastSource
+from daemon.backtest.forecasts import REFERENCE, default_peers
+from daemon.core.forecast import Forecaster, ForecasterKind
 from daemon.core.levels import LEVELS, LevelName
 from daemon.core.scoring import coverage, relative_loss
 from daemon.core.series import STEP_SECONDS, Panel, parse_time
@@ -34,7 +37,7 @@ SIMULATED_STEPS = 30 * 288
 
 @dataclass(frozen=True)
 class Pack:
-    """One recording: its history, the end of what may be trained on, and the times to forecast from."""
+    """One recording: its history, the end of the training span, and the origins."""
 
     panel: Panel
     train_end: int
@@ -63,7 +66,7 @@ def main(epochs: int = PRETRAINING_EPOCHS) -> None:
             "forewarn, production": trained.forecaster(name),
             "forewarn, zero-shot": zero_shot(base),
             REFERENCE: SeasonalNaive({}),
-            **peers(pack.panel, pack.train_end, UTC, lambda done: None),
+            **default_peers(pack.panel, pack.train_end, UTC, lambda done: None),
         }
         print_table(name, score(forecasters, pack.panel, pack.origins))
 
@@ -82,9 +85,7 @@ def read_pack(folder: Path) -> Pack:
 
 
 def zero_shot(network: TemporalFusionTransformer) -> NetworkForecaster:
-    return NetworkForecaster(
-        network=network, vocabulary=None, metrics={}, zone=UTC, model="", source=ForecastSource.BASE
-    )
+    return NetworkForecaster(network=network, vocabulary=None, metrics={}, zone=UTC, model="", kind=ForecasterKind.BASE)
 
 
 def print_table(name: str, scores: Scores) -> None:

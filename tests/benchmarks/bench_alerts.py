@@ -1,4 +1,4 @@
-"""Early warning beside the rules that people use today: on real servers, and on simulated ones of another seed."""
+"""Early warning beside the alert rules in use today, on real servers and on a simulated fleet of another seed."""
 
 import json
 import os
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from daemon.backtest.alerts import alert_document, compare
-from daemon.backtest.forecasts import REFERENCE, peers
+from daemon.backtest.forecasts import REFERENCE, default_peers
 from daemon.breach.definition import thresholded
 from daemon.breach.model import BASE_FOLDER
 from daemon.cli.backtest import print_alert_tables
@@ -28,7 +28,7 @@ SIMULATED_SEED, SIMULATED_DAYS, TRAINING_DAYS = 99, 44, 34
 
 
 def main() -> None:
-    """Print the tables; LightGBM is among the peers on bitbrains, where a figure is to be beaten."""
+    """Print the tables; LightGBM is among the peers on bitbrains only, where its figure is the target."""
     folder = os.environ.get("FOREWARN_REAL_DATA")
     if folder is None:
         print("alerts on real servers: not measured; FOREWARN_REAL_DATA names no folder of real metrics")
@@ -39,7 +39,7 @@ def main() -> None:
             name: Metric(name=name, minimum=0, thresholds=Thresholds(critical=limit)) for name, limit in limits.items()
         }
         name = path.parent.name
-        others = peers(pack.panel, pack.train_end, UTC, lambda done: None) if name == "bitbrains" else {}
+        others = default_peers(pack.panel, pack.train_end, UTC, lambda done: None) if name == "bitbrains" else {}
         measure(name, pack.panel, pack.train_end, metrics, others)
     panel = Fleet(FleetSpec(seed=SIMULATED_SEED)).panel(START, START + SIMULATED_DAYS * 86_400 - STEP_SECONDS)
     metrics = dict(parse_config(default_text(), "default.yaml", Path.cwd()).domain_metrics())
@@ -49,7 +49,7 @@ def main() -> None:
 def measure(
     name: str, panel: Panel, train_end: int, metrics: Mapping[str, Metric], others: Mapping[str, Forecaster]
 ) -> None:
-    """Train at production level up to ``train_end``, and print how early warning fares after it."""
+    """Train at production level up to ``train_end``, and print the figures of early warning after it."""
     say(f"{name}: training at production level")
     start, _ = load_network(BASE_FOLDER)
     model = train(panel.between(panel.start, train_end), metrics, UTC, LEVELS[LevelName.PRODUCTION], start=start)
@@ -61,7 +61,7 @@ def measure(
         panel.select(rows), origins, model.forecaster(name), model=model.breach, others=rivals, metrics=metrics
     )
     print(f"\n{name}, every half hour after the end of training")
-    print_alert_tables({"alerts": alert_document(compared, model.breach)})
+    print_alert_tables(alert_document(compared, model.breach, ""))
 
 
 if __name__ == "__main__":

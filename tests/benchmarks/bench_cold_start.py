@@ -1,7 +1,7 @@
-"""How servers are forecast that have only just been added, and what knowing their profile is worth.
+"""Accuracy on servers with little history, and the benefit of their profile.
 
-Servers of another seed than those trained on, of which only the last hours are shown. The same model forecasts with the
-profile and without being told it.
+The servers are of another seed than those of the training, and the model gets only their last hours. The same model
+forecasts them with their profile and with the profile masked.
 """
 
 import os
@@ -31,31 +31,31 @@ ORIGINS = 36
 
 
 def main() -> None:
-    """Print a table for simulated servers, by a trained model, and one for each recording, by the base network."""
+    """Print a table for simulated servers with a trained model, and one for the recordings with the base network."""
     spec = FleetSpec(seed=TRAINED_SEED, counts=counts_for(SERVERS))
     end = START + DAYS * 86_400 - STEP_SECONDS
     say("training at production level")
     start = load_network(BASE_FOLDER)[0]
     model = train(Fleet(spec).panel(START, end), {}, UTC, LEVELS[LevelName.PRODUCTION], start=start)
     panel = Fleet(replace(spec, seed=TESTED_SEED)).panel(START, end)
-    # both fleets name their servers alike; these are others
+    # both fleets have the same server names, and the model must not take these servers for its own
     keys = tuple(key._replace(server=f"new-{key.server}") for key in panel.keys)
     profiles = {f"new-{server}": profile for server, profile in panel.profiles.items()}
-    told = replace(panel, keys=keys, profiles=profiles)
-    # a profile that the model has never seen is none
-    untold = replace(told, profiles=dict.fromkeys(profiles, "not told"))
+    with_profile = replace(panel, keys=keys, profiles=profiles)
+    # an unknown profile counts as none
+    masked = replace(with_profile, profiles=dict.fromkeys(profiles, "masked"))
     days = np.random.default_rng(0).choice((DAYS - 29) * STEPS_PER_DAY - HORIZON_STEPS, ORIGINS, replace=False)
     origins = [START + (29 * STEPS_PER_DAY + int(step)) * STEP_SECONDS for step in days]
     forecaster = model.forecaster("")
-    whole = shown(forecaster, told, origins, HISTORY_STEPS)
-    without = shown(forecaster, untold, origins, HISTORY_STEPS)
+    whole = shown(forecaster, with_profile, origins, HISTORY_STEPS)
+    without = shown(forecaster, masked, origins, HISTORY_STEPS)
     print("loss relative to that of the same servers with 28 days of history, geometric mean over series")
-    print("| simulated servers, history | with the profile | without | of which the profile saves | climatology |")
+    print("| simulated servers, history | with the profile | without | saved by the profile | climatology |")
     print("| --- | --- | --- | --- | --- |")
     print(f"| 28 d | 1 | {ratio(without, whole):.3f} | {1 - ratio(whole, without):.1%} | |")
     for name, steps in SHOWN.items():
-        known, unknown = (shown(forecaster, each, origins, steps) for each in (told, untold))
-        plain = shown(Climatology({}), told, origins, steps)
+        known, unknown = (shown(forecaster, each, origins, steps) for each in (with_profile, masked))
+        plain = shown(Climatology({}), with_profile, origins, steps)
         against = [ratio(each, whole) for each in (known, unknown, plain)]
         saved = 1 - ratio(known, unknown)
         print(f"| {name} | {against[0]:.3f} | {against[1]:.3f} | {saved:.1%} | {against[2]:.3f} |", flush=True)
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def recordings() -> None:
-    """Print how the base network and the climatology forecast the servers of each recording by their last hours."""
+    """Print the losses of the base network and of the climatology on the last hours of each recording."""
     folder = os.environ.get("FOREWARN_REAL_DATA")
     if folder is None:
         print("cold start on real servers: not measured; FOREWARN_REAL_DATA names no folder of real metrics")
@@ -82,7 +82,7 @@ def recordings() -> None:
 
 
 def shown(forecaster: Forecaster, panel: Panel, origins: Iterable[int], steps: int) -> Float64:
-    """Return the mean pinball loss of each series, ``(series,)``, forecast from its last ``steps`` alone."""
+    """Return the mean pinball loss of each series, ``(series,)``, forecast from its last ``steps`` only."""
     sums, row_of = Sums.zeros(len(panel.keys)), {key: row for row, key in enumerate(panel.keys)}
     for origin in origins:
         made = forecaster.forecast(panel.between(origin - (steps - 1) * STEP_SECONDS, origin), origin)

@@ -1,6 +1,6 @@
-"""Whether simulated fleets are like real ones: each measure's median beside the range of the recordings' medians.
+"""Realism of the simulator: the median of each measure beside the range of the recordings' medians.
 
-The fleets are of seeds that the simulator was not tuned on, and many: of twenty servers a median is half chance.
+The simulator was not tuned on these seeds. They are many, because the median of 20 servers varies with the seed.
 """
 
 import os
@@ -30,7 +30,7 @@ _BY_ERROR = "within its error"
 def main() -> None:
     """Print a row per measure: quartiles of each recording and of the simulator, and whether its median lies inside.
 
-    What lies outside by less than twice the standard error of the fleets' medians is not told apart from inside.
+    A median outside by less than twice the standard error of the fleets' medians counts as within its error.
     """
     folder = os.environ.get("FOREWARN_REAL_DATA")
     if not folder:
@@ -41,24 +41,24 @@ def main() -> None:
     real, made = [figures(panel) for panel in recordings.values()], [figures(panel) for panel in fleets]
     print(f"| quartiles over series | {' | '.join(recordings)} | simulator | its error | inside |")
     print("| --- " * (len(recordings) + 4) + "|")
-    verdicts = []
+    results = []
     for measure in made[0]:
         quartiles = [np.nanquantile(found[measure], _BETWEEN) for found in real]
         quartiles.append(np.nanquantile(np.concatenate([found[measure] for found in made]), _BETWEEN))
         error = _standard_error([float(np.nanmedian(found[measure])) for found in made])
-        verdicts.append(_inside([each[1] for each in quartiles], error))
+        results.append(_inside([each[1] for each in quartiles], error))
         cells = [" ".join(f"{value:.3g}" for value in each) for each in quartiles]
-        print(f"| {measure} | {' | '.join(cells)} | {error:.2g} | {verdicts[-1]} |")
+        print(f"| {measure} | {' | '.join(cells)} | {error:.2g} | {results[-1]} |")
     own, simulated = ([_skill(panel) for panel in panels] for panels in (recordings.values(), fleets))
     for position, measure in enumerate(("base network against seasonal naive", "climatology against seasonal naive")):
         losses = [skill[position] for skill in simulated]
         row, error = [*(skill[position] for skill in own), float(np.mean(losses))], _standard_error(losses)
-        verdicts.append(_inside(row, error))
+        results.append(_inside(row, error))
         cells = [f"{value:.3f}" for value in row]
-        print(f"| loss of the {measure} | {' | '.join(cells)} | {error:.2g} | {verdicts[-1]} |")
+        print(f"| loss of the {measure} | {' | '.join(cells)} | {error:.2g} | {results[-1]} |")
     print(
-        f"{verdicts.count('yes')} of {len(verdicts)} inside the range of the recordings, "
-        f"{verdicts.count(_BY_ERROR)} more not told apart from it"
+        f"{results.count('yes')} of {len(results)} inside the range of the recordings, "
+        f"{results.count(_BY_ERROR)} more within twice their error of it"
     )
 
 
@@ -79,7 +79,7 @@ def _simulated(seed: int) -> Panel:
 
 
 def _skill(panel: Panel) -> tuple[float, float]:
-    """Return the loss of the base network and of the climatology relative to seasonal naive's, on the last days."""
+    """Return the loss of the base network and of the climatology relative to seasonal naive, on the last days."""
     last = panel.end - 96 * STEP_SECONDS
     origins = range(last - _TEST_DAYS * 86_400, last + 1, _EVERY_SECONDS)
     base = base_forecaster({}, ZoneInfo("UTC"))

@@ -1,6 +1,6 @@
-"""What keeping one server of ten out of training costs, and what it shows: the same servers forecast by both models.
+"""The cost of holding one server in ten out of the training: accuracy on these servers with and without them.
 
-Training starts from the packaged base network, which has not seen bitbrains. ``FOREWARN_REAL_DATA`` names the folder.
+The training starts from the packaged base network, which was pretrained without bitbrains.
 """
 
 import os
@@ -21,7 +21,7 @@ EPOCHS = 4
 
 
 def main(epochs: int = EPOCHS) -> None:
-    """Print a line for the model that lacks the servers, and one for the model that was trained on all."""
+    """Print a line for the model without the held-out servers, and one for the model trained on all servers."""
     folder = os.environ.get("FOREWARN_REAL_DATA")
     if folder is None:
         print("unknown: not measured; FOREWARN_REAL_DATA names no folder of real metrics")

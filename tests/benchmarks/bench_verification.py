@@ -1,4 +1,4 @@
-"""Whether a sound forecaster is left alone: how its live figures and the drift move on real servers."""
+"""Live assessment and drift of a sound forecaster on real servers: both must start no demotion and no training."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from daemon.forecasting.verification import (
     LiveScore,
     PendingVerification,
     live_assessment,
-    scored,
+    live_scores,
 )
 from daemon.ingest.metrics_file import read_metrics_file
 from daemon.network.artifact import base_forecaster
@@ -47,16 +47,16 @@ def _pack(folder: Path) -> None:
     seconds = []
     for origin in origins:
         known = panel.between(origin - WINDOW_SECONDS, origin + DUE_SECONDS)
-        kept = PendingVerification.of(base.forecast(known, origin))
+        pending = PendingVerification.of(base.forecast(known, origin))
         began = time.perf_counter()
-        scores += scored(kept, known, naive.forecast(known, origin), climatology.forecast(known, origin))
+        scores += live_scores(pending, known, naive.forecast(known, origin), climatology.forecast(known, origin))
         seconds.append(time.perf_counter() - began)
     against, skills = [], []
     for origin in origins:
-        verdict = live_assessment(scores, "base", origin + DUE_SECONDS, DAY_SECONDS)
-        if verdict is not None and verdict.tally.against_baseline and verdict.tally.skill:
-            against.append(verdict.tally.against_baseline)
-            skills.append(verdict.tally.skill)
+        assessment = live_assessment(scores, "base", origin + DUE_SECONDS, DAY_SECONDS)
+        if assessment is not None and assessment.tally.against_baseline and assessment.tally.skill:
+            against.append(assessment.tally.against_baseline)
+            skills.append(assessment.tally.skill)
     _print(folder.name, len(panel.keys), against, skills, seconds)
     shares = [share for at in range(trained_until, panel.end, DAY_SECONDS) if (share := _drift(panel, at)) is not None]
     print(f"  drift a day after the week: median {median(shares):.0%}, at most {max(shares):.0%} of the series")
@@ -71,7 +71,7 @@ def _drift(panel: Panel, at: int) -> float | None:
 def _print(name: str, series: int, against: list[float], skills: list[float], seconds: list[float]) -> None:
     worse = sum(ratio > 1 for ratio in against)
     print(
-        f"{name}: {series} series, the base network over {DAYS} days, judged each hour by the 24 before: "
+        f"{name}: {series} series, the base network over {DAYS} days, assessed each hour over the 24 h before: "
         f"loss relative to the climatology's {min(against):.3f} to {max(against):.3f}, median {median(against):.3f}; "
         f"worse in {worse} of {len(against)} hours; relative to seasonal naive's at most {max(skills):.3f}; "
         f"scoring a forecast {median(seconds):.2f} s"

@@ -1,4 +1,4 @@
-"""What starting from a network that knows other fleets is worth: epochs to the loss of training afresh."""
+"""Epochs of a training that starts from a pretrained network, to reach the best loss of a training from scratch."""
 
 from daemon.breach.model import BASE_FOLDER
 from daemon.core.levels import LEVELS, LevelName
@@ -17,7 +17,7 @@ EPOCHS = 8
 
 
 def main(epochs: int = EPOCHS) -> None:
-    """Print the validation loss of each epoch from each start, and the first that is as good as the best afresh."""
+    """Print each start's validation losses, and its first epoch with a loss as low as the best from scratch."""
     other, new = (
         Fleet(FleetSpec(seed=seed)).panel(START, START + DAYS * 86_400 - STEP_SECONDS)
         for seed in (OTHER_SEED, NEW_SEED)

@@ -1,4 +1,4 @@
-"""What a fleet's history is like, in numbers that need no unit; each is one figure a series."""
+"""Measures of a fleet's history without a unit, one figure per series."""
 
 from collections.abc import Callable, Mapping
 from itertools import combinations
@@ -11,12 +11,12 @@ from daemon.core.series import STEPS_PER_DAY, STEPS_PER_HOUR, STEPS_PER_WEEK, Fl
 Figures = npt.NDArray[np.float64]
 
 _LAGS = {"1 h": STEPS_PER_HOUR, "8 h": 8 * STEPS_PER_HOUR, "1 d": STEPS_PER_DAY, "7 d": STEPS_PER_WEEK}
-_QUIET_STEPS = 2 * STEPS_PER_HOUR
+_CLEAR_STEPS = 2 * STEPS_PER_HOUR
 _LASTING_STEPS = 3
 
 
 def figures(panel: Panel) -> Mapping[str, Figures]:
-    """Return each measure by name, a figure per series that varies; of correlation one per pair of a server's."""
+    """Return each measure by name: a figure per varying series, and of the correlation one per pair of a server."""
     rows = [row for row, series in enumerate(panel.values) if _varies(series)]
     values = panel.values[rows].astype(np.float64)
     measures: dict[str, Callable[[Float32], float]] = {
@@ -69,7 +69,7 @@ def _large(change: Float32) -> float:
 
 
 def _shift(y: Float32) -> float:
-    """Return how far the mean of a day is from that of the day before, at most, in deviations of the series."""
+    """Return the largest difference between the means of two consecutive days, in deviations of the series."""
     days = y[: len(y) // STEPS_PER_DAY * STEPS_PER_DAY].reshape(-1, STEPS_PER_DAY)
     known = np.isfinite(days).sum(axis=1) > STEPS_PER_DAY // 2
     means = np.where(known, np.nansum(days, axis=1) / np.maximum(np.isfinite(days).sum(axis=1), 1), np.nan)
@@ -92,9 +92,9 @@ def _correlations(panel: Panel) -> "list[float]":
 
 
 def _events(panel: Panel) -> Figures:
-    """Return how often a week a server's series stay for 15 minutes above what they pass in 1 % of the time.
+    """Return the events per week of each server, the mean over its series.
 
-    After two hours below it; the mean of a server's series.
+    An event is 15 minutes above the 99 % quantile of the series, after two hours below it.
     """
     weeks = panel.steps / STEPS_PER_WEEK
     by_server: dict[str, list[float]] = {}
@@ -108,8 +108,8 @@ def _events(panel: Panel) -> Figures:
 
 def _onsets(above: npt.NDArray[np.bool_]) -> int:
     edges = np.flatnonzero(np.diff(np.concatenate([[0], above.astype(np.int8), [0]])))
-    count, quiet_since = 0, -_QUIET_STEPS
+    count, clear_since = 0, -_CLEAR_STEPS
     for start, stop in zip(edges[::2], edges[1::2], strict=True):
-        count += stop - start >= _LASTING_STEPS and start - quiet_since >= _QUIET_STEPS
-        quiet_since = stop
+        count += stop - start >= _LASTING_STEPS and start - clear_since >= _CLEAR_STEPS
+        clear_since = stop
     return count

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.backtest.forecasts import ServedForecaster, backtest, example_fans, figures
+from daemon.backtest.forecasts import ServedForecaster, backtest, backtest_document, example_fans
 from daemon.core.metric import Metric
 from daemon.forecasting.baselines import Climatology
 from daemon.forecasting.point_rules import point_peers
@@ -35,7 +35,7 @@ def backtest_report() -> str:
     result = backtest(
         panel, origins, served, others=point_peers(), on_forecast=lambda forecast: None, on_progress=lambda done: None
     )
-    document = figures(result, "", origins)
+    document = backtest_document(result, "", origins)
     fans = example_fans(document, result, served, origins, {"cpu": Metric(name="cpu", unit="%")})
     return render_backtest_report(document, fans)
 

@@ -1,4 +1,4 @@
-"""A book of verification in memory."""
+"""A verification repository in memory."""
 
 from collections.abc import Sequence
 
@@ -7,36 +7,36 @@ from daemon.forecasting.verification import LiveScore, PendingVerification
 
 
 class FakeVerificationRepository:
-    """Mirrors the ``VerificationRepository`` port; passes the same conformance suite as the real one.
+    """Implements the ``VerificationRepository`` protocol; passes the same conformance suite as the real adapter.
 
     Attributes:
-        failure: what every write raises while it is set, as a store does whose disk is full.
+        failure: error that every write raises while it is set, like that of a full disk.
     """
 
     def __init__(self) -> None:
         self.failure: StoreUnavailable | None = None
-        self._kept: dict[int, PendingVerification] = {}
+        self._pending: dict[int, PendingVerification] = {}
         self._scores: dict[tuple[int, str, str, str], LiveScore] = {}
 
-    def kept(self) -> tuple[PendingVerification, ...]:
-        """Return what waits, oldest first."""
-        return tuple(self._kept[origin] for origin in sorted(self._kept))
+    def pending(self) -> tuple[PendingVerification, ...]:
+        """Return the pending forecasts, oldest first."""
+        return tuple(self._pending[origin] for origin in sorted(self._pending))
 
     def scores(self, since: int) -> tuple[LiveScore, ...]:
-        """Return what is not older than ``since``, oldest first."""
+        """Return the scores of origins at or after ``since``, oldest first."""
         return tuple(self._scores[key] for key in sorted(self._scores) if key[0] >= since)
 
-    def write(self, kept: Sequence[PendingVerification], done: Sequence[int], scores: Sequence[LiveScore]) -> None:
-        """Keep all of it, or nothing."""
+    def write(self, pending: Sequence[PendingVerification], done: Sequence[int], scores: Sequence[LiveScore]) -> None:
+        """Write everything, or nothing while ``failure`` is set."""
         if self.failure is not None:
             raise self.failure
         for origin in done:
-            self._kept.pop(origin, None)
-        self._kept |= {each.origin: each for each in kept}
+            self._pending.pop(origin, None)
+        self._pending |= {each.origin: each for each in pending}
         self._scores |= {(each.origin, each.forecaster, each.metric, each.horizon): each for each in scores}
 
     def prune(self, before: int) -> int:
-        """Forget what is older than ``before``."""
+        """Delete the scores of origins before ``before``; return their number."""
         old = [key for key in self._scores if key[0] < before]
         for key in old:
             del self._scores[key]

@@ -79,7 +79,7 @@ def test_a_loaded_model_forecasts_the_same(folder: Path) -> None:
     assert (np.diff(made.paths, axis=-1) >= 0).all()
     assert made.paths.min() >= 0
     assert made.paths.max() <= 100
-    assert {source.value for source in made.sources} == {"model"}
+    assert {kind.value for kind in made.kinds} == {"model"}
 
 
 def test_a_forecast_uses_nothing_after_its_origin(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What every book of verification has in common, the fake included."""
+"""Every verification repository, the fake included, passes these tests."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +15,7 @@ from tests.integration.postgresql import postgresql_server  # noqa: F401
 
 T0 = 1_767_225_600
 HOUR = 3_600
-KEPT = PendingVerification(
+PENDING = PendingVerification(
     T0,
     (SeriesKey("db\"3'ü", "disk"), SeriesKey("web", "cpu")),
     np.arange(70, dtype=np.float32).reshape(2, 5, 7) / 3,
@@ -32,7 +32,7 @@ SCORE = LiveScore(
 
 @pytest.fixture(params=["fake", "sqlite", "postgresql"])
 def repository(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VerificationRepository]:
-    """Return an empty book of each kind."""
+    """Return an empty repository of each kind."""
     if request.param == "fake":
         yield FakeVerificationRepository()
         return
@@ -44,30 +44,30 @@ def repository(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Verif
     store.close()
 
 
-def test_what_is_written_is_read_back(repository: VerificationRepository) -> None:
-    """Names, paths and sums come back to the last bit; nothing is there before."""
-    assert (repository.kept(), repository.scores(0)) == ((), ())
-    repository.write([KEPT], [], [SCORE])
-    (kept,) = repository.kept()
-    assert (kept.origin, kept.keys, kept.forecasters) == (KEPT.origin, KEPT.keys, KEPT.forecasters)
-    np.testing.assert_array_equal(kept.paths, KEPT.paths)
+def test_written_records_are_read_back(repository: VerificationRepository) -> None:
+    """Names, paths and sums are equal to the last bit; a new repository is empty."""
+    assert (repository.pending(), repository.scores(0)) == ((), ())
+    repository.write([PENDING], [], [SCORE])
+    (pending,) = repository.pending()
+    assert (pending.origin, pending.keys, pending.forecasters) == (PENDING.origin, PENDING.keys, PENDING.forecasters)
+    np.testing.assert_array_equal(pending.paths, PENDING.paths)
     assert repository.scores(T0) == (SCORE,)
 
 
-def test_what_is_done_goes_and_what_comes_twice_counts_once(repository: VerificationRepository) -> None:
-    """A forecast leaves as its scores arrive; one of the same origin takes the place of the other."""
-    later = replace(KEPT, origin=T0 + HOUR)
-    repository.write([later, KEPT], [], [])
-    assert [kept.origin for kept in repository.kept()] == [T0, T0 + HOUR]
+def test_a_scored_forecast_is_deleted_and_a_second_write_replaces_the_first(repository: VerificationRepository) -> None:
+    """The write of the scores deletes the pending forecast; a record with the same key is replaced."""
+    later = replace(PENDING, origin=T0 + HOUR)
+    repository.write([later, PENDING], [], [])
+    assert [pending.origin for pending in repository.pending()] == [T0, T0 + HOUR]
     better = replace(SCORE, tally=replace(SCORE.tally, count=8))
     repository.write([], [T0], [SCORE])
     repository.write([later], [], [better])
-    assert [kept.origin for kept in repository.kept()] == [T0 + HOUR]
+    assert [pending.origin for pending in repository.pending()] == [T0 + HOUR]
     assert repository.scores(0) == (better,)
 
 
-def test_scores_are_asked_for_and_dropped_by_their_origin(repository: VerificationRepository) -> None:
-    """Oldest first; what is older than was asked for is not told, and what is pruned is gone."""
+def test_scores_are_read_and_pruned_by_origin(repository: VerificationRepository) -> None:
+    """Scores come oldest first, from the requested origin on; pruned scores are deleted."""
     later = replace(SCORE, origin=T0 + HOUR)
     other = replace(SCORE, metric="cpu")
     repository.write([], [], [later, SCORE, other])

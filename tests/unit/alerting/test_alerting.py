@@ -9,7 +9,7 @@ from daemon.alerting.outcomes import Outcome
 from daemon.alerting.state import AlertKey, AlertName, Phase, Policy
 from daemon.breach.definition import DecisionThreshold, MonitoredThreshold, Risk, Severity
 from daemon.core.errors import StoreUnavailable
-from daemon.core.forecast import Forecast, ForecastSource
+from daemon.core.forecast import Forecast, ForecasterKind
 from daemon.core.metric import Metric, Thresholds
 from daemon.core.series import Panel, SeriesKey
 from daemon.core.server import ServerState
@@ -98,7 +98,7 @@ class Rig:
                 origin=self.at,
                 keys=known.keys,
                 paths=paths,
-                sources=(ForecastSource.MODEL,) * len(known.keys),
+                kinds=(ForecasterKind.MODEL,) * len(known.keys),
                 model="m",
             )
             states = [

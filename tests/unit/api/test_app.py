@@ -15,7 +15,7 @@ from daemon.api.security import Authentication, ClientLimits, WebAccess
 from daemon.api.snapshot_cache import SnapshotCache
 from daemon.api.telemetry import PrometheusTelemetry
 from daemon.core.errors import ConfigError, StoreUnavailable
-from daemon.core.forecast import Forecast, ForecastSource
+from daemon.core.forecast import Forecast, ForecasterKind
 from daemon.core.levels import LevelName
 from daemon.core.series import SeriesKey
 from daemon.core.server import ServerState
@@ -82,16 +82,16 @@ class Rig:
     def publish(self, *sources: SourceState) -> None:
         keys = (SeriesKey("a", "cpu"), SeriesKey("b", "cpu"), SeriesKey("b", "mem"))
         paths = np.arange(3 * 96 * 7, dtype=np.float32).reshape(3, 96, 7)
-        made = (ForecastSource.MODEL, ForecastSource.MODEL, ForecastSource.BASELINE)
+        made = (ForecasterKind.MODEL, ForecasterKind.MODEL, ForecasterKind.BASELINE)
         servers = (
             ServerState(name="a", profile="generic", state="known", metrics=("cpu",), newest=T0),
             ServerState(name="b", profile="database", state="cold", metrics=(), newest=T0),
         )
-        rows = {ForecastSource.MODEL: 2, ForecastSource.BASELINE: 1}
+        rows = {ForecasterKind.MODEL: 2, ForecasterKind.BASELINE: 1}
         snapshot = Snapshot(
             at=T0,
             made=T0 + 20,
-            forecast=Forecast(origin=T0, keys=keys, paths=paths, sources=made, model="m"),
+            forecast=Forecast(origin=T0, keys=keys, paths=paths, kinds=made, model="m"),
             servers=servers,
             sources=sources,
             model="m",

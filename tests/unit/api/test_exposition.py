@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from daemon.alerting.engine import AlertingResult
 from daemon.api.exposition import expose
 from daemon.breach.definition import DecisionThreshold, MonitoredThreshold, Risk, Severity
-from daemon.core.forecast import Forecast, ForecastSource
+from daemon.core.forecast import Forecast, ForecasterKind
 from daemon.core.metric import Direction
 from daemon.core.series import SeriesKey
 
@@ -20,7 +20,7 @@ def forecast() -> Forecast:
     steps = np.arange(1, 97, dtype=np.float32)[None, :, None]
     spread = np.arange(7, dtype=np.float32)[None, None]
     paths = np.repeat(steps * 10 + spread, 2, axis=0)
-    return Forecast(origin=1_767_571_200, keys=KEYS, paths=paths, sources=(ForecastSource.MODEL,) * 2, model="m")
+    return Forecast(origin=1_767_571_200, keys=KEYS, paths=paths, kinds=(ForecasterKind.MODEL,) * 2, model="m")
 
 
 def alerting() -> AlertingResult:

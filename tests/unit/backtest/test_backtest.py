@@ -1,5 +1,4 @@
 import json
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -11,14 +10,14 @@ from daemon.backtest.forecasts import (
     Backtest,
     ServedForecaster,
     backtest,
+    backtest_document,
     example_fans,
     extremes,
-    figures,
     missing_text,
 )
 from daemon.core.forecast import Forecast, Forecaster
 from daemon.core.metric import Metric
-from daemon.core.scoring import bucket, relative_loss, series_ratio
+from daemon.core.scoring import relative_loss, series_ratio
 from daemon.core.series import Panel, SeriesKey
 from daemon.forecasting.baselines import Climatology, HourOfWeek
 from daemon.forecasting.point_rules import (
@@ -29,6 +28,7 @@ from daemon.forecasting.point_rules import (
     predict_linear,
 )
 from daemon.network.boosting import fit_boosting
+from daemon.reports.backtest import BacktestDocument, ExampleSeries
 from tests.panels import daily_panel
 
 PANEL = daily_panel(3, 16)
@@ -38,7 +38,7 @@ PEERS = {"hour of week": HourOfWeek(), **point_peers()}
 
 @pytest.mark.parametrize("name", PEERS)
 def test_a_peer_uses_nothing_after_the_origin(name: str) -> None:
-    """The same past gives the same forecast, sorted and finite, whatever the future."""
+    """The same past gives the same forecast, sorted and finite, for any future."""
     other = Panel(PANEL.keys, PANEL.start, PANEL.values.copy())
     other.values[:, 14 * 288 + 1 :] = 99
     made = PEERS[name].forecast(PANEL, ORIGIN)
@@ -49,7 +49,7 @@ def test_a_peer_uses_nothing_after_the_origin(name: str) -> None:
 
 
 def test_boosting_learns_from_the_past_only() -> None:
-    """LightGBM beats seasonal naive on a daily rhythm, and what comes after an origin changes nothing."""
+    """LightGBM beats seasonal naive on a daily rhythm; samples after an origin change nothing."""
     pytest.importorskip("lightgbm", reason="LightGBM is missing: pip install 'forewarn[bench]'")
     peer = fit_boosting(PANEL.between(PANEL.start, ORIGIN), ZoneInfo("UTC"), trees=60)
     other = Panel(PANEL.keys, PANEL.start, PANEL.values.copy())
@@ -75,7 +75,7 @@ def test_double_exponential_smoothing_follows_a_line() -> None:
 
 
 def test_persistence_takes_the_last_value_there_is() -> None:
-    """A gap at the end is bridged; an hour without a sample gives no forecast."""
+    """The last value before a gap counts; an hour without a sample gives no forecast."""
     values = np.full((2, 12), np.nan, dtype=np.float32)
     values[0, 7] = 3
     point = persistence(values)
@@ -85,9 +85,9 @@ def test_persistence_takes_the_last_value_there_is() -> None:
     assert PointForecaster(persistence, 12).forecast(panel, panel.end).keys == PANEL.keys[:1]
 
 
-def run(others: dict[str, Forecaster], panel: Panel = PANEL, kept: list[Forecast] | None = None) -> Backtest:
+def run(others: dict[str, Forecaster], panel: Panel = PANEL, made_forecasts: list[Forecast] | None = None) -> Backtest:
     origins = range(ORIGIN, panel.end - 96 * 300, 8 * 3600)
-    made = kept if kept is not None else []
+    made = made_forecasts if made_forecasts is not None else []
     return backtest(
         panel,
         origins,
@@ -99,7 +99,7 @@ def run(others: dict[str, Forecaster], panel: Panel = PANEL, kept: list[Forecast
 
 
 def test_all_are_scored_on_the_same_windows() -> None:
-    """The counts of every forecaster are alike, and the reference against itself is 1."""
+    """All forecasters have the same count, and the relative loss of the reference is 1."""
     result = run(dict(PEERS))
     counts = {name: sums.count.sum() for name, sums in result.scores.sums.items()}
     assert len(set(counts.values())) == 1
@@ -108,13 +108,13 @@ def test_all_are_scored_on_the_same_windows() -> None:
 
 
 def test_forecasts_that_cannot_be_made_are_reported() -> None:
-    """A series without a sample in the week before an origin is named, not skipped silently."""
+    """A series without a sample in the week before an origin is named in the document."""
     panel = Panel(PANEL.keys, PANEL.start, PANEL.values.copy())
     panel.values[2, 6 * 288 :] = np.nan
-    kept: list[Forecast] = []
-    result = run({}, panel, kept)
+    made_forecasts: list[Forecast] = []
+    result = run({}, panel, made_forecasts)
     assert {key for _, key in result.missing} == {PANEL.keys[2]}
-    assert len(result.missing) == len(kept)
+    assert len(result.missing) == len(made_forecasts)
     assert "server-01 cpu" in missing_text(result.missing)
     assert missing_text(()) == ""
 
@@ -126,14 +126,14 @@ def test_no_value_after_the_first_origin_changes_the_scale() -> None:
     assert np.array_equal(run({}).scores.scale, run({}, other).scores.scale)
 
 
-def document(result: Backtest, model: str = "") -> dict[str, Any]:
-    return figures(result, model, list(range(ORIGIN, PANEL.end - 96 * 300, 8 * 3600)))
+def document(result: Backtest, model: str = "") -> BacktestDocument:
+    return backtest_document(result, model, list(range(ORIGIN, PANEL.end - 96 * 300, 8 * 3600)))
 
 
 def test_the_document_has_what_the_report_shows() -> None:
     """Reliability per forecaster, skill per metric and horizon, and series in the histogram; all of it is JSON."""
     result = run(dict(PEERS))
-    made = json.loads(json.dumps(document(result, "id"), allow_nan=False))
+    made = json.loads(document(result, "id").model_dump_json(by_alias=True))
     assert (made["model"], made["tested"], made["reference"]) == ("id", MODEL, REFERENCE)
     assert set(made["forecasters"]) == {MODEL, REFERENCE, *PEERS}
     for scores in made["forecasters"].values():
@@ -143,7 +143,7 @@ def test_the_document_has_what_the_report_shows() -> None:
     sums = result.scores.sums[MODEL]
     rows = np.array([key.metric == "cpu" for key in PANEL.keys])
     expected = relative_loss(
-        bucket(sums.select(rows), "2h-4h"), bucket(result.scores.sums[REFERENCE].select(rows), "2h-4h")
+        sums.select(rows).bucket("2h-4h"), result.scores.sums[REFERENCE].select(rows).bucket("2h-4h")
     )
     assert made["metrics"]["cpu"]["relative_loss_by_horizon"]["2h-4h"] == pytest.approx(expected)
     assert sum(made["series_relative_loss"]["counts"]) == made["series_relative_loss"]["compared"] == len(PANEL.keys)
@@ -154,13 +154,13 @@ def test_the_best_and_worst_series_are_those_of_least_and_most_loss() -> None:
     result = run({})
     made = document(result)
     ratio = series_ratio(result.scores.sums[MODEL], result.scores.sums[REFERENCE])
-    named = [(entry["server"], entry["metric"]) for entry in made["best"] + made["worst"][::-1]]
+    named = [(entry.server, entry.metric) for entry in made.best + made.worst[::-1]]
     assert named == [tuple(PANEL.keys[row]) for row in np.argsort(ratio)]
-    assert made["best"][0]["relative_loss"] == pytest.approx(ratio.min())
+    assert made.best[0].relative_loss == pytest.approx(ratio.min())
 
 
-def test_of_like_ratios_the_one_of_more_values_is_shown() -> None:
-    """A ratio that many values stand behind is worth more; what has none takes no part, and none is shown twice."""
+def test_of_equal_ratios_the_one_with_more_values_is_shown() -> None:
+    """More values come first, a series without a ratio is left out, and no series is shown twice."""
     ratio = np.array([0.5, 0.5, np.nan, 2.0, 2.0, 0.5, 0.5, 2.0, 2.0])
     count = np.array([10, 40, 99, 10, 40, 20, 30, 20, 30])
     assert extremes(ratio, count) == ([1, 6, 5], [4, 8, 7])
@@ -170,17 +170,17 @@ def test_of_like_ratios_the_one_of_more_values_is_shown() -> None:
 
 
 def test_the_examples_are_the_forecasts_that_were_scored() -> None:
-    """A forecast that is made anew equals that of the backtest, and what happened stands beside it."""
-    kept: list[Forecast] = []
-    result = run({}, PANEL, kept)
-    origins = [forecast.origin for forecast in kept]
-    made = figures(result, "", origins)
+    """The second forecast equals that of the backtest, and the observed values stand beside it."""
+    made_forecasts: list[Forecast] = []
+    result = run({}, PANEL, made_forecasts)
+    origins = [forecast.origin for forecast in made_forecasts]
+    made = backtest_document(result, "", origins)
     fans = example_fans(
         made, result, ServedForecaster(None, Climatology({})), origins, {"cpu": Metric(name="cpu", unit="%")}
     )
-    for entry, fan in zip([*made["best"], *made["worst"]], [*fans["best"], *fans["worst"]], strict=True):
-        key = SeriesKey(entry["server"], entry["metric"])
-        then = next(forecast for forecast in kept if forecast.origin == fan.origin)
+    for entry, fan in zip([*made.best, *made.worst], [*fans["best"], *fans["worst"]], strict=True):
+        key = SeriesKey(entry.server, entry.metric)
+        then = next(forecast for forecast in made_forecasts if forecast.origin == fan.origin)
         row = PANEL.keys.index(key)
         assert np.array_equal(fan.paths, then.paths[then.keys.index(key)])
         assert np.array_equal(
@@ -188,21 +188,23 @@ def test_the_examples_are_the_forecasts_that_were_scored() -> None:
         )
         assert np.array_equal(fan.past[-1:], PANEL.between(fan.origin, fan.origin).values[row], equal_nan=True)
         assert fan.unit == ("%" if key.metric == "cpu" else "")
-        assert f"{entry['relative_loss']:.3f} over {entry['values']}" in fan.note
+        assert f"{entry.relative_loss:.3f} over {entry.values}" in fan.note
 
 
-def test_an_example_is_where_most_is_known_and_a_forecast_was_made() -> None:
-    """An origin without a forecast, or before a gap, is not shown."""
+def test_an_example_has_the_most_observed_values_and_a_forecast() -> None:
+    """An origin without a forecast or before a gap is not shown."""
     panel = Panel(PANEL.keys, PANEL.start, np.nan_to_num(PANEL.values, nan=50.0))
     panel.values[0, 15 * 288 :] = np.nan
     panel.values[1, 6 * 288 :] = np.nan
     panel.values[1, 15 * 288 + 10] = 1
-    kept: list[Forecast] = []
-    result = run({}, panel, kept)
-    origins = [forecast.origin for forecast in kept]
-    made = figures(result, "", origins)
-    everything = [{"server": key.server, "metric": key.metric, "relative_loss": 1.0, "values": 1} for key in panel.keys]
-    shown = {**made, "best": everything[:2], "worst": []}
+    made_forecasts: list[Forecast] = []
+    result = run({}, panel, made_forecasts)
+    origins = [forecast.origin for forecast in made_forecasts]
+    made = backtest_document(result, "", origins)
+    first_two = tuple(
+        ExampleSeries(server=key.server, metric=key.metric, relative_loss=1.0, values=1) for key in panel.keys[:2]
+    )
+    shown = made.model_copy(update={"best": first_two, "worst": ()})
     fans = example_fans(shown, result, ServedForecaster(None, Climatology({})), origins, {})["best"]
     assert np.isfinite(fans[0].actual).all()
     assert (fans[1].origin, panel.keys[1]) not in set(result.missing)

@@ -11,7 +11,7 @@ from daemon.breach.features import DAYS, HISTORY_STEPS, SameHourHistory
 from daemon.breach.model import BreachModel, base_breach_model, unfitted
 from daemon.breach.training import learning_origins
 from daemon.breach.windows import configured_thresholds, examples, sampled_thresholds
-from daemon.core.forecast import Forecast, ForecastSource
+from daemon.core.forecast import Forecast, ForecasterKind
 from daemon.core.metric import Direction, Metric, Thresholds
 from daemon.core.series import Panel, SeriesKey
 from daemon.forecasting.baselines import Climatology
@@ -78,7 +78,7 @@ def test_time_to_breach_is_that_of_the_paths() -> None:
     paths = np.full((1, 96, 7), 50, np.float32)
     paths[0, 30:, 5:] = 95
     monitored = MonitoredThreshold(panel.keys[0], Severity.CRITICAL, 90.0, Direction.ABOVE, "generic")
-    forecast = Forecast(origin=origin, keys=panel.keys, paths=paths, sources=(ForecastSource.MODEL,))
+    forecast = Forecast(origin=origin, keys=panel.keys, paths=paths, kinds=(ForecasterKind.MODEL,))
     (risk,) = base_breach_model().risks(forecast, panel, [monitored])
     assert (risk.median_seconds, risk.early_seconds, risk.breach_seconds) == (None, 31 * 300, 31 * 300)
     stale = replace(panel, values=panel.values.copy())
@@ -259,7 +259,7 @@ def test_a_steady_rise_without_recurrence_is_more_probable() -> None:
     keys = (SeriesKey("a", "load"), SeriesKey("b", "load"))
     panel = Panel(keys, START, values.astype(np.float32))
     paths = np.broadcast_to(np.linspace(70, 89, 7, dtype=np.float32), (2, 96, 7))
-    forecast = Forecast(origin=panel.end, keys=keys, paths=paths, sources=(ForecastSource.MODEL,) * 2)
+    forecast = Forecast(origin=panel.end, keys=keys, paths=paths, kinds=(ForecasterKind.MODEL,) * 2)
     monitored = [MonitoredThreshold(key, Severity.CRITICAL, 90.0, Direction.ABOVE, "generic") for key in keys]
     rising, level = (risk.probability or 0 for risk in base_breach_model().risks(forecast, panel, monitored))
     assert rising > 2 * level

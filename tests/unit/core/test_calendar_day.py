@@ -18,5 +18,5 @@ from daemon.core.metric import is_calendar_day
     ],
 )
 def test_a_day_is_two_digits_of_month_and_day(text: str, known: bool) -> None:
-    """The leap day is one; what is in another form, or in no year, is none."""
+    """The leap day counts; another form, or a day that is in no year, does not."""
     assert is_calendar_day(text) == known

@@ -1,4 +1,4 @@
-"""Profiles by the rules of the configuration reach whoever is given a panel."""
+"""Profiles by the rules of the configuration, added to the profiles of a panel."""
 
 import numpy as np
 
@@ -8,8 +8,8 @@ from daemon.core.server import ProfileRules
 RULES = ProfileRules([("^db-", "database"), ("b", "web_api")])
 
 
-def test_rules_complete_what_the_source_says_of_a_panel() -> None:
-    """The first rule that fits counts, what the source says stays, and a server without either has no profile."""
+def test_rules_complete_the_profiles_of_the_source() -> None:
+    """The first matching rule counts, the source's profile stays, and a server without either has no profile."""
     keys = tuple(SeriesKey(server, "cpu") for server in ("db-1", "db-2", "web", "other"))
     panel = Panel(keys, 0, np.zeros((4, 1), np.float32), {"db-2": "generic"})
     completed = RULES.completed(panel)

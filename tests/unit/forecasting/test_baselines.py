@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.core.forecast import Forecaster, ForecastSource
+from daemon.core.forecast import Forecaster, ForecasterKind, empirical_quantiles
 from daemon.core.metric import Metric
 from daemon.core.series import Panel, SeriesKey
-from daemon.forecasting.baselines import Climatology, SeasonalNaive, empirical_quantiles
+from daemon.forecasting.baselines import Climatology, SeasonalNaive
 from daemon.forecasting.evaluation import evaluate
 from tests.panels import START, daily_panel
 
@@ -44,7 +44,7 @@ def test_every_series_with_history_is_served_and_named() -> None:
     panel.values[1] = np.nan
     made = Climatology({}).forecast(panel, panel.end)
     assert made.keys == (panel.keys[0], *panel.keys[2:])
-    assert set(made.sources) == {ForecastSource.BASELINE}
+    assert set(made.kinds) == {ForecasterKind.BASELINE}
 
 
 def test_climatology_knows_the_hour() -> None:

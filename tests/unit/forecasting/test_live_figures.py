@@ -38,14 +38,14 @@ SCORES = (
         tally=Tally(count=5, pinball=0.0, naive=0.0, baseline=0.0, inside=(5, 5, 5)),
     ),
 )
-VERDICT = LiveAssessment("m", 86_400, Tally(count=30, pinball=24.0, naive=26.0, baseline=24.0, inside=(16, 25, 30)))
+ASSESSMENT = LiveAssessment("m", 86_400, Tally(count=30, pinball=24.0, naive=26.0, baseline=24.0, inside=(16, 25, 30)))
 SNAPSHOT = Snapshot(
     at=T0,
     made=T0 + 20,
-    forecast=Forecast(origin=T0, keys=(), paths=np.empty((0, 0, 0), np.float32), sources=()),
+    forecast=Forecast(origin=T0, keys=(), paths=np.empty((0, 0, 0), np.float32), kinds=()),
     model="m",
-    verification=VerificationResult(SCORES, 9, VERDICT),
-    withdrawn="withdrawn at noon: it was worse",
+    verification=VerificationResult(SCORES, 9, ASSESSMENT),
+    withdrawn="demoted at noon: it was worse",
 )
 
 
@@ -59,7 +59,7 @@ def rig() -> Rig:
 
 
 def test_live_figures_are_metrics(rig: Rig) -> None:
-    """Of all that was served, whoever made it; what cannot be measured is no series."""
+    """They cover all served forecasts of any forecaster; a figure without values has no series."""
     lines = [line for line in rig.client.get("/metrics").text.splitlines() if line.startswith("forewarn_live")]
     assert set(lines) == {
         "forewarn_live_forecasts_waiting 9.0",
@@ -76,8 +76,8 @@ def test_live_figures_are_metrics(rig: Rig) -> None:
     }
 
 
-def test_live_figures_are_told_by_forecaster(rig: Rig) -> None:
-    """Who made them, over which origins, and what they mean for what serves."""
+def test_the_api_has_live_figures_by_forecaster(rig: Rig) -> None:
+    """Figures by forecaster, metric and horizon, the span of the origins, and the assessment of the serving model."""
     document = rig.client.get("/api/v1/accuracy").json()
     assert (document["since"], document["until"]) == ("2026-01-04T12:53:20Z", "2026-01-04T13:53:20Z")
     assert document["waiting"] == 9
@@ -97,16 +97,16 @@ def test_live_figures_are_told_by_forecaster(rig: Rig) -> None:
     assert document["judged"]["worse_than_baseline"] == ""
 
 
-def test_a_withdrawn_model_is_seen(rig: Rig) -> None:
-    """In the status with its reason, and as a metric; once it serves again both say so."""
-    assert rig.client.get("/api/v1/status").json()["withdrawn"] == "withdrawn at noon: it was worse"
+def test_a_demoted_model_is_shown(rig: Rig) -> None:
+    """The status holds the reason and the metric is 1; once the model serves again the metric is 0."""
+    assert rig.client.get("/api/v1/status").json()["withdrawn"] == "demoted at noon: it was worse"
     assert "forewarn_model_withdrawn 1.0" in rig.client.get("/metrics").text
     rig.telemetry.publish(replace(SNAPSHOT, withdrawn=""))
     assert "forewarn_model_withdrawn 0.0" in rig.client.get("/metrics").text
 
 
 def test_before_anything_was_verified_there_is_no_figure() -> None:
-    """In the first hours of a service nothing is known, and nothing is said."""
+    """In the first hours of a service the document is empty and there is no skill metric."""
     rig = Rig()
     rig.publish()
     document = rig.client.get("/api/v1/accuracy").json()

@@ -3,24 +3,25 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from daemon.config.training import VerificationConfig
 from daemon.core.errors import StoreUnavailable
 from daemon.core.forecast import HORIZONS, Forecast
 from daemon.core.series import STEP_SECONDS, Panel
 from daemon.forecasting.baselines import Climatology, SeasonalNaive
-from daemon.forecasting.verification import DUE_SECONDS, Verification, VerificationResult, VerificationRules, total
+from daemon.forecasting.verification import DUE_SECONDS, Verification, VerificationResult, total
 from tests.fakes.verification_repository import FakeVerificationRepository
 from tests.panels import daily_panel
 
 HOUR, DAY = 3_600, 86_400
 PANEL = daily_panel(2, 14, missing=0)
 AT = PANEL.start + 8 * DAY
-RULES = VerificationRules(DAY, 6 * HOUR, fallback=True)
+RULES = VerificationConfig(window_hours=24, judged_hours=6)
 
 
 class Rig:
-    """Verification of what the climatology forecasts."""
+    """Verification of forecasts of the climatology."""
 
-    def __init__(self, rules: VerificationRules = RULES) -> None:
+    def __init__(self, rules: VerificationConfig = RULES) -> None:
         self.repository, self.rules = FakeVerificationRepository(), rules
         self.restart()
 
@@ -28,18 +29,18 @@ class Rig:
         self.verification = Verification(self.repository, SeasonalNaive({}), Climatology({}), self.rules)
 
     def tick(self, at: int, known_until: int | None = None, offset: float = 0) -> VerificationResult:
-        """Run a tick; nothing after ``known_until`` has arrived, and what is served is ``offset`` too high."""
+        """Run a tick: samples arrived up to ``known_until``, and the served forecast is ``offset`` too high."""
         panel = PANEL.between(PANEL.start, at if known_until is None else known_until).between(PANEL.start, at)
         made = Climatology({}).forecast(panel, at)
         return self.verification.run(at, replace(made, paths=made.paths + offset), panel, "baseline")
 
 
 def test_a_forecast_an_hour_is_kept_and_scored_when_its_time_has_come() -> None:
-    """Twelve ticks keep one; after eight hours and a half it is scored at every horizon, once, and let go."""
+    """Twelve ticks keep one; after 8.5 hours it is scored once at every horizon and deleted."""
     rig = Rig()
     for step in range(13):
         rig.tick(AT + step * STEP_SECONDS)
-    assert [kept.origin for kept in rig.repository.kept()] == [AT, AT + HOUR]
+    assert [pending.origin for pending in rig.repository.pending()] == [AT, AT + HOUR]
     assert rig.tick(AT + DUE_SECONDS - STEP_SECONDS).scores == ()
     verification = rig.tick(AT + DUE_SECONDS)
     assert {(score.origin, score.forecaster, score.horizon) for score in verification.scores} == {
@@ -51,11 +52,11 @@ def test_a_forecast_an_hour_is_kept_and_scored_when_its_time_has_come() -> None:
         == set(verification.scores)
         == set(rig.repository.scores(0))
     )
-    assert AT not in [kept.origin for kept in rig.repository.kept()]
+    assert AT not in [pending.origin for pending in rig.repository.pending()]
 
 
 def test_a_restart_loses_nothing() -> None:
-    """What waits and what was scored is there again; what is due meanwhile is scored at the first tick."""
+    """Pending forecasts and scores are read back; a forecast that came due meanwhile is scored at the first tick."""
     rig = Rig()
     rig.tick(AT)
     rig.restart()
@@ -68,8 +69,8 @@ def test_a_restart_loses_nothing() -> None:
 
 
 def test_late_samples_are_waited_for_but_not_for_ever() -> None:
-    """While a source is down nothing is scored; two days on, what there is counts."""
-    rig = Rig(replace(RULES, window_seconds=4 * DAY))
+    """While a source is down nothing is scored; after two days the samples that arrived count."""
+    rig = Rig(VerificationConfig(window_hours=96, judged_hours=6))
     rig.tick(AT)
     outage = AT + 2 * HOUR
     assert rig.tick(AT + DUE_SECONDS, known_until=outage).scores == ()
@@ -79,7 +80,7 @@ def test_late_samples_are_waited_for_but_not_for_ever() -> None:
 
 
 def test_a_failing_store_leaves_everything_as_it_was() -> None:
-    """What could not be written is done at the next tick."""
+    """The next tick scores and writes again."""
     rig = Rig()
     rig.tick(AT)
     rig.repository.failure = StoreUnavailable("full")
@@ -91,7 +92,7 @@ def test_a_failing_store_leaves_everything_as_it_was() -> None:
 
 
 def test_old_scores_are_dropped() -> None:
-    """In memory and in the book, as soon as they leave the window."""
+    """Scores that leave the window are deleted in memory and in the repository."""
     rig = Rig()
     for hour in range(48):
         rig.tick(AT + hour * HOUR)
@@ -101,29 +102,29 @@ def test_old_scores_are_dropped() -> None:
     assert len(origins) == 24
 
 
-def test_what_serves_is_judged_by_its_last_hours() -> None:
-    """What is far off is found to be worse than the climatology, unless nobody wants to know."""
+def test_the_serving_forecaster_is_assessed_by_its_last_hours() -> None:
+    """A forecaster far off is worse than the climatology; it falls back only if the rules have the fallback."""
     for fallback in (True, False):
-        rig = Rig(replace(RULES, fallback=fallback))
+        rig = Rig(VerificationConfig(window_hours=24, judged_hours=6, fallback=fallback))
         for hour in range(16):
             verification = rig.tick(AT + hour * HOUR, offset=40)
-        assert verification.verdict is not None
-        assert verification.verdict.worse_than_baseline
+        assert verification.assessment is not None
+        assert verification.assessment.worse_than_baseline
         assert bool(verification.fallback) is fallback
     rig = Rig()
     for hour in range(16):
         verification = rig.tick(AT + hour * HOUR)
-    assert verification.verdict is not None
+    assert verification.assessment is not None
     assert verification.fallback == ""
 
 
-def test_a_score_sees_nothing_that_was_not_known_at_the_origin() -> None:
-    """What was forecast, and what it is compared with, come from before the origin; only the outcome is from after."""
+def test_references_use_nothing_after_the_origin() -> None:
+    """The references forecast the same paths whether or not samples after the origin exist."""
 
-    class Watching:
-        """Says what the newest sample is that it could have used."""
+    class Blindfolded:
+        """Compares the climatology on the whole panel with that on the panel up to the origin."""
 
-        newest = 0
+        last_origin = 0
 
         def forecast(self, panel: Panel, origin: int) -> Forecast:
             made = Climatology({}).forecast(panel, origin)
@@ -131,12 +132,12 @@ def test_a_score_sees_nothing_that_was_not_known_at_the_origin() -> None:
             values[:, (origin - panel.start) // STEP_SECONDS + 1 :] = np.nan
             blind = Climatology({}).forecast(Panel(panel.keys, panel.start, values), origin)
             np.testing.assert_array_equal(made.paths, blind.paths)
-            Watching.newest = origin
+            Blindfolded.last_origin = origin
             return made
 
     repository = FakeVerificationRepository()
-    verification = Verification(repository, Watching(), Watching(), RULES)
+    verification = Verification(repository, Blindfolded(), Blindfolded(), RULES)
     panel = PANEL.between(PANEL.start, AT + 12 * HOUR)
     verification.run(AT, Climatology({}).forecast(panel, AT), panel, "baseline")
     verification.run(AT + DUE_SECONDS, Climatology({}).forecast(panel, AT), panel, "baseline")
-    assert Watching.newest == AT
+    assert Blindfolded.last_origin == AT

@@ -49,7 +49,7 @@ def gappy() -> Float32:
 def forecast(values: Float32, metrics: dict[str, Metric] | None = None) -> Float32:
     panel = Panel((SeriesKey("a", "x"),), START, values[None])
     made = base_forecaster(metrics or {}, UTC).forecast(panel, panel.end)
-    assert [source.value for source in made.sources] == ["base"]
+    assert [kind.value for kind in made.kinds] == ["base"]
     paths: Float32 = made.paths[0]
     assert np.isfinite(paths).all()
     assert (np.diff(paths, axis=-1) >= 0).all()
@@ -89,7 +89,7 @@ def test_a_new_server_is_forecast_from_its_first_hour(steps: int, source: str) -
     panel = Panel((SeriesKey("new", "x"),), START, saturated()[None])
     panel.values[:, : STEPS - steps] = np.nan
     made = forecast_panel(panel, panel.end, base_forecaster({}, UTC), Climatology({}))
-    assert [each.value for each in made.sources] == [source]
+    assert [each.value for each in made.kinds] == [source]
     assert np.isfinite(made.paths).all()
 
 

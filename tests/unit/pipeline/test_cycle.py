@@ -6,12 +6,13 @@ import numpy as np
 from daemon.alerting.delivery import Delivery
 from daemon.alerting.engine import Alerting, AlertRules
 from daemon.breach.model import base_breach_model
+from daemon.config.training import VerificationConfig
 from daemon.core.errors import BadModel
-from daemon.core.forecast import Forecast, Forecaster, ForecastSource
+from daemon.core.forecast import Forecast, Forecaster, ForecasterKind
 from daemon.core.series import STEP_SECONDS, Panel
 from daemon.core.server import ProfileRules
 from daemon.forecasting.baselines import Climatology, SeasonalNaive
-from daemon.forecasting.verification import Verification, VerificationRules
+from daemon.forecasting.verification import Verification
 from daemon.ingest.ingest import Ingest
 from daemon.ingest.window import RecentHistory
 from daemon.models.registry import ModelRegistry
@@ -26,7 +27,7 @@ from tests.panels import daily_panel
 DAY = 86_400
 PANEL = daily_panel(3, 9, missing=0)
 AT = PANEL.start + 8 * DAY
-RULES = VerificationRules(7 * DAY, 12 * 3600, fallback=True)
+RULES = VerificationConfig(window_hours=168, judged_hours=12)
 
 
 class CpuModel:
@@ -39,7 +40,7 @@ class CpuModel:
         keys = tuple(key for key in panel.keys if key.metric == "cpu")
         paths = np.full((len(keys), 96, 7), 42, dtype=np.float32)
         return Forecast(
-            origin=origin, keys=keys, paths=paths, sources=(ForecastSource.MODEL,) * len(keys), model=self._name
+            origin=origin, keys=keys, paths=paths, kinds=(ForecasterKind.MODEL,) * len(keys), model=self._name
         )
 
 
@@ -50,7 +51,7 @@ class ByBase:
         old = np.flatnonzero(np.isfinite(panel.values[:, :-287]).any(axis=1))
         keys = tuple(panel.keys[row] for row in old)
         paths = np.full((len(keys), 96, 7), 41, dtype=np.float32)
-        return Forecast(origin=origin, keys=keys, paths=paths, sources=(ForecastSource.BASE,) * len(keys))
+        return Forecast(origin=origin, keys=keys, paths=paths, kinds=(ForecasterKind.BASE,) * len(keys))
 
 
 class Rig:
@@ -105,7 +106,7 @@ def cpu_model(name: str) -> Forecaster:
 
 def sources_of(snapshot: Snapshot) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
-    for key, source in zip(snapshot.forecast.keys, snapshot.forecast.sources, strict=True):
+    for key, source in zip(snapshot.forecast.keys, snapshot.forecast.kinds, strict=True):
         found.setdefault(key.metric, set()).add(source.value)
     return found
 

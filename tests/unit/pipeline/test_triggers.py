@@ -45,7 +45,7 @@ FLEET = tuple(server(name) for name in NAMES)
 SOUND = Snapshot(
     at=AT,
     made=AT,
-    forecast=Forecast(origin=AT, keys=(), paths=np.empty((0, 0, 0), np.float32), sources=()),
+    forecast=Forecast(origin=AT, keys=(), paths=np.empty((0, 0, 0), np.float32), kinds=()),
     servers=FLEET,
     sources=(),
     model="m",
@@ -95,7 +95,7 @@ def test_new_servers_are_a_reason_when_there_are_many_or_of_a_new_kind(
 
 def test_bad_live_figures_are_a_reason() -> None:
     """Those of what serves, or that it was withdrawn for them."""
-    request = look(replace(SOUND, verification=VerificationResult(verdict=BAD)))
+    request = look(replace(SOUND, verification=VerificationResult(assessment=BAD)))
     assert request is not None
     assert (request.trigger, "1.100 of seasonal naive's" in request.why) == (Trigger.QUALITY, True)
     request = look(replace(SOUND, withdrawn="withdrawn at noon: it was worse"))
