@@ -109,7 +109,7 @@ class Risk:
     """What is known of one threshold of one series as of a tick.
 
     Attributes:
-        watch: the threshold.
+        monitored: the threshold.
         probability: that a breach begins within 8 h, 0 to 1; None while the series has no recent sample.
         breached: whether the newest samples are past the threshold, as many as make a breach.
         value: the newest sample; None while there is no recent one.
@@ -122,7 +122,7 @@ class Risk:
         same_hour_history: how many such days there are.
     """
 
-    watch: MonitoredThreshold
+    monitored: MonitoredThreshold
     probability: float | None
     breached: bool
     value: float | None = None

@@ -288,7 +288,7 @@ class BreachModel:
             features, days = windows.described()
             chances = self.head.probability(features)
             found |= zip(some, _risks(some, windows, days, chances), strict=True)
-        return tuple(found.get(watch, Risk(watch=watch, probability=None, breached=False)) for watch in monitored)
+        return tuple(found.get(watch, Risk(monitored=watch, probability=None, breached=False)) for watch in monitored)
 
     def document(self) -> dict[str, Any]:
         """Return what ``from_document`` reads."""
@@ -346,13 +346,13 @@ def _risks(
     made = []
     for row, watch in enumerate(monitored):
         if not np.isfinite(value[row]):
-            made.append(Risk(watch=watch, probability=None, breached=False))
+            made.append(Risk(monitored=watch, probability=None, breached=False))
             continue
         sign = 1 if watch.direction is Direction.ABOVE else -1
         at_peak = sorted(sign * float(windows.paths[row, peak_step[row], each]) for each in (_LOW, MEDIAN, _HIGH))
         made.append(
             Risk(
-                watch=watch,
+                monitored=watch,
                 probability=float(chances[row]),
                 breached=bool(breached[row]),
                 value=sign * float(value[row]),

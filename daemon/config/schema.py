@@ -22,10 +22,10 @@ from daemon.core.metric import Direction, Metric, Thresholds
 
 
 class ThresholdsConfig(Section):
-    """Where a metric becomes bad."""
+    """The thresholds of a metric."""
 
-    warning: float | None = Field(None, description="Value from which on a warning is due.")
-    critical: float | None = Field(None, description="Value from which on it is critical.")
+    warning: float | None = Field(None, description="Value at which the metric is a warning.")
+    critical: float | None = Field(None, description="Value at which the metric is critical.")
 
     def to_domain(self) -> Thresholds:
         """Return the record that the code works with."""
@@ -35,16 +35,19 @@ class ThresholdsConfig(Section):
 class MetricConfig(ThresholdsConfig):
     """One metric, under its name."""
 
+    display_name: str = Field(
+        "", description="Name of the metric in sentences, as in `Memory used`; default is the metric's name."
+    )
     unit: str = Field("", description="Unit, for people.")
     minimum: float | None = Field(None, description="Lowest value that is physically possible.")
     maximum: float | None = Field(None, description="Highest value that is physically possible.")
     direction: Direction = Field(Direction.ABOVE, description="The bad side of a threshold: `above` or `below`.")
     profiles: dict[str, ThresholdsConfig] = Field(
-        default_factory=dict, description="Other thresholds for servers of a profile."
+        default_factory=dict, description="Thresholds for servers of a profile, instead of these."
     )
     hint: str = Field(
         "",
-        description="What to look at when this metric is about to breach, in a few words; stands in the alert.",
+        description="What to check when a breach of this metric is predicted, in a few words; part of the alert.",
     )
 
     @model_validator(mode="after")
@@ -66,6 +69,7 @@ class MetricConfig(ThresholdsConfig):
         """Return the record that the code works with."""
         return Metric(
             name=name,
+            display_name=self.display_name,
             unit=self.unit,
             minimum=self.minimum,
             maximum=self.maximum,

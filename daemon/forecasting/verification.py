@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
+from daemon.config.training import VerificationConfig
 from daemon.core.forecast import HORIZONS, QUANTILES, Forecast, Forecaster, pinball_loss
 from daemon.core.scoring import INTERVALS, SOUND_COVERAGE, seasonal_error
 from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, Float32, Float64, Panel, SeriesKey, as_text
@@ -285,21 +286,6 @@ _log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class VerificationRules:
-    """What the configuration says of verification.
-
-    Attributes:
-        window_seconds: the live figures are of the origins of so long.
-        judged_seconds: what serves is judged by those of so long.
-        fallback: whether the baseline serves where it is found to be better.
-    """
-
-    window_seconds: int
-    judged_seconds: int
-    fallback: bool
-
-
-@dataclass(frozen=True)
 class VerificationResult:
     """What is known of the forecasts that were served.
 
@@ -313,7 +299,7 @@ class VerificationResult:
     scores: tuple[LiveScore, ...] = ()
     waiting: int = 0
     verdict: LiveAssessment | None = None
-    rules: VerificationRules | None = None
+    rules: VerificationConfig | None = None
 
     @property
     def fallback(self) -> str:
@@ -327,7 +313,7 @@ class Verification:
     """Keeps a forecast an hour, and scores it beside seasonal naive and the climatology from the same origin."""
 
     def __init__(
-        self, repository: VerificationRepository, naive: Forecaster, baseline: Forecaster, rules: VerificationRules
+        self, repository: VerificationRepository, naive: Forecaster, baseline: Forecaster, rules: VerificationConfig
     ) -> None:
         """Start with what the book knows at the first tick."""
         self._repository, self._naive, self._baseline, self._rules = repository, naive, baseline, rules
@@ -343,7 +329,7 @@ class Verification:
             panel: the history of at least its series.
             serving: the id of the model that serves, or ``base``.
         """
-        oldest = at - DUE_SECONDS - self._rules.window_seconds
+        oldest = at - DUE_SECONDS - self._rules.window_hours * 3600
         if self._kept is None:
             self._kept, self._scores = self._repository.kept(), self._repository.scores(oldest)
         due = [kept for kept in self._kept if _is_due(kept, panel, at)]
@@ -354,7 +340,7 @@ class Verification:
             self._repository.write(new, done, found)
             self._kept = (*(kept for kept in self._kept if kept.origin not in done), *new)
             self._scores = self._pruned((*self._scores, *found), oldest)
-        verdict = live_assessment(self._scores, serving, at, self._rules.judged_seconds)
+        verdict = live_assessment(self._scores, serving, at, self._rules.judged_hours * 3600)
         return VerificationResult(self._scores, len(self._kept), verdict, self._rules)
 
     def _time_to_keep(self, at: int) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from daemon.alerting.alertmanager import AlertmanagerNotifier
 from daemon.alerting.delivery import Delivery
-from daemon.alerting.engine import Alerting, AlertRules, GroupRule
+from daemon.alerting.engine import Alerting
 from daemon.alerting.state import Notifier
 from daemon.api.app import create_app
 from daemon.api.models import add_claims, add_models, add_training
@@ -26,7 +26,7 @@ from daemon.core.forecast import Forecaster
 from daemon.core.series import STEP_SECONDS, Panel, parse_time
 from daemon.core.server import ProfileRules
 from daemon.forecasting.baselines import Climatology, SeasonalNaive
-from daemon.forecasting.verification import Verification, VerificationRules
+from daemon.forecasting.verification import Verification
 from daemon.ingest.ingest import Ingest
 from daemon.ingest.ports import Source, Store
 from daemon.ingest.prometheus import PrometheusSource
@@ -76,24 +76,6 @@ def trigger_rules(config: Config) -> TriggerRules:
     training = config.training
     wanted = frozenset(Trigger(name) for name in training.triggers)
     return TriggerRules(wanted, training.new_servers_share, training.drift_share)
-
-
-def verification_rules(config: Config) -> VerificationRules:
-    """Return what the configuration says of verification."""
-    rules = config.verification
-    return VerificationRules(rules.window_hours * 3600, rules.judged_hours * 3600, rules.fallback)
-
-
-def alert_rules(config: Config) -> AlertRules:
-    """Return what the configuration says of alerts."""
-    alerting = config.alerting
-    return AlertRules(
-        policy=alerting.policy(),
-        fleet=GroupRule(alerting.fleet_servers, alerting.fleet_share),
-        keep_severity=alerting.keep_severity,
-        prediction_log_seconds=alerting.ledger_days * 86_400,
-        external_url=str(alerting.external_url or ""),
-    )
 
 
 def fleet_spec(config: SimulatorConfig) -> FleetSpec:
@@ -242,13 +224,13 @@ def build_pipeline(config: Config, on: Components) -> ConfiguredPipeline:
                 on.store.verification_repository(),
                 SeasonalNaive(metrics),
                 Climatology(metrics),
-                verification_rules(config),
+                config.verification,
             ),
-            alerting=Alerting(repository, metrics, alert_rules(config), targets, partial(_wall_time, on.clock)),
+            alerting=Alerting(repository, metrics, config.alerting, partial(_wall_time, on.clock)),
             delivery=Delivery(
                 repository=repository,
                 notifiers=notifiers,
-                queue_limit=config.alerting.queue_limit,
+                config=config.alerting,
                 clock=on.clock,
                 telemetry=on.telemetry,
                 wall_now=SystemClock().now,

@@ -3,24 +3,25 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from daemon.config.training import VerificationConfig
 from daemon.core.errors import StoreUnavailable
 from daemon.core.forecast import HORIZONS, Forecast
 from daemon.core.series import STEP_SECONDS, Panel
 from daemon.forecasting.baselines import Climatology, SeasonalNaive
-from daemon.forecasting.verification import DUE_SECONDS, Verification, VerificationResult, VerificationRules, total
+from daemon.forecasting.verification import DUE_SECONDS, Verification, VerificationResult, total
 from tests.fakes.verification_repository import FakeVerificationRepository
 from tests.panels import daily_panel
 
 HOUR, DAY = 3_600, 86_400
 PANEL = daily_panel(2, 14, missing=0)
 AT = PANEL.start + 8 * DAY
-RULES = VerificationRules(DAY, 6 * HOUR, fallback=True)
+RULES = VerificationConfig(window_hours=24, judged_hours=6)
 
 
 class Rig:
     """Verification of what the climatology forecasts."""
 
-    def __init__(self, rules: VerificationRules = RULES) -> None:
+    def __init__(self, rules: VerificationConfig = RULES) -> None:
         self.repository, self.rules = FakeVerificationRepository(), rules
         self.restart()
 
@@ -69,7 +70,7 @@ def test_a_restart_loses_nothing() -> None:
 
 def test_late_samples_are_waited_for_but_not_for_ever() -> None:
     """While a source is down nothing is scored; two days on, what there is counts."""
-    rig = Rig(replace(RULES, window_seconds=4 * DAY))
+    rig = Rig(VerificationConfig(window_hours=96, judged_hours=6))
     rig.tick(AT)
     outage = AT + 2 * HOUR
     assert rig.tick(AT + DUE_SECONDS, known_until=outage).scores == ()
@@ -104,7 +105,7 @@ def test_old_scores_are_dropped() -> None:
 def test_what_serves_is_judged_by_its_last_hours() -> None:
     """What is far off is found to be worse than the climatology, unless nobody wants to know."""
     for fallback in (True, False):
-        rig = Rig(replace(RULES, fallback=fallback))
+        rig = Rig(VerificationConfig(window_hours=24, judged_hours=6, fallback=fallback))
         for hour in range(16):
             verification = rig.tick(AT + hour * HOUR, offset=40)
         assert verification.verdict is not None
