@@ -1,4 +1,4 @@
-"""The configuration file's schema: every key, its meaning, its default and its bounds.
+"""The schema of the configuration file: every key, its meaning, its default and its bounds.
 
 ``docs/configuration.md`` is rendered from this module and ``default.yaml`` shows every key;
 a test fails when the three drift apart.
@@ -228,7 +228,7 @@ class Config(Section):
     )
     metrics: dict[str, MetricConfig] = Field(
         min_length=1,
-        description="The metrics to watch, by name; a metric that is not listed is not taken in.",
+        description="The monitored metrics, by name; a metric that is not listed is not ingested.",
     )
     profiles: list[ProfileRule] = Field(
         default_factory=list, description="Profiles by the server's name; `generic` where no rule matches."
@@ -240,7 +240,7 @@ class Config(Section):
         default_factory=VerificationConfig, description="How forecasts are checked against what then happened."
     )
     alerting: AlertingConfig = Field(
-        default_factory=AlertingConfig, description="When an alert is raised and cleared, and who is told."
+        default_factory=AlertingConfig, description="When alerts fire and resolve, and where they are sent."
     )
     exposition: ExpositionConfig = Field(default_factory=ExpositionConfig, description="What stands on /metrics.")
     http: HttpConfig = Field(default_factory=HttpConfig, description="The HTTP listener.")
