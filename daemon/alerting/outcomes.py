@@ -1,4 +1,8 @@
-"""The ledger of predictions: what was foretold, and what came of it."""
+"""The prediction log: every prediction with its outcome, and the figures of the whole log.
+
+A prediction is a record in the log from the tick at which its alert fires. ``OutcomeTracker`` finds the breaches that
+began since, and ``with_outcomes`` assigns them to the records. ``AlertRepository`` is the port of the store.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,16 +13,26 @@ from typing import Protocol
 
 import numpy as np
 
-from daemon.alerting.state import Alert, AlertKey, AlertName, Notification, Phase, Queued
+from daemon.alerting.state import Alert, AlertKey, AlertName, Notification, QueuedNotification
 from daemon.breach.definition import CLEAR_STEPS, ONSET_STEPS, MonitoredThreshold, Risk, Severity, onsets, past
 from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_HOUR, Panel, SeriesKey
 
+Kind = tuple[str, str, Severity]
+"""Server, metric, severity."""
+
+_HORIZON_SECONDS = HORIZON_STEPS * STEP_SECONDS
+_LATE_SECONDS = CLEAR_STEPS * STEP_SECONDS
+_ARRIVAL_SECONDS = STEPS_PER_HOUR * STEP_SECONDS
+_KNOWN_SHARE = 0.5
+# the span in which a prediction is late, and an hour in which late samples may arrive
+_RECENT_STEPS = CLEAR_STEPS + STEPS_PER_HOUR
+
 
 class Outcome(StrEnum):
-    """What became of a prediction.
+    """The outcome of a prediction.
 
-    ``hit``: the breach began within 8 h of it; ``late``: it came when the breach had begun; ``false``: no breach began
-    within 8 h; ``missed``: a breach began that was not foretold; ``unknown``: too little data came to tell.
+    ``hit``: the breach began within 8 h after it. ``late``: the breach had already started. ``false``: no breach began
+    within 8 h. ``missed``: a breach began that was not predicted. ``unknown``: too few samples arrived.
     """
 
     HIT = "hit"
@@ -30,17 +44,17 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """A line of the ledger; ``server``, ``metric``, ``severity`` and ``made`` tell it from every other.
+    """A record of the prediction log; ``server``, ``metric``, ``severity`` and ``made`` are its key.
 
     Attributes:
-        server: whose breach it is.
-        metric: of what.
-        severity: of which threshold, as configured.
+        server: the server of the predicted breach.
+        metric: the metric that breaches.
+        severity: of the threshold, as configured.
         profile: of the server.
         made: epoch seconds at which the alert fired; of a missed breach, its onset.
-        probability: that was claimed; 0 of a missed breach.
+        probability: as predicted; 0 of a missed breach.
         model: id of the model; empty for the base network or the baseline.
-        outcome: None until it can be judged.
+        outcome: None while it is not known.
         onset: epoch seconds of the first step past the threshold; None if there was none.
     """
 
@@ -56,78 +70,72 @@ class Prediction:
 
     @property
     def lead_seconds(self) -> int | None:
-        """Seconds from the prediction to the breach that it foretold; None if it is no hit."""
+        """Seconds from the prediction to its breach; None if it is no hit."""
         return self.onset - self.made if self.outcome is Outcome.HIT and self.onset is not None else None
 
-
-Kind = tuple[str, str, Severity]
-"""Server, metric, severity."""
-
-_HORIZON_SECONDS = HORIZON_STEPS * STEP_SECONDS
-_LATE_SECONDS = CLEAR_STEPS * STEP_SECONDS
-_ARRIVAL_SECONDS = STEPS_PER_HOUR * STEP_SECONDS
-_KNOWN_SHARE = 0.5
+    @property
+    def kind(self) -> Kind:
+        """Server, metric and severity."""
+        return self.server, self.metric, self.severity
 
 
-def kind_of(prediction: Prediction) -> Kind:
-    """Return whose prediction it is."""
-    return prediction.server, prediction.metric, prediction.severity
-
-
-def judged(
-    ledger: Sequence[Prediction],
+def with_outcomes(
+    log: Sequence[Prediction],
     onsets: Mapping[Kind, Sequence[int]],
     profiles: Mapping[Kind, str],
     known_share: Callable[[Prediction], float],
     at: int,
 ) -> tuple[Prediction, ...]:
-    """Return the ledger with every line judged that can be, and a line for each breach that was not foretold.
+    """Return the log with every outcome that is known at ``at``, and a record for each breach that was not predicted.
 
-    A prediction is late if a breach had begun within the 2 h up to it, else a hit if one begins within the 8 h after
-    it, else false: that is known an hour after the 8 h, as samples may arrive late. It is unknown instead if less than
-    half of those samples exist. A later breach within the 8 h of a hit or a late one was foretold too: it has no line.
+    A prediction is late if a breach had started within the 2 h before it, else a hit if one starts within the 8 h after
+    it, else false. False is known an hour after the 8 h, because samples may arrive late. It is unknown instead if less
+    than half of those samples exist. A second breach within the 8 h of a hit or a late prediction counts as predicted
+    and has no record.
 
-    What is judged stays as it is, and a breach may be given again without harm. A missed breach loses its line if a
-    prediction is judged by it after all. Of an alert that fires on after a false or unknown prediction the caller
-    enters a new one, or else a breach that comes then would count as missed.
+    A known outcome does not change, and the same onset may be passed again. The record of a missed breach is removed if
+    a later record accounts for that breach. If an alert keeps firing after a false or unknown prediction, the caller
+    must add a new prediction; a breach that starts then would otherwise be missed.
 
     Args:
-        ledger: all lines.
+        log: all records.
         onsets: in epoch seconds; all since the last tick, and those of the 2 h before it, which decide on lateness.
         profiles: of the servers that have an onset.
         known_share: share of the samples that exist in the 8 h after a prediction.
         at: epoch seconds of the tick.
 
     Returns:
-        The lines, oldest first.
+        The records, oldest first.
     """
-    lines_of: dict[Kind, list[Prediction]] = {}
-    for line in ledger:
-        kind = kind_of(line)
-        lines_of.setdefault(kind, []).append(_judge(line, onsets.get(kind, ()), known_share, at))
+    records_of: dict[Kind, list[Prediction]] = {}
+    for record in log:
+        resolved = _with_outcome(record, onsets.get(record.kind, ()), known_share, at)
+        records_of.setdefault(record.kind, []).append(resolved)
     for kind, times in onsets.items():
-        lines = lines_of.setdefault(kind, [])
+        records = records_of.setdefault(kind, [])
         for onset in sorted(times):
-            if not any(_accounts_for(line, onset) for line in lines):
-                lines.append(_missed(kind, profiles[kind], onset))
-    kept = (line for lines in lines_of.values() for line in _without_foretold(lines))
-    return tuple(sorted(kept, key=lambda line: (line.made, kind_of(line))))
+            if not any(_accounts_for(record, onset) for record in records):
+                records.append(_missed(kind, profiles[kind], onset))
+    kept = (record for records in records_of.values() for record in _without_predicted(records))
+    return tuple(sorted(kept, key=lambda record: (record.made, record.kind)))
 
 
-def _judge(line: Prediction, onsets: Sequence[int], known_share: Callable[[Prediction], float], at: int) -> Prediction:
-    if line.outcome is not None:
-        return line
-    # late comes first because it is known first: the outcome must not depend on how often a ledger is judged
-    begun = [onset for onset in onsets if line.made - _LATE_SECONDS <= onset <= line.made]
-    if begun:
-        return replace(line, outcome=Outcome.LATE, onset=max(begun))
-    ahead = [onset for onset in onsets if line.made < onset <= line.made + _HORIZON_SECONDS]
-    if ahead:
-        return replace(line, outcome=Outcome.HIT, onset=min(ahead))
-    if at < line.made + _HORIZON_SECONDS + _ARRIVAL_SECONDS:
-        return line
-    known = known_share(line) >= _KNOWN_SHARE
-    return replace(line, outcome=Outcome.FALSE if known else Outcome.UNKNOWN)
+def _with_outcome(
+    record: Prediction, onsets: Sequence[int], known_share: Callable[[Prediction], float], at: int
+) -> Prediction:
+    if record.outcome is not None:
+        return record
+    # late comes first because it is known first: the outcome must not depend on how often the log is updated
+    before = [onset for onset in onsets if record.made - _LATE_SECONDS <= onset <= record.made]
+    if before:
+        return replace(record, outcome=Outcome.LATE, onset=max(before))
+    after = [onset for onset in onsets if record.made < onset <= record.made + _HORIZON_SECONDS]
+    if after:
+        return replace(record, outcome=Outcome.HIT, onset=min(after))
+    if at < record.made + _HORIZON_SECONDS + _ARRIVAL_SECONDS:
+        return record
+    known = known_share(record) >= _KNOWN_SHARE
+    return replace(record, outcome=Outcome.FALSE if known else Outcome.UNKNOWN)
 
 
 def _missed(kind: Kind, profile: str, onset: int) -> Prediction:
@@ -144,37 +152,39 @@ def _missed(kind: Kind, profile: str, onset: int) -> Prediction:
     )
 
 
-def _accounts_for(line: Prediction, onset: int) -> bool:
-    if line.onset is None:
+def _accounts_for(record: Prediction, onset: int) -> bool:
+    if record.onset is None:
         return False
-    foretold = line.outcome is not Outcome.MISSED and line.made < onset <= line.made + _HORIZON_SECONDS
-    return foretold or _same_breach(line.onset, onset)
+    predicted = record.outcome is not Outcome.MISSED and record.made < onset <= record.made + _HORIZON_SECONDS
+    return predicted or _same_breach(record.onset, onset)
 
 
 def _same_breach(one: int, other: int) -> bool:
-    """Return whether two onsets are one: breaches begin after 2 h of quiet, but a late sample may move an onset."""
+    """Return whether two onsets are of one breach: two breaches are 2 h apart, but a late sample may move an onset."""
     return abs(one - other) < _LATE_SECONDS
 
 
-def _without_foretold(lines: Sequence[Prediction]) -> Iterator[Prediction]:
-    """Yield the lines but those of missed breaches that a prediction entered later was judged by."""
-    judged_by = [line.onset for line in lines if line.outcome in {Outcome.HIT, Outcome.LATE} and line.onset is not None]
-    for line in lines:
-        if line.outcome is not Outcome.MISSED or not any(_same_breach(line.made, onset) for onset in judged_by):
-            yield line
+def _without_predicted(records: Sequence[Prediction]) -> Iterator[Prediction]:
+    """Yield the records, without missed breaches that a later record accounts for."""
+    predicted = [
+        each.onset for each in records if each.outcome in {Outcome.HIT, Outcome.LATE} and each.onset is not None
+    ]
+    for record in records:
+        if record.outcome is not Outcome.MISSED or not any(_same_breach(record.made, onset) for onset in predicted):
+            yield record
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionFigures:
-    """How the predictions of a ledger fared.
+    """The figures of a prediction log.
 
     Attributes:
-        hits: breaches that began within 8 h of the alert.
-        late: alerts that came when the breach had begun.
+        hits: breaches that began within 8 h after the alert.
+        late: alerts that fired after the breach had started.
         false: alerts that no breach followed within 8 h.
         missed: breaches without an alert.
-        unknown: alerts after which too little data came to tell.
-        open: alerts that cannot be judged yet.
+        unknown: alerts after which too few samples arrived.
+        open: alerts whose outcome is not known yet.
         lead_seconds: of each hit.
     """
 
@@ -187,14 +197,18 @@ class PredictionFigures:
     lead_seconds: tuple[int, ...]
 
     @property
+    def scored(self) -> int:
+        """Number of alerts that count for the precision."""
+        return self.hits + self.late + self.false
+
+    @property
     def precision(self) -> float | None:
-        """Share of the judged alerts that were hits; None where none was judged."""
-        judged_alerts = self.hits + self.late + self.false
-        return self.hits / judged_alerts if judged_alerts else None
+        """Share of the scored alerts that were hits; None without a scored alert."""
+        return self.hits / self.scored if self.scored else None
 
     @property
     def recall(self) -> float | None:
-        """Share of the breaches that were hit; None where there was none."""
+        """Share of the breaches that were hit; None without a breach."""
         breaches = self.hits + self.late + self.missed
         return self.hits / breaches if breaches else None
 
@@ -204,10 +218,10 @@ class PredictionFigures:
         return float(median(self.lead_seconds)) if self.lead_seconds else None
 
 
-def prediction_figures(ledger: Iterable[Prediction]) -> PredictionFigures:
-    """Return how the predictions of ``ledger`` fared."""
-    lines = tuple(ledger)
-    counted = {outcome: sum(line.outcome is outcome for line in lines) for outcome in (*Outcome, None)}
+def prediction_figures(log: Iterable[Prediction]) -> PredictionFigures:
+    """Return the figures of ``log``."""
+    records = tuple(log)
+    counted = {outcome: sum(record.outcome is outcome for record in records) for outcome in (*Outcome, None)}
     return PredictionFigures(
         hits=counted[Outcome.HIT],
         late=counted[Outcome.LATE],
@@ -215,45 +229,138 @@ def prediction_figures(ledger: Iterable[Prediction]) -> PredictionFigures:
         missed=counted[Outcome.MISSED],
         unknown=counted[Outcome.UNKNOWN],
         open=counted[None],
-        lead_seconds=tuple(line.lead_seconds for line in lines if line.lead_seconds is not None),
+        lead_seconds=tuple(record.lead_seconds for record in records if record.lead_seconds is not None),
     )
 
 
-def figures_by_kind(ledger: Iterable[Prediction]) -> dict[tuple[str, Severity], PredictionFigures]:
-    """Return the same by metric and severity."""
-    lines: dict[tuple[str, Severity], list[Prediction]] = {}
-    for line in ledger:
-        lines.setdefault((line.metric, line.severity), []).append(line)
-    return {kind: prediction_figures(some) for kind, some in lines.items()}
+def figures_by_kind(log: Iterable[Prediction]) -> dict[tuple[str, Severity], PredictionFigures]:
+    """Return the figures of ``log`` by metric and severity."""
+    records: dict[tuple[str, Severity], list[Prediction]] = {}
+    for record in log:
+        records.setdefault((record.metric, record.severity), []).append(record)
+    return {kind: prediction_figures(some) for kind, some in records.items()}
+
+
+class OutcomeTracker:
+    """Finds the onsets since the last tick, and in the three hours before it: samples and alerts may be late.
+
+    After a restart it looks back over the horizon of a prediction and to the oldest open one, but never to before the
+    log started.
+    """
+
+    def __init__(self) -> None:
+        self._tracked_until: int | None = None
+        self._log_start = 0
+
+    def update(
+        self,
+        at: int,
+        panel: Panel,
+        monitored: Sequence[MonitoredThreshold],
+        log: tuple[Prediction, ...],
+        new: Sequence[Prediction],
+    ) -> tuple[Prediction, ...]:
+        """Return ``log`` and ``new`` with every outcome that is known at ``at``."""
+        start = self._tracked_until
+        if start is None:
+            self._log_start = min((record.made for record in log), default=at)
+            open_since = min((record.made for record in log if record.outcome is None), default=at)
+            start = min(at - _HORIZON_SECONDS, open_since)
+        self._tracked_until = at
+        start = max(self._log_start, min(start, at) - _RECENT_STEPS * STEP_SECONDS)
+        found = recent_onsets(panel, monitored, start, at)
+        profiles = {(each.key.server, each.key.metric, each.severity): each.profile for each in monitored}
+        row_of = {key: row for row, key in enumerate(panel.keys)}
+
+        def known_share(record: Prediction) -> float:
+            row = row_of.get(SeriesKey(record.server, record.metric))
+            if row is None:
+                return 0.0
+            after = panel.between(record.made + STEP_SECONDS, record.made + _HORIZON_SECONDS).values[row]
+            return float(np.isfinite(after).mean())
+
+        return with_outcomes([*log, *new], found, profiles, known_share, at)
+
+
+def recent_onsets(panel: Panel, monitored: Sequence[MonitoredThreshold], start: int, at: int) -> dict[Kind, list[int]]:
+    """Return the onsets of breaches of ``monitored`` in ``start <= t <= at`` (epoch seconds) that the samples show."""
+    first = start - ONSET_STEPS * STEP_SECONDS
+    values = panel.between(first, at).values
+    row_of = {key: row for row, key in enumerate(panel.keys)}
+    found: dict[Kind, list[int]] = {}
+    by_direction = sorted(monitored, key=lambda each: each.direction)
+    for direction, group in groupby(by_direction, key=lambda each: each.direction):
+        some = list(group)
+        limits = np.array([[each.threshold] for each in some], dtype=np.float32)
+        begins = onsets(past(values[[row_of[each.key] for each in some]], limits, direction))
+        for row, column in np.argwhere(begins[:, ONSET_STEPS:]).tolist():
+            threshold = some[row]
+            kind = (threshold.key.server, threshold.key.metric, threshold.severity)
+            found.setdefault(kind, []).append(start + column * STEP_SECONDS)
+    return found
+
+
+def new_predictions(
+    fired: Sequence[Risk], alerts: Mapping[AlertKey, Alert], log: Sequence[Prediction], at: int, model: str
+) -> list[Prediction]:
+    """Return the new records of a tick.
+
+    There is one for each risk whose alert fired, and one for each alert that keeps firing after a false or unknown
+    prediction. The latter starts where that prediction ended: an alert that fires for days predicts a breach every 8 h,
+    and is false as often.
+    """
+    records = [
+        Prediction(
+            server=risk.monitored.key.server,
+            metric=risk.monitored.key.metric,
+            severity=risk.monitored.severity,
+            profile=risk.monitored.profile,
+            made=at,
+            probability=risk.probability or 0.0,
+            model=model,
+        )
+        for risk in fired
+    ]
+    newest = {record.kind: record for record in log if record.outcome is not Outcome.MISSED}
+    for key, alert in alerts.items():
+        if key.name is not AlertName.PREDICTED_BREACH or not alert.is_firing:
+            continue
+        last = newest.get((key.server, key.metric, key.severity))
+        if last is None or last.outcome not in (Outcome.FALSE, Outcome.UNKNOWN) or alert.status.since > last.made:
+            continue
+        probability = last.probability if alert.probability is None else alert.probability
+        renewed = replace(last, made=last.made + _HORIZON_SECONDS, probability=probability, model=model)
+        records.append(replace(renewed, outcome=None, onset=None))
+    return records
 
 
 class AlertRepository(Protocol):
-    """What is known of alerts, kept over restarts and shared with other processes: alerts, ledger, and queues."""
+    """The stored alerts, prediction log and queues; they survive restarts, and other processes can read them."""
 
     def alerts(self) -> dict[AlertKey, Alert]:
         """Return every alert that was written and not removed."""
         ...
 
     def predictions(self, since: int) -> tuple[Prediction, ...]:
-        """Return the predictions that are not judged yet and those made at or after ``since``, oldest first."""
+        """Return the predictions without an outcome and those made at or after ``since``, oldest first."""
         ...
 
-    def queued(self, target: str, limit: int) -> tuple[Queued, ...]:
-        """Return the oldest notifications, at most ``limit``, that wait for ``target``."""
+    def queued(self, target: str, limit: int) -> tuple[QueuedNotification, ...]:
+        """Return the oldest notifications queued for ``target``, at most ``limit``."""
         ...
 
     def write(
         self,
         changed: Mapping[AlertKey, Alert | None],
-        lines: Sequence[Prediction],
+        records: Sequence[Prediction],
         queue: Mapping[str, Sequence[Notification]],
     ) -> None:
-        """Write a tick's changes in one transaction.
+        """Write the changes of a tick in one transaction.
 
         Args:
-            changed: what each changed alert is now; None removes it.
-            lines: new or changed lines of the ledger.
-            queue: notifications to be queued, by target.
+            changed: each changed alert; None removes it.
+            records: new or changed records of the prediction log.
+            queue: notifications to queue, by target.
 
         Raises:
             StoreUnavailable: nothing was written.
@@ -261,123 +368,13 @@ class AlertRepository(Protocol):
         ...
 
     def delivered(self, target: str, numbers: Sequence[int]) -> None:
-        """Delete the notifications ``numbers`` of the queue of ``target``."""
+        """Delete the notifications ``numbers`` from the queue of ``target``."""
         ...
 
     def shorten(self, target: str, most: int) -> int:
-        """Delete the oldest notifications that wait for ``target`` but ``most``; return how many went."""
+        """Delete the oldest notifications of ``target`` until ``most`` are left; return how many were deleted."""
         ...
 
     def prune(self, before: int) -> int:
-        """Delete the judged predictions made before ``before`` (epoch seconds); return how many went."""
+        """Delete the predictions made before ``before`` (epoch seconds) with an outcome; return how many."""
         ...
-
-
-# as far back as lateness reaches, and an hour for late samples
-_RECENT_STEPS = CLEAR_STEPS + STEPS_PER_HOUR
-
-
-class Judge:
-    """Looks for onsets since the last tick, and three hours more, as samples may arrive late and so may alerts.
-
-    After a restart it looks back for as long as a prediction reaches, and to the oldest that is open; never to before
-    the ledger began.
-    """
-
-    def __init__(self) -> None:
-        self._looked_until: int | None = None
-        self._began = 0
-
-    def judged(
-        self,
-        at: int,
-        panel: Panel,
-        monitored: Sequence[MonitoredThreshold],
-        ledger: tuple[Prediction, ...],
-        entered: Sequence[Prediction],
-    ) -> tuple[Prediction, ...]:
-        """Return the ledger with ``entered`` and what is known at ``at`` of every line."""
-        start = self._looked_until
-        if start is None:
-            self._began = min((line.made for line in ledger), default=at)
-            open_since = min((line.made for line in ledger if line.outcome is None), default=at)
-            start = min(at - _HORIZON_SECONDS, open_since)
-        self._looked_until = at
-        start = max(self._began, min(start, at) - _RECENT_STEPS * STEP_SECONDS)
-        found = recent_onsets(panel, monitored, start, at)
-        profiles = {(watch.key.server, watch.key.metric, watch.severity): watch.profile for watch in monitored}
-        row_of = {key: row for row, key in enumerate(panel.keys)}
-
-        def known_share(line: Prediction) -> float:
-            row = row_of.get(SeriesKey(line.server, line.metric))
-            if row is None:
-                return 0.0
-            after = panel.between(line.made + STEP_SECONDS, line.made + _HORIZON_SECONDS).values[row]
-            return float(np.isfinite(after).mean())
-
-        return judged([*ledger, *entered], found, profiles, known_share, at)
-
-
-def recent_onsets(panel: Panel, monitored: Sequence[MonitoredThreshold], start: int, at: int) -> dict[Kind, list[int]]:
-    """Return when breaches of the thresholds began in ``start <= t <= at`` (epoch seconds), as far as it is known."""
-    first = start - ONSET_STEPS * STEP_SECONDS
-    values = panel.between(first, at).values
-    row_of = {key: row for row, key in enumerate(panel.keys)}
-    found: dict[Kind, list[int]] = {}
-    for direction, group in groupby(
-        sorted(monitored, key=lambda each: each.direction), key=lambda each: each.direction
-    ):
-        some = list(group)
-        limits = np.array([[watch.threshold] for watch in some], dtype=np.float32)
-        begins = onsets(past(values[[row_of[watch.key] for watch in some]], limits, direction))
-        for row, column in np.argwhere(begins[:, ONSET_STEPS:]).tolist():
-            watch = some[row]
-            kind = (watch.key.server, watch.key.metric, watch.severity)
-            found.setdefault(kind, []).append(start + column * STEP_SECONDS)
-    return found
-
-
-def entered(
-    fired: Sequence[Risk], alerts: Mapping[AlertKey, Alert], ledger: Sequence[Prediction], at: int, model: str
-) -> list[Prediction]:
-    """Return the new lines: of the risks whose alert fired now, and of alerts that fire on after a false prediction.
-
-    The latter renew it from where it ended: an alert that fires for days foretells something every 8 h, and is wrong
-    as often.
-    """
-    lines = [
-        Prediction(
-            server=risk.watch.key.server,
-            metric=risk.watch.key.metric,
-            severity=risk.watch.severity,
-            profile=risk.watch.profile,
-            made=at,
-            probability=risk.probability or 0.0,
-            model=model,
-        )
-        for risk in fired
-    ]
-    newest: dict[Kind, Prediction] = {}
-    for line in ledger:
-        if line.outcome is not Outcome.MISSED:
-            newest[kind_of(line)] = line
-    for alert_key, alert in alerts.items():
-        if alert_key.name is not AlertName.PREDICTED_BREACH or alert.state.phase is not Phase.FIRING:
-            continue
-        last = newest.get((alert_key.server, alert_key.metric, Severity(alert_key.severity)))
-        if last is not None and last.outcome in (Outcome.FALSE, Outcome.UNKNOWN) and alert.state.since <= last.made:
-            probability = float(alert.annotations.get("probability", last.probability))
-            server, metric, severity = kind_of(last)
-            made = last.made + _HORIZON_SECONDS
-            lines.append(
-                Prediction(
-                    server=server,
-                    metric=metric,
-                    severity=severity,
-                    profile=last.profile,
-                    made=made,
-                    probability=probability,
-                    model=model,
-                )
-            )
-    return lines

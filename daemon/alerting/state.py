@@ -1,10 +1,17 @@
-"""The life of an alert: pure functions from one tick's state to the next's."""
+"""The state of an alert and how a tick changes it: pure functions with hysteresis.
+
+An alert fires when enough of the last ticks predict a breach, and resolves when enough of them are clear. The numbers
+are those of ``AlertingConfig``. Here are also the records that leave the room: ``Alert`` (stored and shown) and
+``Notification`` (sent), and the ``Notifier`` port.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+from daemon.breach.definition import Severity
+from daemon.config.alerting import AlertingConfig
 from daemon.core.series import STEP_SECONDS
 
 
@@ -17,153 +24,146 @@ class AlertName(StrEnum):
 
 
 class AlertKey(NamedTuple):
-    """What an alert is about, and nothing that changes while it is.
+    """The identity of an alert; nothing in it changes while the alert fires.
 
-    A fleet's alert names no server, the alert of a silent server no metric.
+    The key of a group alert has no server, that of a stale server no metric. ``severity`` is the configured one.
     """
 
     name: AlertName
     server: str
     metric: str
-    severity: str
+    severity: Severity
     profile: str
 
 
-class Phase(StrEnum):
-    """Where an alert is in its life."""
+class AlertState(StrEnum):
+    """The state of an alert."""
 
     INACTIVE = "inactive"
     PENDING = "pending"
     FIRING = "firing"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Policy:
-    """When an alert fires and when it resolves, in ticks.
-
-    Attributes:
-        raise_ticks: predicted ticks, of the last ``raise_window``, that make it fire.
-        clear_ticks: quiet ticks, of the last ``clear_window``, that resolve it.
-        clear_share: quiet is a probability below this share of the cut, without a breach.
-        hold_ticks: between one firing or resolving and the next.
-        missing_ticks: without data, after which a firing alert is given up.
-    """
-
-    raise_ticks: int = 2
-    raise_window: int = 3
-    clear_ticks: int = 5
-    clear_window: int = 6
-    clear_share: float = 0.6
-    hold_ticks: int = 6
-    missing_ticks: int = 288
-
-
 class Observation(NamedTuple):
-    """What a tick says of an alert.
+    """What a tick observes about an alert.
 
     Attributes:
         probability: of the breach, 0 to 1; None while data is missing.
-        breached: whether it has come true already.
-        cut: probability from which on it is predicted.
+        breached: whether the breach has started.
+        decision_threshold: probability at which the breach counts as predicted.
     """
 
     probability: float | None
     breached: bool
-    cut: float
+    decision_threshold: float
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlertState:
-    """An alert as of a tick.
+class AlertStatus:
+    """The state of an alert as of a tick, with what the next tick needs to change it.
 
     Attributes:
-        phase: where it is in its life.
-        since: epoch seconds of the tick at which the phase began.
-        changed: epoch seconds at which it last fired or resolved; 0 if it never did.
-        votes: of the latest ticks with data, the newest last: whether they spoke for the next phase.
+        state: inactive, pending or firing.
+        since: epoch seconds of the tick at which this state started.
+        changed: epoch seconds at which the alert last fired or resolved; 0 if it never did.
+        recent_decisions: of the last ticks with data, newest last: whether each was for the next state.
         missing: ticks in a row without data.
     """
 
-    phase: Phase = Phase.INACTIVE
+    state: AlertState = AlertState.INACTIVE
     since: int = 0
     changed: int = 0
-    votes: tuple[bool, ...] = ()
+    recent_decisions: tuple[bool, ...] = ()
     missing: int = 0
 
 
-def advance(state: AlertState, seen: Observation, at: int, policy: Policy) -> AlertState:
-    """Return the state after the tick ``at`` (epoch seconds) that saw ``seen``.
+def advance(status: AlertStatus, observation: Observation, at: int, config: AlertingConfig) -> AlertStatus:
+    """Return the status after the tick ``at`` (epoch seconds).
 
-    Without data nothing changes: an alert is neither raised nor resolved. Only after ``missing_ticks`` such ticks in a
-    row it is given up, as its server is gone. Ticks that were skipped count as time, but they have no vote.
+    Without data nothing changes: no alert fires and none resolves. After ``missing_ticks`` such ticks in a row the
+    alert becomes inactive, because its server is gone. A skipped tick counts as time, but not as a decision.
     """
-    if seen.probability is None:
-        return _without_data(state, at, policy)
-    if state.phase is Phase.FIRING:
-        return _firing(state, seen.probability, seen, at, policy)
-    return _waiting(state, seen.probability, seen, at, policy)
+    if observation.probability is None:
+        return _without_data(status, at, config)
+    if status.state is AlertState.FIRING:
+        return _after_firing(status, observation.probability, observation, at, config)
+    return _before_firing(status, observation.probability, observation, at, config)
 
 
-def forgettable(state: AlertState, at: int, policy: Policy) -> bool:
-    """Return whether ``state`` says no more than a new one would, so that it need not be kept."""
-    return state.phase is Phase.INACTIVE and not any(state.votes) and _hold_is_over(state, at, policy)
+def is_forgettable(status: AlertStatus, at: int, config: AlertingConfig) -> bool:
+    """Return whether ``status`` is equivalent to a new one, so that it need not be stored."""
+    idle = status.state is AlertState.INACTIVE and not any(status.recent_decisions)
+    return idle and _hold_is_over(status, at, config)
 
 
-def _without_data(state: AlertState, at: int, policy: Policy) -> AlertState:
-    missing = state.missing + 1
-    if state.phase is Phase.INACTIVE or missing < policy.missing_ticks:
-        return replace(state, missing=missing)
-    return AlertState(since=at, changed=at if state.phase is Phase.FIRING else state.changed)
+def _without_data(status: AlertStatus, at: int, config: AlertingConfig) -> AlertStatus:
+    missing = status.missing + 1
+    if status.state is AlertState.INACTIVE or missing < config.missing_ticks:
+        return replace(status, missing=missing)
+    return AlertStatus(since=at, changed=at if status.state is AlertState.FIRING else status.changed)
 
 
-def _waiting(state: AlertState, probability: float, seen: Observation, at: int, policy: Policy) -> AlertState:
-    predicted = probability >= seen.cut and not seen.breached
-    votes = (*state.votes, predicted)[-policy.raise_window :]
-    # what was foretold and comes true while it waits for more votes must not be lost
-    due = sum(votes) >= policy.raise_ticks or (seen.breached and state.phase is Phase.PENDING)
-    if due and _hold_is_over(state, at, policy):
-        return AlertState(phase=Phase.FIRING, since=at, changed=at)
-    phase = Phase.PENDING if any(votes) else Phase.INACTIVE
-    since = state.since if phase is state.phase else at
-    return AlertState(phase=phase, since=since, changed=state.changed, votes=votes)
+def _before_firing(
+    status: AlertStatus, probability: float, observation: Observation, at: int, config: AlertingConfig
+) -> AlertStatus:
+    predicted = probability >= observation.decision_threshold and not observation.breached
+    decisions = (*status.recent_decisions, predicted)[-config.raise_window :]
+    # a breach that starts while its alert is pending was predicted, and must not be lost
+    due = sum(decisions) >= config.raise_ticks or (observation.breached and status.state is AlertState.PENDING)
+    if due and _hold_is_over(status, at, config):
+        return AlertStatus(state=AlertState.FIRING, since=at, changed=at)
+    state = AlertState.PENDING if any(decisions) else AlertState.INACTIVE
+    since = status.since if state is status.state else at
+    return AlertStatus(state=state, since=since, changed=status.changed, recent_decisions=decisions)
 
 
-def _firing(state: AlertState, probability: float, seen: Observation, at: int, policy: Policy) -> AlertState:
-    quiet = probability < seen.cut * policy.clear_share and not seen.breached
-    votes = (*state.votes, quiet)[-policy.clear_window :]
-    # whatever the votes before it say, nothing is resolved at a tick that is not quiet itself
-    if quiet and sum(votes) >= policy.clear_ticks and _hold_is_over(state, at, policy):
-        return AlertState(since=at, changed=at)
-    return AlertState(phase=Phase.FIRING, since=state.since, changed=state.changed, votes=votes)
+def _after_firing(
+    status: AlertStatus, probability: float, observation: Observation, at: int, config: AlertingConfig
+) -> AlertStatus:
+    clear = probability < observation.decision_threshold * config.clear_share and not observation.breached
+    decisions = (*status.recent_decisions, clear)[-config.clear_window :]
+    # an alert resolves only at a tick that is itself clear, whatever the ticks before it were
+    if clear and sum(decisions) >= config.clear_ticks and _hold_is_over(status, at, config):
+        return AlertStatus(since=at, changed=at)
+    return AlertStatus(state=AlertState.FIRING, since=status.since, changed=status.changed, recent_decisions=decisions)
 
 
-def _hold_is_over(state: AlertState, at: int, policy: Policy) -> bool:
-    return not state.changed or at - state.changed >= policy.hold_ticks * STEP_SECONDS
+def _hold_is_over(status: AlertStatus, at: int, config: AlertingConfig) -> bool:
+    return not status.changed or at - status.changed >= config.hold_ticks * STEP_SECONDS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Alert:
-    """An alert that is not inactive, with what was last known of it.
+    """An alert with the facts that are kept of it.
 
     Attributes:
-        state: where it is in its life.
-        annotations: what people read; kept from the last tick that had data.
+        status: its state.
+        sent_severity: the severity in its label; it does not change while the alert fires.
+        probability: of the breach at the last tick with data; None if there is none, as of a stale server.
+        annotations: the texts as of the last tick with data, for people; nothing reads them back.
     """
 
-    state: AlertState
+    status: AlertStatus
+    sent_severity: Severity
+    probability: float | None = None
     annotations: Mapping[str, str]
+
+    @property
+    def is_firing(self) -> bool:
+        """Whether it fires."""
+        return self.status.state is AlertState.FIRING
 
 
 @dataclass(frozen=True, kw_only=True)
 class Notification:
-    """One alert as Alertmanager takes it; times are those of the wall clock, in epoch seconds.
+    """One alert as Alertmanager takes it; times are of the wall clock, in epoch seconds.
 
     Attributes:
-        labels: the alert's identity.
+        labels: the identity of the alert.
         annotations: everything that changes.
         starts_at: when it fired.
-        ends_at: when it ended, or will have if nothing more is heard of it.
-        generator_url: where to look; empty if there is no such place.
+        ends_at: when it resolved; 0 while it fires, until the delivery sets how long the message is valid.
+        generator_url: link to the forecast; empty if there is none.
     """
 
     labels: Mapping[str, str]
@@ -172,10 +172,15 @@ class Notification:
     ends_at: float
     generator_url: str = ""
 
+    @property
+    def identity(self) -> tuple[tuple[str, str], ...]:
+        """The labels as a key, sorted by name."""
+        return tuple(sorted(self.labels.items()))
+
 
 @dataclass(frozen=True)
-class Queued:
-    """A notification that waits for its target; ``number`` rises in the order in which they were queued."""
+class QueuedNotification:
+    """A change that ``target`` has not accepted yet; ``number`` rises in the order of queueing."""
 
     number: int
     target: str
@@ -183,22 +188,22 @@ class Queued:
 
 
 class Notifier(Protocol):
-    """Somebody who routes alerts."""
+    """A receiver of alerts."""
 
     @property
     def name(self) -> str:
-        """What tells it from the others, in logs and metrics; holds no secret."""
+        """Unique name in logs and metrics; holds no secret."""
         ...
 
     def send(self, notifications: Sequence[Notification]) -> None:
-        """Hand over the alerts; when it returns they were taken.
+        """Hand over the alerts; they are accepted when it returns.
 
         Raises:
-            NotifierUnavailable: none was taken, or it is not known; trying again later may help.
-            NotificationRejected: they were refused and will be again.
+            NotifierUnavailable: none was accepted, or that is not known; another attempt may help.
+            NotificationRejected: at least one is invalid; another attempt does not help.
         """
         ...
 
     def close(self) -> None:
-        """Release what the notifier holds."""
+        """Release the notifier's resources."""
         ...

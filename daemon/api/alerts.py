@@ -1,4 +1,4 @@
-"""What the JSON API answers on alerts and on what became of them."""
+"""The JSON documents of alerts, risks and the prediction log."""
 
 from pydantic import BaseModel
 
@@ -22,7 +22,7 @@ class AlertDocument(BaseModel):
 
 
 class RiskDocument(BaseModel):
-    """How likely a threshold is to be passed."""
+    """The probability that a threshold is breached."""
 
     server: str
     metric: str
@@ -35,7 +35,7 @@ class RiskDocument(BaseModel):
 
 
 class PredictionDocument(BaseModel):
-    """A line of the ledger; ``outcome`` is null until it can be judged."""
+    """A record of the prediction log; ``outcome`` is null until it is known."""
 
     server: str
     metric: str
@@ -50,7 +50,7 @@ class PredictionDocument(BaseModel):
 
 
 class FiguresDocument(BaseModel):
-    """How the predictions of the ledger fared."""
+    """The figures of the prediction log."""
 
     hits: int
     late: int
@@ -64,7 +64,7 @@ class FiguresDocument(BaseModel):
 
 
 class AlertsPage(BaseModel):
-    """A part of the alerts, and of the likeliest breaches whether alerted on or not."""
+    """A page of the alerts, and the most probable breaches with or without an alert."""
 
     total: int
     offset: int
@@ -73,7 +73,7 @@ class AlertsPage(BaseModel):
 
 
 class HistoryPage(BaseModel):
-    """A part of the ledger, newest first, and the figures of the whole."""
+    """A page of the prediction log, newest first, and the figures of the whole log."""
 
     total: int
     offset: int
@@ -81,27 +81,27 @@ class HistoryPage(BaseModel):
     figures: FiguresDocument
 
 
-def alert_document(alert_key: AlertKey, alert: Alert) -> AlertDocument:
-    """Return one alert."""
+def alert_document(key: AlertKey, alert: Alert) -> AlertDocument:
+    """Return one alert; its annotations include the sent severity."""
     return AlertDocument(
-        name=alert_key.name.value,
-        server=alert_key.server,
-        metric=alert_key.metric,
-        severity=alert_key.severity,
-        profile=alert_key.profile,
-        state=alert.state.phase.value,
-        since=as_text(alert.state.since),
-        annotations=dict(alert.annotations),
+        name=key.name.value,
+        server=key.server,
+        metric=key.metric,
+        severity=key.severity,
+        profile=key.profile,
+        state=alert.status.state.value,
+        since=as_text(alert.status.since),
+        annotations={**alert.annotations, "severity": alert.sent_severity.value},
     )
 
 
 def risk_document(risk: Risk) -> RiskDocument:
     """Return one risk."""
     return RiskDocument(
-        server=risk.watch.key.server,
-        metric=risk.watch.key.metric,
-        severity=risk.watch.severity.value,
-        threshold=risk.watch.threshold,
+        server=risk.monitored.key.server,
+        metric=risk.monitored.key.metric,
+        severity=risk.monitored.severity.value,
+        threshold=risk.monitored.threshold,
         probability=risk.probability,
         breached=risk.breached,
         median_seconds=risk.median_seconds,
@@ -110,7 +110,7 @@ def risk_document(risk: Risk) -> RiskDocument:
 
 
 def prediction_document(prediction: Prediction) -> PredictionDocument:
-    """Return one line of the ledger."""
+    """Return one record of the prediction log."""
     return PredictionDocument(
         server=prediction.server,
         metric=prediction.metric,
@@ -126,7 +126,7 @@ def prediction_document(prediction: Prediction) -> PredictionDocument:
 
 
 def figures_document(figures: PredictionFigures) -> FiguresDocument:
-    """Return the figures of the ledger."""
+    """Return the figures of the prediction log."""
     return FiguresDocument(
         hits=figures.hits,
         late=figures.late,

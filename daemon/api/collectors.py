@@ -1,4 +1,4 @@
-"""Metrics of alerts and of what became of them."""
+"""Collectors of the metrics of live scores, model, trainings and alerts, from the newest snapshot."""
 
 import collections
 from bisect import bisect_left
@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from daemon.alerting.engine import AlertingResult
-from daemon.alerting.state import Phase
+from daemon.alerting.state import AlertState
 from daemon.core.clock import Clock
 from daemon.core.levels import LevelName
 from daemon.forecasting.verification import Tally, VerificationResult, grouped
@@ -21,7 +21,7 @@ from daemon.pipeline.cycle import Snapshot
 
 
 class LiveMetrics(Collector):
-    """Collects what was known at the last tick; a ratio that nothing was counted for is no series."""
+    """Collects the live scores of the last tick; a ratio without a count has no series."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._verify = VerificationResult()
@@ -31,7 +31,7 @@ class LiveMetrics(Collector):
         registry.register(self)
 
     def publish(self, snapshot: Snapshot) -> None:
-        """Show what earlier forecasts came to as of a tick."""
+        """Show the scores of earlier forecasts as of a tick."""
         if snapshot.verification.scores is not self._verify.scores:
             scores = snapshot.verification.scores
             self._tallies = grouped(scores, lambda score: (score.metric, score.horizon))
@@ -40,19 +40,19 @@ class LiveMetrics(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield the metrics."""
-        text = "1 while the baseline serves in place of a model, or of the base network, that was worse."
+        text = "1 while the baseline serves instead of a demoted model or base network."
         yield GaugeMetricFamily("forewarn_model_withdrawn", text, self._demotion)
-        text = "Forecasts that are kept until their time has come."
+        text = "Forecasts that are not scored yet."
         yield GaugeMetricFamily("forewarn_live_forecasts_waiting", text, self._verify.pending)
         yield self._coverage()
         skill = GaugeMetricFamily(
             "forewarn_live_skill_ratio",
-            "Pinball loss of what was served relative to seasonal naive's; below 1 is better.",
+            "Pinball loss of the served forecasts relative to seasonal naive; below 1 is better.",
             labels=["metric", "horizon"],
         )
         baseline = GaugeMetricFamily(
             "forewarn_live_baseline_skill_ratio",
-            "Pinball loss of the climatology relative to seasonal naive's, on the same values.",
+            "Pinball loss of the climatology relative to seasonal naive, on the same values.",
             labels=["metric", "horizon"],
         )
         for labels, tally in self._tallies.items():
@@ -65,7 +65,7 @@ class LiveMetrics(Collector):
     def _coverage(self) -> GaugeMetricFamily:
         family = GaugeMetricFamily(
             "forewarn_live_coverage_ratio",
-            "Share of the values inside the interval that was forecast for them.",
+            "Share of the values inside their forecast interval.",
             labels=["metric", "interval"],
         )
         for metric, tally in self._by_metric.items():
@@ -75,7 +75,7 @@ class LiveMetrics(Collector):
 
 
 class ModelMetrics(Collector):
-    """Collects at each scrape; without a model there is no series."""
+    """Collects the metrics of the serving model and its training; without a model there is no series."""
 
     def __init__(self, clock: Clock, registry: CollectorRegistry) -> None:
         self._clock = clock
@@ -84,11 +84,11 @@ class ModelMetrics(Collector):
         registry.register(self)
 
     def publish(self, model: str, record: ModelRecord | None) -> None:
-        """Show ``model``, an id or empty for none, and its record if there is one."""
+        """Show ``model`` (an id; empty for none) and its record if there is one."""
         self._shown = (model, record)
 
     def show_training(self, state: Callable[[], TrainingState]) -> None:
-        """Show the newest epoch of a training that is under way in place of the serving model's last one."""
+        """While a training runs, show its newest epoch instead of the serving model's last one."""
         self._training_state = state
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
@@ -99,7 +99,7 @@ class ModelMetrics(Collector):
             info = GaugeMetricFamily("forewarn_model_info", "The model that serves.", labels=["model", "level"])
             info.add_metric([model, level], 1)
             yield info
-        epoch = self._epoch_under_way() or (record and _last_epoch(record))
+        epoch = self._running_epoch() or (record and _last_epoch(record))
         if epoch:
             yield from _fitting(epoch)
         if record is not None:
@@ -111,9 +111,9 @@ class ModelMetrics(Collector):
             yield GaugeMetricFamily("forewarn_training_last_success_timestamp_seconds", text, record.trained_at)
             yield from _quality(shown_figures(record))
 
-    def _epoch_under_way(self) -> Mapping[str, float] | None:
-        told = self._training_state().told if self._training_state is not None else ()
-        return next((said["record"] for said in reversed(told) if "record" in said), None)
+    def _running_epoch(self) -> Mapping[str, float] | None:
+        messages = self._training_state().told if self._training_state is not None else ()
+        return next((message["record"] for message in reversed(messages) if "record" in message), None)
 
 
 def _last_epoch(record: ModelRecord) -> Mapping[str, float]:
@@ -127,13 +127,13 @@ def _last_epoch(record: ModelRecord) -> Mapping[str, float]:
 
 
 def _fitting(epoch: Mapping[str, float]) -> Iterator[GaugeMetricFamily]:
-    text = "Weighted pinball loss of the newest epoch of a training under way, else of the serving model's."
+    text = "Weighted pinball loss of the newest epoch: of a running training, else of the serving model."
     loss = GaugeMetricFamily("forewarn_training_loss", text, labels=["stage"])
     loss.add_metric(["train"], epoch["train_loss"])
     loss.add_metric(["validation"], epoch["val_loss"])
     yield loss
     for name, text, value in (
-        ("epoch", "Epochs made.", epoch["epoch"] + 1),
+        ("epoch", "Number of finished epochs.", epoch["epoch"] + 1),
         ("learning_rate", "Learning rate at the end of the last epoch.", epoch["learning_rate"]),
         ("samples_per_second", "Training windows per second in the last epoch.", epoch["samples_per_second"]),
     ):
@@ -142,13 +142,13 @@ def _fitting(epoch: Mapping[str, float]) -> Iterator[GaugeMetricFamily]:
 
 def _quality(shown: ShownFigures) -> Iterator[GaugeMetricFamily]:
     if shown.quantile_loss is not None:
-        text = "Pinball loss on held-out time over the seasonal naive error."
+        text = "Pinball loss on held-out time divided by the seasonal naive error."
         yield GaugeMetricFamily("forewarn_model_quantile_loss", text, shown.quantile_loss)
     if not shown.skill:
         return
     skill = GaugeMetricFamily(
         "forewarn_model_skill_ratio",
-        "Pinball loss on held-out time relative to seasonal naive's; below 1 is better.",
+        "Pinball loss on held-out time relative to seasonal naive; below 1 is better.",
         labels=["metric"],
     )
     for metric, ratio in shown.skill.items():
@@ -156,11 +156,11 @@ def _quality(shown: ShownFigures) -> Iterator[GaugeMetricFamily]:
     yield skill
 
 
-_MADE_A_MODEL = (RunState.SUCCEEDED, RunState.REJECTED)
+_WITH_A_MODEL = (RunState.SUCCEEDED, RunState.REJECTED)
 
 
 class TrainingMetrics(Collector):
-    """Collects what is true at the moment of a scrape."""
+    """Collects the state of the trainings at each scrape."""
 
     def __init__(self, state: Callable[[], TrainingState]) -> None:
         self._state = state
@@ -169,18 +169,18 @@ class TrainingMetrics(Collector):
         """Yield the metrics."""
         state = self._state()
         running = state.current is not None
-        yield GaugeMetricFamily("forewarn_training_in_progress", "1 while a model is trained.", running)
+        yield GaugeMetricFamily("forewarn_training_in_progress", "1 while a training runs.", running)
         counts = collections.Counter((run.level, run.state) for run in state.runs)
         runs = CounterMetricFamily(
-            "forewarn_training_runs", "Trainings that ended, by what became of them.", labels=["level", "result"]
+            "forewarn_training_runs", "Finished trainings, by result.", labels=["level", "result"]
         )
-        # those that never came about as well: an increase is seen only of a series that was there before
+        # also results without a training: an increase is visible only if the series existed before
         for level, result in product(LevelName, RunState):
             if result is not RunState.RUNNING:
                 runs.add_metric([level.value, result.value], counts[level, result])
         yield runs
         promotions = CounterMetricFamily(
-            "forewarn_model_promotions", "Models that the gate let serve, or not.", labels=["result"]
+            "forewarn_model_promotions", "Models by decision of the promotion gate.", labels=["result"]
         )
         for name, result in (("promoted", RunState.SUCCEEDED), ("rejected", RunState.REJECTED)):
             promotions.add_metric([name], sum(run.state is result for run in state.runs))
@@ -189,10 +189,10 @@ class TrainingMetrics(Collector):
             text = "When the next training is scheduled."
             yield GaugeMetricFamily("forewarn_training_next_run_timestamp_seconds", text, state.next_time)
         if state.trigger_check.drift is not None:
-            text = "Share of the series that behave otherwise than when the model was trained."
+            text = "Share of the series whose distribution differs from that of the training data."
             yield GaugeMetricFamily("forewarn_drift_ratio", text, state.trigger_check.drift)
-        text = "When a training last ended by itself with a model, by the service's clock."
-        ended = [run.ended for run in state.runs if run.state in _MADE_A_MODEL and run.ended is not None]
+        text = "When a training last ended with a model, by the service's clock."
+        ended = [run.ended for run in state.runs if run.state in _WITH_A_MODEL and run.ended is not None]
         if ended:
             yield GaugeMetricFamily("forewarn_training_last_run_timestamp_seconds", text, max(ended))
 
@@ -201,50 +201,55 @@ _LEAD_BUCKETS = (300, 900, 1_800, 3_600, 7_200, 14_400, 21_600, 28_800)
 
 
 class AlertMetrics(Collector):
-    """Collects the ledger's figures at each scrape; a ratio that nothing was counted for is no series."""
+    """Collects the figures of the prediction log at each scrape; a ratio without a count has no series."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._alert = AlertingResult()
         registry.register(self)
         self._notifications = Counter(
-            "forewarn_notifications", "Alerts that were handed over, or not.", ["target", "result"], registry=registry
+            "forewarn_notifications", "Alerts sent to a target, by result.", ["target", "result"], registry=registry
         )
         self._queued = Gauge(
-            "forewarn_notifications_queued", "Notifications that wait for a target.", ["target"], registry=registry
+            "forewarn_notifications_queued", "Notifications queued for a target.", ["target"], registry=registry
         )
 
     def publish(self, alerting: AlertingResult) -> None:
-        """Show the alerts and the ledger as of a tick."""
+        """Show the alerts and the prediction log as of a tick."""
         self._alert = alerting
 
     def notifications(self, target: str, result: str, count: int) -> None:
-        """Note notifications that were sent, failed, rejected or dropped."""
+        """Count notifications that were sent, failed, rejected or dropped."""
         self._notifications.labels(target, result).inc(count)
 
     def forget(self, target: str) -> None:
-        """Show no queue of a target that is configured no more."""
+        """Remove the queue of a target that is no longer configured."""
         self._queued.remove(target)
 
     def queued(self, target: str, count: int) -> None:
-        """Note how many notifications wait."""
+        """Set the number of queued notifications."""
         self._queued.labels(target).set(count)
 
     def collect(self) -> Iterator[GaugeMetricFamily | HistogramMetricFamily]:
         """Yield the metrics."""
         alerting, figures = self._alert, self._alert.figures
         states = GaugeMetricFamily("forewarn_alerts", "Alerts by state.", labels=["state"])
-        for phase in (Phase.PENDING, Phase.FIRING):
-            states.add_metric([phase.value], sum(alert.state.phase is phase for alert in alerting.alerts.values()))
+        for state in (AlertState.PENDING, AlertState.FIRING):
+            count = sum(alert.status.state is state for alert in alerting.alerts.values())
+            states.add_metric([state.value], count)
         yield states
-        judged = GaugeMetricFamily(
-            "forewarn_alert_predictions", "Predictions in the ledger, by what became of them.", labels=["outcome"]
+        predictions = GaugeMetricFamily(
+            "forewarn_alert_predictions", "Predictions in the prediction log, by outcome.", labels=["outcome"]
         )
         for outcome in ("hits", "late", "false", "missed", "unknown", "open"):
-            judged.add_metric([outcome], getattr(figures, outcome))
-        yield judged
+            predictions.add_metric([outcome], getattr(figures, outcome))
+        yield predictions
         for name, text, value in (
-            ("precision", "Share of the judged alerts that a breach followed in time.", figures.precision),
-            ("recall", "Share of the breaches that were foretold in time.", figures.recall),
+            (
+                "precision",
+                "Share of the scored alerts that a breach followed in time.",
+                figures.precision,
+            ),
+            ("recall", "Share of the breaches that were predicted in time.", figures.recall),
         ):
             if value is not None:
                 yield GaugeMetricFamily(f"forewarn_alert_{name}_ratio", text, value)
@@ -255,7 +260,7 @@ def _lead_times(seconds: tuple[int, ...]) -> HistogramMetricFamily:
     ordered = sorted(seconds)
     buckets = [(str(float(edge)), bisect_left(ordered, edge + 1)) for edge in _LEAD_BUCKETS]
     family = HistogramMetricFamily(
-        "forewarn_alert_lead_time_seconds", "Time from an alert to the breach that it foretold."
+        "forewarn_alert_lead_time_seconds", "Time from an alert to the breach that it predicted."
     )
     family.add_metric([], [*buckets, ("+Inf", len(ordered))], sum(ordered))
     return family

@@ -1,4 +1,7 @@
-"""Forecasts in Prometheus' text format: built once per tick, copied by every scrape."""
+"""Forecasts and risks in the text format of Prometheus: rendered once per tick, copied by every scrape.
+
+Above the series budget, the forecasts narrow to a lean profile.
+"""
 
 import struct
 import zlib
@@ -14,9 +17,71 @@ from daemon.core.forecast import HORIZONS, QUANTILES, Forecast
 from daemon.core.metric import Direction
 from daemon.core.series import SeriesKey
 
+_log = structlog.get_logger()
 
-def risk_lines(alerting: AlertingResult, labels_of: Callable[[SeriesKey], str]) -> list[str]:
-    """Return the lines of ``alerting``; ``labels_of`` gives server and metric as labels."""
+_QUANTILES = (0.1, 0.5, 0.9)
+_LEAN_HORIZONS = ("1h", "8h")
+_LEAN_QUANTILES = (0.5, 0.9)
+_GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
+
+
+@dataclass(frozen=True)
+class Exposition:
+    """The forecast part of /metrics, plain and as the start of a gzip file."""
+
+    text: bytes
+    _deflated: bytes
+    _checksum: int
+
+    @classmethod
+    def of(cls, text: bytes) -> "Exposition":
+        """Compress ``text`` once, up to a byte boundary, so that more can follow."""
+        compressor = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
+        deflated = compressor.compress(text) + compressor.flush(zlib.Z_FULL_FLUSH)
+        return cls(text, deflated, zlib.crc32(text))
+
+    def followed_by(self, rest: bytes) -> bytes:
+        """Return the text and ``rest``, plain."""
+        return self.text + rest
+
+    def compressed_followed_by(self, rest: bytes) -> bytes:
+        """Return the text and ``rest`` as one gzip member (RFC 1952); only ``rest`` is compressed now."""
+        # one member, because Python's HTTP clients stop after the first
+        compressor = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
+        ending = compressor.compress(rest) + compressor.flush()
+        length = (len(self.text) + len(rest)) & 0xFFFFFFFF
+        trailer = struct.pack("<II", zlib.crc32(rest, self._checksum), length)
+        return _GZIP_HEADER + self._deflated + ending + trailer
+
+
+EMPTY = Exposition.of(b"")
+
+
+def expose(
+    forecast: Forecast, alerting: AlertingResult, directions: dict[str, Direction], series_budget: int
+) -> Exposition:
+    """Return the text of ``forecast`` and its risks.
+
+    Args:
+        forecast: quantiles of every series.
+        alerting: the risks, which are never narrowed.
+        directions: the bad side of each metric; the peak is the highest value, or the lowest where below is bad.
+        series_budget: above this number of series, the lean profile is shown.
+    """
+    risks = 3 * len(alerting.risks) + len(alerting.decision_thresholds)
+    full = len(forecast.keys) * (len(HORIZONS) + 1) * len(_QUANTILES) + risks
+    lean = full > series_budget
+    horizons = _LEAN_HORIZONS if lean else tuple(HORIZONS)
+    quantiles = _LEAN_QUANTILES if lean else _QUANTILES
+    shown = len(forecast.keys) * (len(horizons) + 1) * len(quantiles) + risks
+    if lean:
+        _log.warning("exposition_narrowed", series=full, series_budget=series_budget, dropped=full - shown)
+    lines = [*_risk_lines(alerting, _labels), *_forecast_lines(forecast, directions, horizons, quantiles, full - shown)]
+    return Exposition.of("\n".join(lines).encode())
+
+
+def _risk_lines(alerting: AlertingResult, labels_of: Callable[[SeriesKey], str]) -> list[str]:
+    """Return the lines of the risks; ``labels_of`` renders server and metric as labels."""
     lines = [
         "# HELP forewarn_breach_probability Probability that a breach of the threshold begins within 8 hours.",
         "# TYPE forewarn_breach_probability gauge",
@@ -44,82 +109,19 @@ def risk_lines(alerting: AlertingResult, labels_of: Callable[[SeriesKey], str]) 
         "# TYPE forewarn_alert_cut gauge",
     ]
     lines += [
-        f'forewarn_alert_cut{{metric="{metric}",severity="{severity.value}"}} {cut.probability:.4g}'
-        for (metric, severity), cut in sorted(alerting.cuts.items())
+        f'forewarn_alert_cut{{metric="{metric}",severity="{severity.value}"}} {threshold.probability:.4g}'
+        for (metric, severity), threshold in sorted(alerting.decision_thresholds.items())
     ]
     return lines
 
 
 def _foreseen(risk: Risk, alerting: AlertingResult) -> bool:
-    cut = alerting.cuts[risk.watch.key.metric, risk.watch.severity].probability
-    return risk.median_seconds is not None or (risk.probability or 0) >= cut
+    threshold = alerting.decision_thresholds[risk.monitored.key.metric, risk.monitored.severity]
+    return risk.median_seconds is not None or (risk.probability or 0) >= threshold.probability
 
 
 def _risk_labels(risk: Risk, labels_of: Callable[[SeriesKey], str]) -> str:
-    return f'{labels_of(risk.watch.key)},severity="{risk.watch.severity.value}"'
-
-
-_log = structlog.get_logger()
-
-_QUANTILES = (0.1, 0.5, 0.9)
-_LEAN_HORIZONS = ("1h", "8h")
-_LEAN_QUANTILES = (0.5, 0.9)
-
-
-@dataclass(frozen=True)
-class Exposition:
-    """The forecast part of /metrics, plain and as the beginning of a gzip file."""
-
-    text: bytes
-    _deflated: bytes
-    _checksum: int
-
-    @classmethod
-    def of(cls, text: bytes) -> "Exposition":
-        """Compress ``text`` once, to a byte boundary that more can follow."""
-        compressor = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
-        deflated = compressor.compress(text) + compressor.flush(zlib.Z_FULL_FLUSH)
-        return cls(text, deflated, zlib.crc32(text))
-
-    def followed_by(self, rest: bytes) -> bytes:
-        """Return the text and ``rest``, plain."""
-        return self.text + rest
-
-    def compressed_followed_by(self, rest: bytes) -> bytes:
-        """Return the text and ``rest`` as one gzip member (RFC 1952); only ``rest`` is compressed now."""
-        # not a member each: Python's HTTP clients read no further than the first
-        compressor = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
-        ending = compressor.compress(rest) + compressor.flush()
-        length = (len(self.text) + len(rest)) & 0xFFFFFFFF
-        trailer = struct.pack("<II", zlib.crc32(rest, self._checksum), length)
-        return _GZIP_HEADER + self._deflated + ending + trailer
-
-
-_GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
-EMPTY = Exposition.of(b"")
-
-
-def expose(
-    forecast: Forecast, alerting: AlertingResult, directions: dict[str, Direction], series_budget: int
-) -> Exposition:
-    """Return ``forecast`` and its risks as text, narrowed to the lean profile over ``series_budget`` series.
-
-    Args:
-        forecast: what to show.
-        alerting: the risks, which are never narrowed.
-        directions: the bad side of each metric; the peak is the highest value, or the lowest where below is bad.
-        series_budget: most series to show in full.
-    """
-    risks = 3 * len(alerting.risks) + len(alerting.cuts)
-    full = len(forecast.keys) * (len(HORIZONS) + 1) * len(_QUANTILES) + risks
-    lean = full > series_budget
-    horizons = _LEAN_HORIZONS if lean else tuple(HORIZONS)
-    quantiles = _LEAN_QUANTILES if lean else _QUANTILES
-    shown = len(forecast.keys) * (len(horizons) + 1) * len(quantiles) + risks
-    if lean:
-        _log.warning("exposition_narrowed", series=full, series_budget=series_budget, dropped=full - shown)
-    lines = [*risk_lines(alerting, _labels), *_forecast_lines(forecast, directions, horizons, quantiles, full - shown)]
-    return Exposition.of("\n".join(lines).encode())
+    return f'{labels_of(risk.monitored.key)},severity="{risk.monitored.severity.value}"'
 
 
 def _forecast_lines(
@@ -129,7 +131,7 @@ def _forecast_lines(
     quantiles: Sequence[float],
     dropped: int,
 ) -> list[str]:
-    # untyped: promtool allows the label quantile on no gauge, and a summary's would have to be over observations
+    # untyped: promtool rejects the label quantile on a gauge, and a summary must be of observations
     columns = [QUANTILES.index(quantile) for quantile in quantiles]
     labels = [_labels(key) for key in forecast.keys]
     lines = [

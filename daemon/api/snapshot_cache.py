@@ -1,4 +1,4 @@
-"""The newest tick's result, where every request finds it."""
+"""The newest snapshot and its exposition, shared by all requests."""
 
 from collections.abc import Mapping
 
@@ -13,11 +13,11 @@ _READY_SECONDS = 2 * STEP_SECONDS
 
 
 class NoTickYet(ForewarnError):
-    """What is asked for is known after the first tick."""
+    """The requested data exists only after the first tick."""
 
 
 class SnapshotCache:
-    """Holds one snapshot and its exposition; both are replaced as one."""
+    """Holds one snapshot and its exposition; both are replaced together."""
 
     def __init__(self, clock: Clock, metrics: Mapping[str, Metric], series_budget: int) -> None:
         self._clock = clock
@@ -25,12 +25,12 @@ class SnapshotCache:
         self._shown: tuple[Snapshot | None, Exposition] = (None, EMPTY)
 
     def configure(self, metrics: Mapping[str, Metric], series_budget: int) -> None:
-        """Show the next snapshots by these."""
+        """Use these from the next snapshot on."""
         self._directions = {name: metric.direction for name, metric in metrics.items()}
         self._series_budget = series_budget
 
     def publish(self, snapshot: Snapshot) -> None:
-        """Replace what is shown."""
+        """Render ``snapshot`` and replace the shown one."""
         text = expose(snapshot.forecast, snapshot.alerting, self._directions, self._series_budget)
         self._shown = (snapshot, text)
 
@@ -46,23 +46,23 @@ class SnapshotCache:
             NoTickYet: there is none.
         """
         if self.snapshot is None:
-            raise NoTickYet("no tick has ended yet")
+            raise NoTickYet("no tick is complete yet")
         return self.snapshot
 
     @property
     def exposition(self) -> Exposition:
-        """The forecasts of the newest snapshot."""
+        """The exposition of the newest snapshot."""
         return self._shown[1]
 
     def problems(self) -> tuple[str, ...]:
-        """Return why the service is not ready; nothing if it is: it has a forecast younger than two intervals."""
+        """Return why the service is not ready; empty if it is: if it has a forecast younger than two intervals."""
         snapshot = self.snapshot
         if snapshot is None:
-            return ("no tick has ended yet",)
+            return ("no tick is complete yet",)
         if not snapshot.forecast.keys:
-            return ("the last tick had no series to forecast: no source has delivered a sample of the last day",)
+            return ("the last tick had no series to forecast: no source has delivered a sample within a day",)
         age = self._clock.now() - snapshot.at
-        # a tick comes after its grid time and takes a while, so the forecast before it may be two intervals old
+        # a tick starts after its grid time and takes time, so the previous forecast may be two intervals old
         if age > _READY_SECONDS + STEP_SECONDS:
             return (f"the newest forecast is {age:.0f} s old",)
         return ()

@@ -112,7 +112,7 @@ class Risk:
     """The risk of one threshold of one series at a tick.
 
     Attributes:
-        watch: the threshold.
+        monitored: the threshold.
         probability: of an onset within 8 h, 0 to 1; None if the series has no recent sample.
         breached: whether the newest BREACH_STEPS samples are past the threshold.
         value: newest sample in the metric's unit; None without a recent one.
@@ -125,7 +125,7 @@ class Risk:
         same_hour_history: number of days with samples in the same hours and no active breach before them.
     """
 
-    watch: MonitoredThreshold
+    monitored: MonitoredThreshold
     probability: float | None
     breached: bool
     value: float | None = None

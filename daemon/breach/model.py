@@ -323,7 +323,7 @@ class BreachModel:
             features, days = windows.described()
             chances = self.calibrator.probability(features)
             found |= zip(some, _risks(some, windows, days, chances), strict=True)
-        return tuple(found.get(each, Risk(watch=each, probability=None, breached=False)) for each in monitored)
+        return tuple(found.get(each, Risk(monitored=each, probability=None, breached=False)) for each in monitored)
 
     def document(self) -> dict[str, Any]:
         """Return what ``from_document`` reads."""
@@ -397,13 +397,13 @@ def _risks(
     made = []
     for row, each in enumerate(monitored):
         if not np.isfinite(value[row]):
-            made.append(Risk(watch=each, probability=None, breached=False))
+            made.append(Risk(monitored=each, probability=None, breached=False))
             continue
         sign = 1 if each.direction is Direction.ABOVE else -1
         at_peak = sorted(sign * float(windows.paths[row, peak_step[row], level]) for level in (_LOW, MEDIAN, _HIGH))
         made.append(
             Risk(
-                watch=each,
+                monitored=each,
                 probability=float(chances[row]),
                 breached=bool(breached[row]),
                 value=sign * float(value[row]),

@@ -1,4 +1,7 @@
-"""The part of the schema that says when people are warned, and through whom."""
+"""The alerting section of the configuration: when an alert fires and resolves, and which Alertmanagers receive it.
+
+The components of ``daemon.alerting`` take this section itself.
+"""
 
 from collections import Counter
 from pathlib import Path
@@ -6,22 +9,21 @@ from typing import Self
 
 from pydantic import Field, HttpUrl, SecretStr, field_validator, model_validator
 
-from daemon.alerting.state import Policy
 from daemon.config.section import BasicAuthConfig, Section, TlsConfig
-from daemon.core.series import STEPS_PER_HOUR
+from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, STEPS_PER_HOUR
 
 
 class AlertmanagerConfig(Section):
-    """An Alertmanager; it gets every alert."""
+    """An Alertmanager; it receives every alert."""
 
     name: str = Field(
         pattern=r"^[A-Za-z0-9_\-]+$",
-        description="Name in logs, metrics and the queue; unique, letters, digits, _ and -.",
+        description="Name in logs, metrics and the queue; unique; letters, digits, _ and -.",
     )
     url: HttpUrl = Field(description="Base URL, as in http://alertmanager:9093.")
-    tls: TlsConfig = Field(default_factory=TlsConfig, description="TLS towards it.")
+    tls: TlsConfig = Field(default_factory=TlsConfig, description="TLS of the connection to it.")
     basic_auth: BasicAuthConfig | None = Field(None, description="HTTP basic authentication.")
-    bearer_token: SecretStr | None = Field(None, description="Bearer token, best as `${ENVIRONMENT_VARIABLE}`.")
+    bearer_token: SecretStr | None = Field(None, description="Bearer token; preferably `${ENVIRONMENT_VARIABLE}`.")
     bearer_token_file: Path | None = Field(None, description="File with the bearer token; read at each request.")
     headers: dict[str, SecretStr] = Field(default_factory=dict, description="Further request headers.")
     timeout_seconds: float = Field(5, gt=0, le=60, description="Limit for one request.")
@@ -35,55 +37,64 @@ class AlertmanagerConfig(Section):
 
 
 class AlertingConfig(Section):
-    """When an alert is raised and cleared, and who is told; ticks are five minutes."""
+    """When an alert fires and resolves, and which Alertmanagers receive it; a tick is five minutes."""
 
     alertmanagers: list[AlertmanagerConfig] = Field(
         default_factory=list,
-        description="Who gets the alerts, all of them each; name every member of an Alertmanager cluster.",
+        description="Every alert is sent to each of them. Name every member of an Alertmanager cluster.",
     )
     target_precision: float = Field(
-        0.8, gt=0, lt=1, description="Share of the predicted breaches that shall come true; decides each metric's cut."
+        0.8,
+        gt=0,
+        lt=1,
+        description="Share of the predicted breaches that should come true; the decision threshold of each metric is "
+        "chosen for it.",
     )
     keep_severity: bool = Field(
         False,
-        description="Keep the configured severity of alerts whose cut does not reach the target precision, "
-        "instead of sending them as info.",
+        description="Send the configured severity where the decision threshold does not reach the target precision, "
+        "instead of `info`.",
     )
     raise_ticks: int = Field(
-        2, ge=1, le=288, description="Predicted ticks, of the last `raise_window`, that raise an alert."
+        2, ge=1, le=288, description="An alert fires when this many of the last `raise_window` ticks predict a breach."
     )
-    raise_window: int = Field(3, ge=1, le=288, description="Ticks with data that are looked at to raise an alert.")
-    clear_ticks: int = Field(5, ge=1, le=288, description="Quiet ticks, of the last `clear_window`, that clear it.")
-    clear_window: int = Field(6, ge=1, le=288, description="Ticks with data that are looked at to clear an alert.")
+    raise_window: int = Field(3, ge=1, le=288, description="Ticks with data that `raise_ticks` counts in.")
+    clear_ticks: int = Field(
+        5, ge=1, le=288, description="An alert resolves when this many of the last `clear_window` ticks are clear."
+    )
+    clear_window: int = Field(6, ge=1, le=288, description="Ticks with data that `clear_ticks` counts in.")
     clear_share: float = Field(
         0.6,
         gt=0,
         le=1,
-        description="A tick without a breach is quiet when its probability is below this share of the cut.",
+        description="A tick without a breach is clear when its probability is below this share of the decision "
+        "threshold.",
     )
     hold_ticks: int = Field(
-        6, ge=0, le=288, description="Least ticks between an alert's raising and clearing, or back."
+        6, ge=0, le=288, description="Minimum number of ticks between two changes of an alert (fires, resolves)."
     )
     missing_hours: int = Field(
-        24, ge=1, le=8_760, description="An alert is held while its data is missing, but given up after this long."
+        24, ge=1, le=8_760, description="An alert is held while its data is missing; after this time it resolves."
     )
     queue_limit: int = Field(
         10_000,
         ge=1,
-        description="Alerts that wait on disk for one Alertmanager, at most; the oldest go first.",
+        description="Maximum number of changes queued on disk for one Alertmanager; above it, the oldest are dropped.",
     )
     fleet_servers: int = Field(
         3,
         ge=2,
-        description="One alert for the fleet when at least so many servers of a profile, and at least `fleet_share` "
+        description="A group alert fires when at least this number of servers of a profile, and at least `fleet_share` "
         "of them, are predicted to breach the same threshold.",
     )
     fleet_share: float = Field(
-        0.3, ge=0, le=1, description="Share of a profile's servers for that; see `fleet_servers`."
+        0.3, ge=0, le=1, description="Minimum share of the servers of a profile; see `fleet_servers`."
     )
-    external_url: HttpUrl | None = Field(None, description="Where people reach this service; alerts link to it.")
+    external_url: HttpUrl | None = Field(
+        None, description="URL under which people reach this service; alerts link to it."
+    )
     ledger_days: int = Field(
-        90, ge=1, le=3_650, description="How long judged predictions are kept, to tell how many come true."
+        90, ge=1, le=3_650, description="How long the prediction log keeps a prediction whose outcome is known."
     )
 
     @field_validator("alertmanagers")
@@ -100,18 +111,16 @@ class AlertingConfig(Section):
             ticks, window = getattr(self, f"{verb}_ticks"), getattr(self, f"{verb}_window")
             if ticks > window:
                 raise ValueError(
-                    f"{verb}_ticks {ticks} of {verb}_window {window} can never be; make {verb}_window at least {ticks}"
+                    f"{verb}_ticks {ticks} of {verb}_window {window} is impossible; make {verb}_window at least {ticks}"
                 )
         return self
 
-    def policy(self) -> Policy:
-        """Return the record that the code works with."""
-        return Policy(
-            raise_ticks=self.raise_ticks,
-            raise_window=self.raise_window,
-            clear_ticks=self.clear_ticks,
-            clear_window=self.clear_window,
-            clear_share=self.clear_share,
-            hold_ticks=self.hold_ticks,
-            missing_ticks=self.missing_hours * STEPS_PER_HOUR,
-        )
+    @property
+    def missing_ticks(self) -> int:
+        """Ticks in a row without data after which an alert resolves."""
+        return self.missing_hours * STEPS_PER_HOUR
+
+    @property
+    def prediction_log_seconds(self) -> int:
+        """How long the prediction log keeps a prediction whose outcome is known."""
+        return self.ledger_days * STEPS_PER_DAY * STEP_SECONDS

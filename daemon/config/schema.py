@@ -1,4 +1,4 @@
-"""The configuration file's schema: every key, its meaning, its default and its bounds.
+"""The schema of the configuration file: every key, its meaning, its default and its bounds.
 
 ``docs/configuration.md`` is rendered from this module and ``default.yaml`` shows every key;
 a test fails when the three drift apart.
@@ -22,10 +22,10 @@ from daemon.core.metric import Direction, Metric, Thresholds
 
 
 class ThresholdsConfig(Section):
-    """Where a metric becomes bad."""
+    """The thresholds of a metric."""
 
-    warning: float | None = Field(None, description="Value from which on a warning is due.")
-    critical: float | None = Field(None, description="Value from which on it is critical.")
+    warning: float | None = Field(None, description="Value at which the metric is a warning.")
+    critical: float | None = Field(None, description="Value at which the metric is critical.")
 
     def to_domain(self) -> Thresholds:
         """Return the record that the code works with."""
@@ -35,16 +35,19 @@ class ThresholdsConfig(Section):
 class MetricConfig(ThresholdsConfig):
     """One metric, under its name."""
 
+    display_name: str = Field(
+        "", description="Name of the metric in sentences, as in `Memory used`; default is the metric's name."
+    )
     unit: str = Field("", description="Unit, for people.")
     minimum: float | None = Field(None, description="Lowest value that is physically possible.")
     maximum: float | None = Field(None, description="Highest value that is physically possible.")
     direction: Direction = Field(Direction.ABOVE, description="The bad side of a threshold: `above` or `below`.")
     profiles: dict[str, ThresholdsConfig] = Field(
-        default_factory=dict, description="Other thresholds for servers of a profile."
+        default_factory=dict, description="Thresholds for servers of a profile, instead of these."
     )
     hint: str = Field(
         "",
-        description="What to look at when this metric is about to breach, in a few words; stands in the alert.",
+        description="What to check when a breach of this metric is predicted, in a few words; part of the alert.",
     )
 
     @model_validator(mode="after")
@@ -66,6 +69,7 @@ class MetricConfig(ThresholdsConfig):
         """Return the record that the code works with."""
         return Metric(
             name=name,
+            display_name=self.display_name,
             unit=self.unit,
             minimum=self.minimum,
             maximum=self.maximum,
@@ -224,7 +228,7 @@ class Config(Section):
     )
     metrics: dict[str, MetricConfig] = Field(
         min_length=1,
-        description="The metrics to watch, by name; a metric that is not listed is not taken in.",
+        description="The monitored metrics, by name; a metric that is not listed is not ingested.",
     )
     profiles: list[ProfileRule] = Field(
         default_factory=list, description="Profiles by the server's name; `generic` where no rule matches."
@@ -236,7 +240,7 @@ class Config(Section):
         default_factory=VerificationConfig, description="How forecasts are checked against what then happened."
     )
     alerting: AlertingConfig = Field(
-        default_factory=AlertingConfig, description="When an alert is raised and cleared, and who is told."
+        default_factory=AlertingConfig, description="When alerts fire and resolve, and where they are sent."
     )
     exposition: ExpositionConfig = Field(default_factory=ExpositionConfig, description="What stands on /metrics.")
     http: HttpConfig = Field(default_factory=HttpConfig, description="The HTTP listener.")

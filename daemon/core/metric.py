@@ -1,4 +1,4 @@
-"""What forewarn knows of a metric: all of it comes from the configuration."""
+"""A metric as the configuration describes it: names, unit, range, thresholds. Nothing in the code knows one by name."""
 
 import unicodedata
 from collections.abc import Mapping
@@ -11,27 +11,26 @@ import numpy.typing as npt
 
 from daemon.core.series import Float32, Panel
 
+MAXIMUM_LENGTH = 255
+# Controls, lone surrogates and line separators: each of them breaks some store, log or exposition format.
+_REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
 
 def is_calendar_day(text: str) -> bool:
-    """Return whether ``text`` is a day that some year has, as MM-DD."""
+    """Return whether ``text`` is a day of the calendar, as MM-DD; 02-29 is one."""
     try:
         return f"{date.fromisoformat(f'2024-{text}'):%m-%d}" == text
     except ValueError:
         return False
 
 
-MAXIMUM_LENGTH = 255
-# Controls, lone surrogates and line separators: some store, log or exposition format chokes on each of them.
-_REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
-
-
 def name_problem(name: str) -> str | None:
-    """Return what is wrong with ``name``, or None: not blank, at most 255 characters, none of them a control."""
+    """Return why ``name`` is invalid; None if it is not blank, has at most 255 characters and no control character."""
     if not name or name.isspace():
         return "is empty"
     if len(name) > MAXIMUM_LENGTH:
         return f"has {len(name)} characters, more than {MAXIMUM_LENGTH}"
-    # Nearly every name is printable, which is quick to see.
+    # nearly every name is printable, and that check is fast
     if not name.isprintable() and any(unicodedata.category(character) in _REFUSED_CATEGORIES for character in name):
         return "has a control character or a line break"
     return None
@@ -46,7 +45,7 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Where a metric becomes a warning and where critical, in the metric's unit; None is no threshold."""
+    """Values at which a metric becomes a warning and critical, in the metric's unit; None is no threshold."""
 
     warning: float | None = None
     critical: float | None = None
@@ -54,12 +53,22 @@ class Thresholds:
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """One metric: its unit, its physical range (None is unbounded), its bad side and its thresholds.
+    """A configured metric.
 
-    ``hint`` says what to look at when it is about to breach.
+    Attributes:
+        name: identifies it in files, labels and the API.
+        display_name: its name in sentences; empty for ``name``.
+        unit: for people; ``1`` is a plain number.
+        minimum: lowest possible value; None is unbounded.
+        maximum: highest possible value; None is unbounded.
+        direction: the bad side of its thresholds.
+        thresholds: for servers whose profile has none.
+        profile_thresholds: by profile.
+        hint: what to check when a breach is predicted.
     """
 
     name: str
+    display_name: str = ""
     unit: str = ""
     minimum: float | None = None
     maximum: float | None = None
@@ -68,6 +77,11 @@ class Metric:
     profile_thresholds: Mapping[str, Thresholds] = field(default_factory=dict)
     hint: str = ""
 
+    @property
+    def title(self) -> str:
+        """The metric's name in sentences."""
+        return self.display_name or self.name
+
 
 _UNKNOWN = Metric(name="")
 
@@ -75,7 +89,7 @@ _UNKNOWN = Metric(name="")
 def bounds(panel: Panel, metrics: Mapping[str, Metric]) -> tuple[Float32, Float32]:
     """Return the lowest and highest possible value of each series, two arrays ``(series,)``.
 
-    The configured range, where there is one; else a series that was never negative is floored at 0.
+    The bounds are the configured range. Without a configured minimum, a series that was never negative has minimum 0.
     """
     known = [metrics.get(key.metric, _UNKNOWN) for key in panel.keys]
     negative: npt.NDArray[np.bool_] = np.any(panel.values < 0, axis=1)

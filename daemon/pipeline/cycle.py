@@ -1,4 +1,8 @@
-"""One tick: source → store → window → forecast → verify → alert → expose."""
+"""One tick: source → store → window → forecast → verify → alert → notify → expose.
+
+``Cycle.run`` is the sentence of the whole program: it calls one component after the other and passes the results on as
+typed records. Alerts are sent before anything is rendered.
+"""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,7 +14,6 @@ import structlog
 
 from daemon.alerting.delivery import Delivery
 from daemon.alerting.engine import Alerting, AlertingResult, Tick
-from daemon.alerting.state import Phase
 from daemon.core.forecast import Forecast, Forecaster, ForecasterKind
 from daemon.core.series import GENERIC_PROFILE, STEP_SECONDS, STEPS_PER_DAY, Panel, as_text
 from daemon.core.server import ProfileRules, ServerState
@@ -30,21 +33,21 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """All that a tick found out; the edges show the newest one.
+    """The results of a tick; the API and the metrics show the newest one.
 
     Attributes:
         at: epoch seconds of the tick's grid time.
-        made: time of the service's clock when it was done.
+        made: time of the service's clock at which it was complete.
         forecast: of every series with a sample in the last day.
         servers: sorted by name.
-        sources: how each source fared.
-        model: id of the serving model; empty while the baseline serves alone.
+        sources: the state of each source.
+        model: id of the serving model; empty while only the baseline serves.
         model_error: why the current model could not be loaded; empty if it could.
-        record: what is on record of the serving model's training; None if nothing is.
-        rows_by_source: how many series each source of forecasts made.
-        alerting: risks, alerts and the ledger of predictions.
-        verification: what earlier forecasts came to.
-        withdrawn: why the baseline serves in place of the model or the base network; empty if it does not.
+        record: of the serving model's training; None if there is none.
+        rows_by_source: number of series by forecaster.
+        alerting: risks, alerts and the prediction log.
+        verification: scores of earlier forecasts.
+        withdrawn: why the model is demoted and the baseline serves; empty if it is not.
     """
 
     at: int
@@ -61,69 +64,79 @@ class Snapshot:
     withdrawn: str = ""
 
 
+@dataclass(kw_only=True)
 class Cycle:
-    """The work of one tick."""
+    """The work of one tick.
 
-    def __init__(
-        self,
-        *,
-        ingest: Ingest,
-        store: Store,
-        window: RecentHistory,
-        model: ServingModel,
-        baseline: Forecaster,
-        verification: Verification,
-        alerting: Alerting,
-        delivery: Delivery,
-        profiles: ProfileRules,
-        retention_seconds: int,
-        telemetry: Telemetry,
-        now: Callable[[], float],
-        publish: Sequence[Callable[[Snapshot], None]],
-        progress: Callable[[], None] = lambda: None,
-        retrain: Callable[[Snapshot, Panel], None] = lambda snapshot, panel: None,
-    ) -> None:
-        self._ingest, self._store, self._window = ingest, store, window
-        self._model, self._baseline, self._profiles = model, baseline, profiles
-        self._verification, self._alerting, self._delivery = verification, alerting, delivery
-        self._retention_seconds, self._telemetry = retention_seconds, telemetry
-        self._now, self._publish, self._progress, self._retrain = now, publish, progress, retrain
-        self._pruned = 0
+    Attributes:
+        ingest: fetches new samples into the store.
+        store: has the history; old samples are pruned from it.
+        retention_seconds: age at which a sample is pruned.
+        window: the recent history, in memory.
+        profiles: give a profile to servers whose source gives none.
+        model: the serving model.
+        baseline: forecasts what the model cannot.
+        verification: scores earlier forecasts.
+        alerting: advances the alerts.
+        delivery: sends them.
+        publish: receivers of the snapshot, called in order after the alerts are sent.
+        retrain: starts a training if a trigger asks for one.
+        telemetry: durations and results of the stages.
+        progress: called after each stage; the watchdog of the service.
+        now: time of the service's clock.
+    """
+
+    ingest: Ingest
+    store: Store
+    retention_seconds: int
+    window: RecentHistory
+    profiles: ProfileRules
+    model: ServingModel
+    baseline: Forecaster
+    verification: Verification
+    alerting: Alerting
+    delivery: Delivery
+    publish: Sequence[Callable[[Snapshot], None]]
+    retrain: Callable[[Snapshot, Panel], None] = lambda snapshot, panel: None
+    telemetry: Telemetry
+    progress: Callable[[], None] = lambda: None
+    now: Callable[[], float]
+    _pruned: int = field(default=0, init=False)
 
     def run(self, at: int) -> Snapshot:
-        """Take in what is new up to grid time ``at``, forecast from there, and publish the result."""
+        """Fetch new samples up to grid time ``at``, forecast, send alerts, and publish the results."""
         started = time.perf_counter()
-        sources = self._ingest.run(at)
-        panel = self._profiles.completed(_seen_within_a_day(self._window.until(at), at))
+        sources = self.ingest.run(at)
+        panel = self.profiles.completed(_seen_within_a_day(self.window.until(at), at))
         with self._stage("forecast"):
-            forecast = forecast_panel(panel, at, self._model.refresh(panel), self._baseline)
-        servers = self._server_states(panel, at)
+            forecast = forecast_panel(panel, at, self.model.refresh(panel), self.baseline)
+        servers = _server_states(panel, at)
         with self._stage("verify"):
             verification = self._verify(at, forecast, panel)
         with self._stage("alert"):
             alerting = self._alert(at, forecast, panel, servers, sources)
+        with self._stage("notify"):
+            self.delivery.run(self.alerting.firing())
         snapshot = Snapshot(
             at=at,
-            made=self._now(),
+            made=self.now(),
             forecast=forecast,
             servers=servers,
             sources=sources,
-            model=self._model.name,
-            model_error=self._model.error,
-            record=self._model.record,
+            model=self.model.name,
+            model_error=self.model.error,
+            record=self.model.record,
             rows_by_source={source: forecast.kinds.count(source) for source in ForecasterKind},
             alerting=alerting,
             verification=verification,
-            withdrawn=self._model.withdrawn,
+            withdrawn=self.model.withdrawn,
         )
         with self._stage("expose"):
-            for publish in self._publish:
+            for publish in self.publish:
                 publish(snapshot)
-        with self._stage("notify"):
-            self._delivery.run(self._alerting.firing(at))
         self._prune(at)
         with self._stage("retrain"):
-            self._retrain(snapshot, panel)
+            self.retrain(snapshot, panel)
         _log.info(
             "tick_done",
             at=as_text(at),
@@ -131,21 +144,21 @@ class Cycle:
             servers=len(snapshot.servers),
             series=len(forecast.keys),
             forecast_by={source.value: rows for source, rows in snapshot.rows_by_source.items() if rows},
-            alerts=sum(alert.state.phase is Phase.FIRING for alert in alerting.alerts.values()),
+            alerts=alerting.firing,
             failed_sources=[source.name for source in sources if not source.healthy],
         )
         return snapshot
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
-        with timed(self._telemetry, name):
+        with timed(self.telemetry, name):
             yield
-        self._progress()
+        self.progress()
 
     def _verify(self, at: int, forecast: Forecast, panel: Panel) -> VerificationResult:
-        verification = self._verification.run(at, forecast, panel, self._model.forecaster)
-        if verification.fallback and not self._model.withdrawn:
-            self._model.demote(verification.fallback)
+        verification = self.verification.run(at, forecast, panel, self.model.forecaster)
+        if verification.fallback and not self.model.withdrawn:
+            self.model.demote(verification.fallback)
         return verification
 
     def _alert(
@@ -157,44 +170,45 @@ class Cycle:
         sources: tuple[SourceState, ...],
     ) -> AlertingResult:
         healthy = all(source.healthy for source in sources)
-        record = self._model.record
+        record = self.model.record
         level = record.level.value if record is not None else ""
         tick = Tick(
-            at=at, forecast=forecast, panel=panel, servers=servers, healthy=healthy, model=self._model.name, level=level
+            at=at, forecast=forecast, panel=panel, servers=servers, healthy=healthy, model=self.model.name, level=level
         )
-        return self._alerting.run(tick, self._model.risks)
-
-    def _server_states(self, panel: Panel, at: int) -> tuple[ServerState, ...]:
-        seen = np.isfinite(panel.between(panel.start, at).values)
-        newest = panel.start + (seen.shape[1] - 1 - seen[:, ::-1].argmax(axis=1)) * STEP_SECONDS
-        oldest = panel.start + seen.argmax(axis=1) * STEP_SECONDS
-        rows: dict[str, list[int]] = {}
-        for row, key in enumerate(panel.keys):
-            rows.setdefault(key.server, []).append(row)
-        states = []
-        for server in sorted(rows):
-            own = rows[server]
-            last, first = int(newest[own].max()), int(oldest[own].min())
-            state = "known"
-            if at - last > _STALE_STEPS * STEP_SECONDS:
-                state = "stale"
-            elif last - first < (STEPS_PER_DAY - 1) * STEP_SECONDS:
-                state = "cold"
-            profile = panel.profiles.get(server, GENERIC_PROFILE)
-            metrics = tuple(sorted(panel.keys[row].metric for row in own))
-            states.append(ServerState(name=server, profile=profile, state=state, metrics=metrics, newest=last))
-        return tuple(states)
+        return self.alerting.run(tick, self.model.risks)
 
     def _prune(self, at: int) -> None:
         if at - self._pruned < _PRUNE_EVERY_SECONDS:
             return
         self._pruned = at
         with self._stage("prune"):
-            removed = self._store.prune(at - self._retention_seconds)
+            removed = self.store.prune(at - self.retention_seconds)
         if removed:
-            _log.info("history_pruned", grid_times=removed, before=as_text(at - self._retention_seconds))
+            _log.info("history_pruned", grid_times=removed, before=as_text(at - self.retention_seconds))
 
 
 def _seen_within_a_day(panel: Panel, at: int) -> Panel:
     day = panel.between(at - (STEPS_PER_DAY - 1) * STEP_SECONDS, at).values
     return panel.select(np.flatnonzero(np.isfinite(day).any(axis=1)))
+
+
+def _server_states(panel: Panel, at: int) -> tuple[ServerState, ...]:
+    seen = np.isfinite(panel.between(panel.start, at).values)
+    newest = panel.start + (seen.shape[1] - 1 - seen[:, ::-1].argmax(axis=1)) * STEP_SECONDS
+    oldest = panel.start + seen.argmax(axis=1) * STEP_SECONDS
+    rows: dict[str, list[int]] = {}
+    for row, key in enumerate(panel.keys):
+        rows.setdefault(key.server, []).append(row)
+    states = []
+    for server in sorted(rows):
+        own = rows[server]
+        last, first = int(newest[own].max()), int(oldest[own].min())
+        state = "known"
+        if at - last > _STALE_STEPS * STEP_SECONDS:
+            state = "stale"
+        elif last - first < (STEPS_PER_DAY - 1) * STEP_SECONDS:
+            state = "cold"
+        profile = panel.profiles.get(server, GENERIC_PROFILE)
+        metrics = tuple(sorted(panel.keys[row].metric for row in own))
+        states.append(ServerState(name=server, profile=profile, state=state, metrics=metrics, newest=last))
+    return tuple(states)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from daemon.alerting.alertmanager import AlertmanagerNotifier
 from daemon.alerting.delivery import Delivery
-from daemon.alerting.engine import Alerting, AlertRules, GroupRule
+from daemon.alerting.engine import Alerting
 from daemon.alerting.state import Notifier
 from daemon.api.app import create_app
 from daemon.api.models import add_claims, add_models, add_training
@@ -76,18 +76,6 @@ def trigger_rules(config: Config) -> TriggerRules:
     training = config.training
     wanted = frozenset(Trigger(name) for name in training.triggers)
     return TriggerRules(wanted, training.new_servers_share, training.drift_share)
-
-
-def alert_rules(config: Config) -> AlertRules:
-    """Return what the configuration says of alerts."""
-    alerting = config.alerting
-    return AlertRules(
-        policy=alerting.policy(),
-        fleet=GroupRule(alerting.fleet_servers, alerting.fleet_share),
-        keep_severity=alerting.keep_severity,
-        prediction_log_seconds=alerting.ledger_days * 86_400,
-        external_url=str(alerting.external_url or ""),
-    )
 
 
 def fleet_spec(config: SimulatorConfig) -> FleetSpec:
@@ -238,11 +226,11 @@ def build_pipeline(config: Config, on: Components) -> ConfiguredPipeline:
                 Climatology(metrics),
                 config.verification,
             ),
-            alerting=Alerting(repository, metrics, alert_rules(config), targets, partial(_wall_time, on.clock)),
+            alerting=Alerting(repository, metrics, config.alerting, partial(_wall_time, on.clock)),
             delivery=Delivery(
                 repository=repository,
                 notifiers=notifiers,
-                queue_limit=config.alerting.queue_limit,
+                config=config.alerting,
                 clock=on.clock,
                 telemetry=on.telemetry,
                 wall_now=SystemClock().now,

@@ -10,7 +10,6 @@ from queue import SimpleQueue
 
 import structlog
 
-from daemon.alerting.state import Phase
 from daemon.api.push import PushEndpoint
 from daemon.api.server import HttpServer
 from daemon.api.snapshot_cache import SnapshotCache
@@ -208,7 +207,7 @@ class Service:
         problems = self._snapshots.problems()
         if not problems:
             self._manager.ready()
-        firing = sum(alert.state.phase is Phase.FIRING for alert in snapshot.alerting.alerts.values())
+        firing = snapshot.alerting.firing
         self._manager.status(
             "not ready: " + "; ".join(problems)
             if problems

@@ -1,4 +1,8 @@
-"""Alerts, the ledger of predictions and the queues of notifications, beside the history."""
+"""Alerts, prediction log and notification queues in SQL, in the database of the history.
+
+Facts that only this program reads are JSON: the status of an alert with its sent severity and probability, its texts,
+and a queued notification. ``schema`` upgrades the JSON of older stores.
+"""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +14,15 @@ from sqlalchemy import Connection, delete, select
 from sqlalchemy import insert as plain_insert
 
 from daemon.alerting.outcomes import Outcome, Prediction
-from daemon.alerting.state import Alert, AlertKey, AlertName, AlertState, Notification, Phase, Queued
+from daemon.alerting.state import (
+    Alert,
+    AlertKey,
+    AlertName,
+    AlertState,
+    AlertStatus,
+    Notification,
+    QueuedNotification,
+)
 from daemon.breach.definition import Severity
 from daemon.store.schema import alerts, notifications, predictions, upsert
 
@@ -18,7 +30,7 @@ Transaction = Callable[[], AbstractContextManager[Connection]]
 
 
 class SqlAlertRepository:
-    """The book of alerts in an SQLite file or a PostgreSQL database, in the transactions of its store."""
+    """The ``AlertRepository`` in SQLite or PostgreSQL; it uses the transactions of its store."""
 
     def __init__(self, reading: Transaction, writing: Transaction) -> None:
         self._reading, self._writing = reading, writing
@@ -29,56 +41,56 @@ class SqlAlertRepository:
             return {_alert_key(row): _alert(row) for row in connection.execute(select(alerts))}
 
     def predictions(self, since: int) -> tuple[Prediction, ...]:
-        """Return the predictions that are not judged yet and those made at or after ``since``, oldest first."""
+        """Return the predictions without an outcome and those made at or after ``since``, oldest first."""
         table = predictions.c
         wanted = select(predictions).where((table.made >= since) | table.outcome.is_(None))
         ordered = wanted.order_by(table.made, table.server, table.metric, table.severity)
         with self._reading() as connection:
             return tuple(_prediction(row) for row in connection.execute(ordered))
 
-    def queued(self, target: str, limit: int) -> tuple[Queued, ...]:
-        """Return the oldest notifications, at most ``limit``, that wait for ``target``."""
+    def queued(self, target: str, limit: int) -> tuple[QueuedNotification, ...]:
+        """Return the oldest notifications queued for ``target``, at most ``limit``."""
         table = notifications.c
-        waiting = select(notifications).where(table.target == target).order_by(table.number).limit(limit)
+        oldest = select(notifications).where(table.target == target).order_by(table.number).limit(limit)
         with self._reading() as connection:
             return tuple(
-                Queued(row.number, row.target, Notification(**json.loads(row.notification)))
-                for row in connection.execute(waiting)
+                QueuedNotification(row.number, row.target, Notification(**json.loads(row.notification)))
+                for row in connection.execute(oldest)
             )
 
     def write(
         self,
         changed: Mapping[AlertKey, Alert | None],
-        lines: Sequence[Prediction],
+        records: Sequence[Prediction],
         queue: Mapping[str, Sequence[Notification]],
     ) -> None:
-        """Write a tick's changes in one transaction.
+        """Write the changes of a tick in one transaction.
 
         Args:
-            changed: what each changed alert is now; None removes it.
-            lines: new or changed lines of the ledger.
-            queue: notifications to be queued, by target.
+            changed: each changed alert; None removes it.
+            records: new or changed records of the prediction log.
+            queue: notifications to queue, by target.
 
         Raises:
             StoreUnavailable: nothing was written.
         """
-        kept = [_alert_row(alert_key, alert) for alert_key, alert in changed.items() if alert is not None]
-        waiting = [
+        rows = [_alert_row(key, alert) for key, alert in changed.items() if alert is not None]
+        queued = [
             {"target": target, "notification": json.dumps(asdict(each))}
             for target, some in queue.items()
             for each in some
         ]
         with self._writing() as connection:
-            for alert_key in (key for key, alert in changed.items() if alert is None):
-                same = [alerts.c[name] == value for name, value in alert_key._asdict().items()]
+            for removed in (key for key, alert in changed.items() if alert is None):
+                same = [alerts.c[name] == value for name, value in removed._asdict().items()]
                 connection.execute(delete(alerts).where(*same))
-            upsert(connection, alerts, kept)
-            upsert(connection, predictions, [asdict(line) for line in lines])
-            if waiting:
-                connection.execute(plain_insert(notifications), waiting)
+            upsert(connection, alerts, rows)
+            upsert(connection, predictions, [asdict(record) for record in records])
+            if queued:
+                connection.execute(plain_insert(notifications), queued)
 
     def delivered(self, target: str, numbers: Sequence[int]) -> None:
-        """Delete the notifications ``numbers`` of the queue of ``target``."""
+        """Delete the notifications ``numbers`` from the queue of ``target``."""
         if not numbers:
             return
         table = notifications.c
@@ -87,7 +99,7 @@ class SqlAlertRepository:
                 connection.execute(delete(notifications).where(table.target == target, table.number == number))
 
     def shorten(self, target: str, most: int) -> int:
-        """Delete the oldest notifications that wait for ``target`` but ``most``; return how many went."""
+        """Delete the oldest notifications of ``target`` until ``most`` are left; return how many were deleted."""
         table = notifications.c
         newest = select(table.number).where(table.target == target).order_by(table.number.desc())
         with self._reading() as connection:
@@ -95,29 +107,40 @@ class SqlAlertRepository:
         if last is None:
             return 0
         with self._writing() as connection:
-            gone = connection.execute(delete(notifications).where(table.target == target, table.number <= last))
-            return gone.rowcount
+            surplus = (table.target == target) & (table.number <= last)
+            return connection.execute(delete(notifications).where(surplus)).rowcount
 
     def prune(self, before: int) -> int:
-        """Delete the judged predictions made before ``before`` (epoch seconds); return how many went."""
+        """Delete the predictions made before ``before`` (epoch seconds) with an outcome; return how many."""
         old = (predictions.c.made < before) & predictions.c.outcome.is_not(None)
         with self._writing() as connection:
             return connection.execute(delete(predictions).where(old)).rowcount
 
 
-def _alert_row(alert_key: AlertKey, alert: Alert) -> dict[str, str]:
-    state, annotations = json.dumps(asdict(alert.state)), json.dumps(dict(alert.annotations))
-    return {**alert_key._asdict(), "state": state, "annotations": annotations}
+def _alert_row(key: AlertKey, alert: Alert) -> dict[str, str]:
+    facts = {**asdict(alert.status), "sent_severity": alert.sent_severity, "probability": alert.probability}
+    return {**key._asdict(), "state": json.dumps(facts), "annotations": json.dumps(dict(alert.annotations))}
 
 
 def _alert_key(row: Any) -> AlertKey:
-    return AlertKey(AlertName(row.name), row.server, row.metric, row.severity, row.profile)
+    return AlertKey(AlertName(row.name), row.server, row.metric, Severity(row.severity), row.profile)
 
 
 def _alert(row: Any) -> Alert:
-    state = json.loads(row.state)
-    known = {**state, "phase": Phase(state["phase"]), "votes": tuple(state["votes"])}
-    return Alert(AlertState(**known), json.loads(row.annotations))
+    facts = json.loads(row.state)
+    status = AlertStatus(
+        state=AlertState(facts["state"]),
+        since=facts["since"],
+        changed=facts["changed"],
+        recent_decisions=tuple(facts["recent_decisions"]),
+        missing=facts["missing"],
+    )
+    return Alert(
+        status=status,
+        sent_severity=Severity(facts["sent_severity"]),
+        probability=facts["probability"],
+        annotations=json.loads(row.annotations),
+    )
 
 
 def _prediction(row: Any) -> Prediction:

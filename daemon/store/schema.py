@@ -1,5 +1,6 @@
-"""The tables, and who may open them."""
+"""The tables of the store, their version, and the upgrade of older stores."""
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -24,7 +25,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from daemon.core.scoring import INTERVALS
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
+_TYPED_ALERTS_VERSION = 4
 
 metadata = MetaData()
 
@@ -48,7 +50,7 @@ series = Table(
 ticks = Table(
     "ticks",
     metadata,
-    # Only a column declared INTEGER is SQLite's own row number; any other name would cost a second index.
+    # only a column declared INTEGER is the row number of SQLite; another type needs a second index
     Column("timestamp", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
     Column("revision", BigInteger, nullable=False, index=True),
     Column("series", LargeBinary, nullable=False),
@@ -133,7 +135,7 @@ def insert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.I
 
 
 def upsert(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write ``rows``; one whose key is there already takes the place of what was there."""
+    """Write ``rows``; a row with a known key replaces the stored one."""
     listed = list(rows)
     if not listed:
         return
@@ -143,17 +145,37 @@ def upsert(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any
 
 
 def version(connection: Connection) -> int | None:
-    """Return the version of the tables; None where there are none."""
+    """Return the version of the tables; None if there are none."""
     if not inspect(connection).has_table(meta.name):
         return None
     return connection.scalar(select(meta.c.value).where(meta.c.key == "schema_version"))
 
 
 def create(connection: Connection) -> None:
-    """Create the tables that do not exist; the transaction must exclude other writers."""
+    """Create missing tables and upgrade an older store; the transaction must exclude other writers."""
+    found = version(connection)
     metadata.create_all(connection)
     first = insert(connection, meta).on_conflict_do_nothing()
     connection.execute(first, [{"key": "schema_version", "value": SCHEMA_VERSION}, {"key": "revision", "value": 0}])
-    # what an older one lacks are whole tables, which are there by now
+    if found is not None and found < _TYPED_ALERTS_VERSION:
+        _type_alerts(connection)
     older = (meta.c.key == "schema_version") & (meta.c.value < SCHEMA_VERSION)
     connection.execute(update(meta).where(older).values(value=SCHEMA_VERSION))
+
+
+def _type_alerts(connection: Connection) -> None:
+    """Upgrade the alerts of version 3, which kept the sent severity and the probability in the annotations."""
+    for row in connection.execute(select(alerts)).all():
+        old, annotations = json.loads(row.state), json.loads(row.annotations)
+        facts = {
+            "state": old["phase"],
+            "since": old["since"],
+            "changed": old["changed"],
+            "recent_decisions": old["votes"],
+            "missing": old["missing"],
+            "sent_severity": annotations.pop("severity", row.severity),
+            "probability": float(annotations["probability"]) if "probability" in annotations else None,
+        }
+        same = [column == getattr(row, column.name) for column in alerts.primary_key]
+        upgraded = {"state": json.dumps(facts), "annotations": json.dumps(annotations)}
+        connection.execute(update(alerts).where(*same).values(upgraded))

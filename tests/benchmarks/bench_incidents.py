@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from daemon.alerting.state import Policy
 from daemon.breach.definition import thresholded
 from daemon.breach.model import BASE_FOLDER, BreachModel
 from daemon.breach.scoring import average_precision, decisions
 from daemon.breach.windows import Examples, configured_thresholds, examples
+from daemon.config.alerting import AlertingConfig
 from daemon.config.loading import default_text, parse_config
 from daemon.core.levels import LEVELS, LevelName
 from daemon.core.metric import Metric
@@ -79,7 +79,7 @@ def main() -> None:
                 for at, part in under_way(panel, incidents, range(FIRST, last + 1, STEP_SECONDS))
             ]
         )
-        told = raised(ticks, _predicted(model.breach, ticks), Policy())
+        told = raised(ticks, _predicted(model.breach, ticks), AlertingConfig())
         own = outcomes(ticks, incidents, {name: kind.critical for name, kind in KINDS.items()}, told)
         results += own
         alone += left_alone(own, *_history(replace(spec, incidents=UNREPAIRED), metrics))

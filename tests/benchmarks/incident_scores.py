@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from daemon.alerting.state import Policy
 from daemon.breach.definition import ONSET_STEPS, MonitoredThreshold, onsets, past
 from daemon.breach.windows import Examples
+from daemon.config.alerting import AlertingConfig
 from daemon.core.series import STEP_SECONDS, Panel, SeriesKey
 from daemon.simulation.incident import Incident
 
@@ -80,20 +80,20 @@ def under_way(panel: Panel, incidents: Iterable[Incident], times: Iterable[int])
             yield at, panel.select(rows)
 
 
-def raised(windows: Examples, predicted: Bools, policy: Policy) -> Bools:
+def raised(windows: Examples, predicted: Bools, config: AlertingConfig) -> Bools:
     """Return at which windows enough of the last ticks have foretold a breach for an alert to be raised.
 
     Args:
         windows: of thresholds at ticks, those of a threshold in the order of time.
         predicted: ``(windows,)`` whether the probability is that of an alert.
-        policy: how many predicted ticks, of how many, make it fire.
+        config: how many predicted ticks, of how many, make it fire.
     """
     fires = np.zeros(len(predicted), dtype=bool)
     recent: dict[MonitoredThreshold, list[int]] = {}
     for row in np.flatnonzero(predicted).tolist():
         at, votes = int(windows.origins[row]), recent.setdefault(windows.monitored[row], [])
-        votes[:] = [*(each for each in votes if at - each < policy.raise_window * STEP_SECONDS), at]
-        fires[row] = len(votes) >= policy.raise_ticks
+        votes[:] = [*(each for each in votes if at - each < config.raise_window * STEP_SECONDS), at]
+        fires[row] = len(votes) >= config.raise_ticks
     return fires
 
 

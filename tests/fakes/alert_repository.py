@@ -1,9 +1,9 @@
-"""A book of alerts in memory."""
+"""An alert repository in memory."""
 
 from collections.abc import Mapping, Sequence
 
 from daemon.alerting.outcomes import Prediction
-from daemon.alerting.state import Alert, AlertKey, Notification, Queued
+from daemon.alerting.state import Alert, AlertKey, Notification, QueuedNotification
 from daemon.core.errors import StoreUnavailable
 
 
@@ -11,14 +11,14 @@ class FakeAlertRepository:
     """Mirrors the ``AlertRepository`` port; passes the same conformance suite as the real one.
 
     Attributes:
-        failure: what every write raises while it is set, as a store does whose disk is full.
+        failure: error of every write while it is set, such as a full disk.
     """
 
     def __init__(self) -> None:
         self.failure: StoreUnavailable | None = None
         self._alerts: dict[AlertKey, Alert] = {}
-        self._lines: dict[tuple[str, str, str, int], Prediction] = {}
-        self._queue: list[Queued] = []
+        self._records: dict[tuple[str, str, str, int], Prediction] = {}
+        self._queue: list[QueuedNotification] = []
         self._number = 0
 
     def alerts(self) -> dict[AlertKey, Alert]:
@@ -26,49 +26,49 @@ class FakeAlertRepository:
         return dict(self._alerts)
 
     def predictions(self, since: int) -> tuple[Prediction, ...]:
-        """Return what is open or not older than ``since``, oldest first."""
-        kept = [line for line in self._lines.values() if line.outcome is None or line.made >= since]
-        return tuple(sorted(kept, key=lambda line: (line.made, line.server, line.metric, line.severity)))
+        """Return the predictions without an outcome and those made at or after ``since``, oldest first."""
+        kept = [each for each in self._records.values() if each.outcome is None or each.made >= since]
+        return tuple(sorted(kept, key=lambda each: (each.made, each.server, each.metric, each.severity)))
 
-    def queued(self, target: str, limit: int) -> tuple[Queued, ...]:
-        """Return the oldest that wait for ``target``."""
+    def queued(self, target: str, limit: int) -> tuple[QueuedNotification, ...]:
+        """Return the oldest notifications queued for ``target``."""
         return tuple(each for each in self._queue if each.target == target)[:limit]
 
     def write(
         self,
         changed: Mapping[AlertKey, Alert | None],
-        lines: Sequence[Prediction],
+        records: Sequence[Prediction],
         queue: Mapping[str, Sequence[Notification]],
     ) -> None:
-        """Keep all of it, or nothing."""
+        """Keep everything, or nothing."""
         if self.failure is not None:
             raise self.failure
-        for alert_key, alert in changed.items():
+        for key, alert in changed.items():
             if alert is None:
-                self._alerts.pop(alert_key, None)
+                self._alerts.pop(key, None)
             else:
-                self._alerts[alert_key] = alert
-        for line in lines:
-            self._lines[line.server, line.metric, line.severity, line.made] = line
+                self._alerts[key] = alert
+        for record in records:
+            self._records[record.server, record.metric, record.severity, record.made] = record
         for target, some in queue.items():
             for each in some:
                 self._number += 1
-                self._queue.append(Queued(self._number, target, each))
+                self._queue.append(QueuedNotification(self._number, target, each))
 
     def delivered(self, target: str, numbers: Sequence[int]) -> None:
-        """Forget those."""
+        """Delete the notifications ``numbers``."""
         self._queue = [each for each in self._queue if each.target != target or each.number not in numbers]
 
     def shorten(self, target: str, most: int) -> int:
-        """Forget the oldest but ``most``."""
-        waiting = [each.number for each in self._queue if each.target == target]
-        gone = waiting[: max(0, len(waiting) - most)]
-        self.delivered(target, gone)
-        return len(gone)
+        """Delete the oldest until ``most`` are left."""
+        queued = [each.number for each in self._queue if each.target == target]
+        surplus = queued[: max(0, len(queued) - most)]
+        self.delivered(target, surplus)
+        return len(surplus)
 
     def prune(self, before: int) -> int:
-        """Forget what was judged and is older than ``before``."""
-        old = [key for key, line in self._lines.items() if line.made < before and line.outcome is not None]
+        """Delete the predictions with an outcome that were made before ``before``."""
+        old = [key for key, each in self._records.items() if each.made < before and each.outcome is not None]
         for key in old:
-            del self._lines[key]
+            del self._records[key]
         return len(old)

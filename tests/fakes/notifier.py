@@ -1,4 +1,4 @@
-"""A notifier that remembers what it was told."""
+"""A notifier that keeps what it accepted."""
 
 from collections.abc import Sequence
 
@@ -10,24 +10,24 @@ class FakeNotifier:
     """Mirrors the ``Notifier`` port.
 
     Attributes:
-        told: every batch that was taken.
+        accepted: every accepted batch.
         down: whether it cannot be reached.
-        refuses: names of servers whose alerts it rejects, and with them the whole batch.
+        rejects: names of servers whose alerts it rejects, and with them the whole batch.
     """
 
     def __init__(self, name: str = "am") -> None:
         self.name = name
-        self.told: list[tuple[Notification, ...]] = []
+        self.accepted: list[tuple[Notification, ...]] = []
         self.down = False
-        self.refuses: frozenset[str] = frozenset()
+        self.rejects: frozenset[str] = frozenset()
 
     def send(self, notifications: Sequence[Notification]) -> None:
-        """Take the batch."""
+        """Accept the batch."""
         if self.down:
             raise NotifierUnavailable(f"{self.name}: is down")
-        if any(each.labels.get("server") in self.refuses for each in notifications):
+        if any(each.labels.get("server") in self.rejects for each in notifications):
             raise NotificationRejected(f"{self.name}: bad labels")
-        self.told.append(tuple(notifications))
+        self.accepted.append(tuple(notifications))
 
     def close(self) -> None:
         """Nothing to release."""

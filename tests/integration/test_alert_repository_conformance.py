@@ -1,4 +1,4 @@
-"""What every book of alerts has in common, the fake included."""
+"""The conformance suite of every alert repository, including the fake; upgrade and durability of the store's."""
 
 import json
 import signal
@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from daemon.alerting.outcomes import AlertRepository, Outcome, Prediction
-from daemon.alerting.state import Alert, AlertKey, AlertName, AlertState, Notification, Phase
+from daemon.alerting.state import Alert, AlertKey, AlertName, AlertState, AlertStatus, Notification
 from daemon.breach.definition import Severity
 from daemon.core.errors import StoreUnavailable
 from daemon.core.series import Samples, SeriesKey
@@ -26,11 +26,13 @@ from tests.fakes.alert_repository import FakeAlertRepository
 from tests.integration.postgresql import postgresql_server  # noqa: F401
 
 T0 = 1_767_225_600
-IDENTITY = AlertKey(AlertName.PREDICTED_BREACH, "db\"3'ü", "disk_used_pct", "critical", "database")
+IDENTITY = AlertKey(AlertName.PREDICTED_BREACH, "db\"3'ü", "disk_used_pct", Severity.CRITICAL, "database")
 OTHER = IDENTITY._replace(server="db-4")
 ALERT = Alert(
-    AlertState(phase=Phase.FIRING, since=T0, changed=T0, votes=(True, False), missing=3),
-    {"summary": 'it\'s "full" by 20:00 – 84 % sure'},
+    status=AlertStatus(state=AlertState.FIRING, since=T0, changed=T0, recent_decisions=(True, False), missing=3),
+    sent_severity=Severity.INFO,
+    probability=0.1 + 0.2,
+    annotations={"summary": 'it\'s "full" by 20:00 – 84 %'},
 )
 NEWS = Notification(
     labels={"alertname": "PredictedBreach", "server": "ü"},
@@ -59,7 +61,7 @@ def url_of(kind: str, request: pytest.FixtureRequest, folder: Path) -> str:
 
 @pytest.fixture(params=["fake", "sqlite", "postgresql"])
 def repository(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AlertRepository]:
-    """Return an empty book of each kind."""
+    """Return an empty repository of each kind."""
     if request.param == "fake":
         yield FakeAlertRepository()
         return
@@ -69,7 +71,7 @@ def repository(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Alert
 
 
 def test_what_is_written_is_read_back(repository: AlertRepository) -> None:
-    """States, votes, annotations, quotes, letters, times and probabilities come back to the last bit."""
+    """Statuses, severities, texts, quotes, letters, times and probabilities are read back exactly."""
     repository.write({IDENTITY: ALERT}, [LINE], {"am": [NEWS]})
     assert repository.alerts() == {IDENTITY: ALERT}
     assert repository.predictions(T0) == (LINE,)
@@ -77,16 +79,16 @@ def test_what_is_written_is_read_back(repository: AlertRepository) -> None:
 
 
 def test_what_changed_takes_the_place_of_what_was(repository: AlertRepository) -> None:
-    """An alert and a line of the ledger are replaced under their key; None removes an alert, and no other."""
-    judged = replace(LINE, outcome=Outcome.HIT, onset=T0 + 3600)
+    """An alert and a record are replaced under their key; None removes an alert, and no other."""
+    scored = replace(LINE, outcome=Outcome.HIT, onset=T0 + 3600)
     repository.write({IDENTITY: ALERT, OTHER: ALERT}, [LINE], {})
-    repository.write({IDENTITY: replace(ALERT, annotations={}), OTHER: None}, [judged], {})
+    repository.write({IDENTITY: replace(ALERT, annotations={}), OTHER: None}, [scored], {})
     assert repository.alerts() == {IDENTITY: replace(ALERT, annotations={})}
-    assert repository.predictions(T0) == (judged,)
+    assert repository.predictions(T0) == (scored,)
 
 
 def test_a_queue_keeps_its_order_and_its_target(repository: AlertRepository) -> None:
-    """The oldest come first, each target has its own, and what was delivered is gone."""
+    """The oldest come first, each target has its own, and delivered notifications are deleted."""
     news = [replace(NEWS, labels={"n": str(number)}) for number in range(5)]
     repository.write({}, [], {"a": news[:3], "b": news[:1]})
     repository.write({}, [], {"a": news[3:]})
@@ -102,17 +104,17 @@ def test_a_queue_keeps_its_order_and_its_target(repository: AlertRepository) -> 
 
 
 def test_open_predictions_are_never_too_old(repository: AlertRepository) -> None:
-    """What is not judged is read and kept whatever its age; what is judged and old is neither."""
+    """A prediction without an outcome is read and kept whatever its age; an old one with an outcome is not."""
     old = replace(LINE, made=T0 - 99 * 86_400)
-    judged = replace(LINE, server="z", made=T0 - 98 * 86_400, outcome=Outcome.FALSE)
-    repository.write({}, [old, judged, LINE], {})
+    scored = replace(LINE, server="z", made=T0 - 98 * 86_400, outcome=Outcome.FALSE)
+    repository.write({}, [old, scored, LINE], {})
     assert repository.predictions(T0) == (old, LINE)
     assert repository.prune(T0) == 1
     assert repository.predictions(0) == (old, LINE)
 
 
 def test_a_failing_write_leaves_nothing(repository: AlertRepository) -> None:
-    """Alerts, lines and queues are written together or not at all."""
+    """Alerts, records and queues are written together or not at all."""
     if isinstance(repository, FakeAlertRepository):
         repository.failure = StoreUnavailable("full")
     bad = replace(LINE, model=cast("Any", None))
@@ -136,7 +138,7 @@ def test_threads_write_side_by_side(repository: AlertRepository) -> None:
 def test_an_older_store_is_upgraded_when_it_is_opened(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    """A store of version 1 gains the books and keeps its samples, also where two open it at once."""
+    """A store of version 1 gets the new tables and keeps its samples, also if two processes open it at once."""
     url = url_of(kind, request, tmp_path)
     with closing(SqlStore(url)) as store:
         key = SeriesKey("a", "cpu")
@@ -164,19 +166,45 @@ def test_an_older_store_is_upgraded_when_it_is_opened(
         store.close()
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_the_alerts_of_version_3_are_upgraded(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """The sent severity and the probability, which were annotations, become fields; each alert keeps its state."""
+    url = url_of(kind, request, tmp_path)
+    with closing(SqlStore(url)) as store:
+        store.alert_repository().write({IDENTITY: ALERT, OTHER: ALERT}, [], {})
+    state = {"phase": "firing", "since": T0, "changed": T0, "votes": [True, False], "missing": 3}
+    texts = {"summary": "s", "severity": "info", "probability": "0.84"}
+    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.begin() as connection:
+        old = text("UPDATE alerts SET state = :state, annotations = :texts WHERE server = :server")
+        for server, annotations in ((IDENTITY.server, texts), (OTHER.server, {"summary": "t"})):
+            values = {"state": json.dumps(state), "texts": json.dumps(annotations), "server": server}
+            connection.execute(old, values)
+        connection.execute(text("UPDATE meta SET value = 3 WHERE key = 'schema_version'"))
+    engine.dispose()
+    for _ in range(2):
+        with closing(SqlStore(url)) as store:
+            upgraded = store.alert_repository().alerts()
+        texts_kept = {"summary": "s", "probability": "0.84"}
+        assert upgraded == {
+            IDENTITY: replace(ALERT, probability=0.84, annotations=texts_kept),
+            OTHER: replace(ALERT, sent_severity=Severity.CRITICAL, probability=None, annotations={"summary": "t"}),
+        }
+
+
 _WRITER = """
 import sys
-from daemon.store.sql_store import SqlStore
-from tests.integration.test_alert_book_conformance import ALERT, LINE, NEWS, OTHER, replace
-book = SqlStore(sys.argv[1]).alert_book()
+from daemon.store.history import SqlStore
+from tests.integration.test_alert_repository_conformance import ALERT, LINE, NEWS, OTHER, replace
+repository = SqlStore(sys.argv[1]).alert_repository()
 for number in range(10**6):
-    book.write({OTHER._replace(server=str(number)): ALERT}, [replace(LINE, made=number)], {"am": [NEWS]})
+    repository.write({OTHER._replace(server=str(number)): ALERT}, [replace(LINE, made=number)], {"am": [NEWS]})
     print(number, flush=True)
 """
 
 
 def test_a_killed_writer_loses_nothing_that_it_acknowledged(tmp_path: Path) -> None:
-    """After kill -9 the book opens; every acknowledged write is there whole, and at most one more."""
+    """After kill -9 the store opens; every acknowledged write is complete, and at most one more."""
     path = tmp_path / "history.db"
     command = [sys.executable, "-c", _WRITER, f"sqlite:///{path}"]
     writer = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -197,4 +225,4 @@ def test_a_killed_writer_loses_nothing_that_it_acknowledged(tmp_path: Path) -> N
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         (state,) = connection.execute("SELECT state FROM alerts LIMIT 1").fetchone()
-        assert json.loads(state)["phase"] == "firing"
+        assert json.loads(state)["state"] == "firing"

@@ -37,7 +37,7 @@ def webhook() -> Iterator[WebhookReceiver]:
 
 @pytest.fixture
 def alertmanager(tmp_path: Path, webhook: WebhookReceiver) -> Iterator[RunningAlertmanager]:
-    """Alertmanager that tells the webhook of everything, soon."""
+    """Alertmanager that sends everything to the webhook within a second."""
     with RunningAlertmanager(tmp_path / "alertmanager", CONFIG.format(url=webhook.url)) as server:
         yield server
 
@@ -51,10 +51,10 @@ def alert(server: str = "web-1") -> Notification:
     """Return an alert that fired a minute ago and holds for fifteen more."""
     now = round(time.time(), 3)
     labels = {"alertname": "PredictedBreach", "server": server, "metric": "cpu_busy_pct", "severity": "critical"}
-    told = {"summary": "web-1: CPU über 95 % by 04:10 (83 % sure)", "probability": "0.83"}
+    texts = {"summary": "web-1: CPU über 95 % by 04:10 (probability 83 %)", "probability": "0.83"}
     return Notification(
         labels=labels,
-        annotations=told,
+        annotations=texts,
         starts_at=now - 60,
         ends_at=now + 900,
         generator_url=f"http://forewarn.example/?server={server}",
@@ -66,8 +66,8 @@ def epoch(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def told(webhook: WebhookReceiver, status: str) -> list[dict[str, Any]]:
-    """Return the alerts of a status that the webhook was told of."""
+def received(webhook: WebhookReceiver, status: str) -> list[dict[str, Any]]:
+    """Return the alerts with ``status`` that the webhook received."""
     return [one for each in webhook.notifications() for one in each["alerts"] if one["status"] == status]
 
 
@@ -83,13 +83,13 @@ def test_an_alert_stands_in_alertmanager_as_it_was_sent(alertmanager: RunningAle
     assert epoch(found["endsAt"]) == pytest.approx(sent.ends_at, abs=0.0015)
 
 
-def test_an_alert_is_told_once_however_often_it_is_sent_and_resolves_once(
+def test_an_alert_that_is_re_sent_notifies_once_and_resolves_once(
     alertmanager: RunningAlertmanager, webhook: WebhookReceiver
 ) -> None:
     """Sent again with other annotations and a later end it is the same alert; an end in the past resolves it."""
     notifier, first = notifier_for(alertmanager.url), alert()
     notifier.send([first])
-    wait_until(lambda: bool(told(webhook, "firing")), 5, "the alert at the webhook")
+    wait_until(lambda: bool(received(webhook, "firing")), 5, "the alert at the webhook")
     for more in range(1, 4):
         notifier.send([replace(first, annotations={"probability": f"0.8{more}"}, ends_at=first.ends_at + more)])
     (found,) = alertmanager.alerts()
@@ -97,12 +97,12 @@ def test_an_alert_is_told_once_however_often_it_is_sent_and_resolves_once(
     ended = round(time.time(), 3) - 1
     for _ in range(2):
         notifier.send([replace(first, ends_at=ended)])
-    wait_until(lambda: bool(told(webhook, "resolved")), 5, "the resolution at the webhook")
+    wait_until(lambda: bool(received(webhook, "resolved")), 5, "the resolution at the webhook")
     assert alertmanager.alerts() == []
     # time for a message too many
     time.sleep(2.5)
-    assert [one["labels"]["server"] for one in told(webhook, "firing")] == ["web-1"]
-    (resolved,) = told(webhook, "resolved")
+    assert [one["labels"]["server"] for one in received(webhook, "firing")] == ["web-1"]
+    (resolved,) = received(webhook, "resolved")
     assert resolved["labels"] == first.labels
     assert epoch(resolved["endsAt"]) == pytest.approx(ended, abs=0.0015)
 
@@ -129,14 +129,14 @@ def test_a_wrong_path_is_an_outage_that_names_the_url(alertmanager: RunningAlert
 
 
 def test_a_stopped_alertmanager_is_an_outage_until_it_is_back(alertmanager: RunningAlertmanager) -> None:
-    """It is told within seconds, and the same notifier goes on afterwards."""
+    """It is reported within seconds, and the same notifier works afterwards."""
     notifier = notifier_for(alertmanager.url)
     notifier.send([alert()])
     alertmanager.stop()
-    begun = time.monotonic()
+    started = time.monotonic()
     with pytest.raises(NotifierUnavailable, match=r"main: http://127.*: cannot be reached: .*refused.*; see that it"):
         notifier.send([alert()])
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - started < 4
     alertmanager.start()
     notifier.send([alert("web-2")])
     assert [one["labels"]["server"] for one in alertmanager.alerts()] == ["web-2"]
@@ -199,7 +199,7 @@ def test_tls_with_a_client_certificate(tmp_path: Path, webhook: WebhookReceiver)
     with server:
         url = f"https://localhost:{server.port}"
         notifier_for(url, tls=trust | pair).send([alert()])
-        wait_until(lambda: bool(told(webhook, "firing")), 5, "the alert at the webhook")
+        wait_until(lambda: bool(received(webhook, "firing")), 5, "the alert at the webhook")
         # on a busy machine the reset of the connection can overtake the reason
         with pytest.raises(NotifierUnavailable, match=r"TLS failed: .*CERTIFICATE.*; .*tls settings|reset by peer"):
             notifier_for(url, tls=trust).send([alert()])

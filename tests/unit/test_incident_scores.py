@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from daemon.alerting.state import Policy
 from daemon.breach.definition import MonitoredThreshold, Severity
 from daemon.breach.features import FEATURES
 from daemon.breach.windows import Examples
+from daemon.config.alerting import AlertingConfig
 from daemon.core.metric import Direction
 from daemon.core.series import Panel, SeriesKey
 from daemon.simulation.incident import Incident
@@ -76,7 +76,7 @@ def test_an_alert_needs_enough_of_the_last_ticks() -> None:
     """Two of the last three: not the first, not one whose fellow was of another server or too long ago."""
     found = windows(*((server, 300 * step, 0) for step, server in enumerate("aabaabaaa")))
     predicted = np.array([True, True, True, False, True, False, True, True, False])
-    fires = raised(found, predicted, Policy(raise_ticks=2, raise_window=3))
+    fires = raised(found, predicted, AlertingConfig(raise_ticks=2, raise_window=3))
     assert np.flatnonzero(fires).tolist() == [1, 6, 7]
 
 

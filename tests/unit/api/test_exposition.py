@@ -26,7 +26,7 @@ def forecast() -> Forecast:
 def alerting() -> AlertingResult:
     risks = [
         Risk(
-            watch=MonitoredThreshold(KEYS[0], Severity.WARNING, 80, Direction.ABOVE, "generic"),
+            monitored=MonitoredThreshold(KEYS[0], Severity.WARNING, 80, Direction.ABOVE, "generic"),
             probability=0.25,
             breached=True,
             value=81,
@@ -35,7 +35,7 @@ def alerting() -> AlertingResult:
             early_seconds=3000,
         ),
         Risk(
-            watch=MonitoredThreshold(KEYS[0], Severity.CRITICAL, 90, Direction.ABOVE, "generic"),
+            monitored=MonitoredThreshold(KEYS[0], Severity.CRITICAL, 90, Direction.ABOVE, "generic"),
             probability=0.75,
             breached=False,
             value=81,
@@ -44,7 +44,7 @@ def alerting() -> AlertingResult:
             early_seconds=7200,
         ),
         Risk(
-            watch=MonitoredThreshold(KEYS[1], Severity.CRITICAL, 5, Direction.BELOW, "generic"),
+            monitored=MonitoredThreshold(KEYS[1], Severity.CRITICAL, 5, Direction.BELOW, "generic"),
             probability=0.1,
             breached=False,
             value=81,
@@ -53,16 +53,16 @@ def alerting() -> AlertingResult:
             early_seconds=7200,
         ),
         Risk(
-            watch=MonitoredThreshold(SeriesKey("gone", "disk"), Severity.CRITICAL, 90, Direction.ABOVE, "generic"),
+            monitored=MonitoredThreshold(SeriesKey("gone", "disk"), Severity.CRITICAL, 90, Direction.ABOVE, "generic"),
             probability=None,
             breached=False,
         ),
     ]
-    cut = DecisionThreshold(
+    threshold = DecisionThreshold(
         probability=0.6, precision=0.8, recall=0.5, reached=True, chosen_on="its own threshold", windows=30
     )
-    kinds = {(risk.watch.key.metric, risk.watch.severity) for risk in risks}
-    return AlertingResult(risks=tuple(risks), cuts=dict.fromkeys(kinds, cut))
+    kinds = {(risk.monitored.key.metric, risk.monitored.severity) for risk in risks}
+    return AlertingResult(risks=tuple(risks), decision_thresholds=dict.fromkeys(kinds, threshold))
 
 
 def samples(text: str) -> dict[tuple[str, ...], float]:
@@ -89,8 +89,8 @@ def test_the_peak_is_on_the_bad_side() -> None:
     assert found["forewarn_forecast_peak", 'odd"na\\me', "free", "0.9"] == 15
 
 
-def test_over_the_budget_the_export_narrows_and_says_so() -> None:
-    """The lean profile keeps 1h and 8h, 0.5 and 0.9, and counts what it drops."""
+def test_above_the_budget_the_export_narrows_and_counts_the_dropped_series() -> None:
+    """The lean profile keeps 1h and 8h, 0.5 and 0.9, and counts the dropped series."""
     found = samples(expose(forecast(), AlertingResult(), {}, 30).text.decode())
     shown = [key for key in found if key[0].startswith("forewarn_forecast")]
     assert {key[3] for key in shown if key[0] == "forewarn_forecast"} == {"1h", "8h"}
@@ -105,7 +105,7 @@ def test_compressed_is_the_same() -> None:
 
 
 def test_risks_are_shown() -> None:
-    """A probability for every threshold that has one; a time only where a breach is foreseen, never −1 or +Inf."""
+    """Every threshold with a probability has it; a time only where a breach is predicted, never −1 or +Inf."""
     found = samples(expose(forecast(), alerting(), {}, 1000).text.decode())
     assert found["forewarn_breach_probability", "db-3", "disk", "critical"] == 0.75
     assert found["forewarn_breached", "db-3", "disk", "warning"] == 1
@@ -116,7 +116,7 @@ def test_risks_are_shown() -> None:
 
 
 def test_promtool_passes() -> None:
-    """Prometheus' own linter has nothing to say."""
+    """Prometheus' own linter finds nothing."""
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is missing: apt-get install prometheus")

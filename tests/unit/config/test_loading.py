@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from daemon.alerting.state import Policy
 from daemon.config.loading import default_text, load_config, parse_config
 from daemon.config.schema import Config
 from daemon.core.errors import ConfigError
@@ -53,14 +52,18 @@ def test_metrics_become_domain_records() -> None:
     assert parse(hinted).domain_metrics()["cpu"].hint == "the largest processes"
 
 
-def test_alerting_becomes_the_policy_of_alerts() -> None:
-    """Every key arrives in its place, hours as ticks; what is not set is as the policy has it."""
-    assert parse(SMALL).alerting.policy() == Policy()
-    keys = "raise_ticks: 3, raise_window: 4, clear_ticks: 7, clear_window: 9, clear_share: 0.5, hold_ticks: 2"
-    policy = parse(f"{SMALL}alerting: {{{keys}, missing_hours: 2}}\n").alerting.policy()
-    assert policy == Policy(
-        raise_ticks=3, raise_window=4, clear_ticks=7, clear_window=9, clear_share=0.5, hold_ticks=2, missing_ticks=24
-    )
+def test_hours_of_alerting_are_ticks() -> None:
+    """A tick is five minutes; the prediction log is kept for days."""
+    alerting = parse(f"{SMALL}alerting: {{missing_hours: 2, ledger_days: 3}}\n").alerting
+    assert (alerting.missing_ticks, alerting.prediction_log_seconds) == (24, 3 * 86_400)
+
+
+def test_a_metric_has_a_display_name() -> None:
+    """The packaged metrics have one; without it the name is used."""
+    assert parse(SMALL).domain_metrics()["cpu"].title == "cpu"
+    titles = {name: metric.title for name, metric in parse(default_text()).domain_metrics().items()}
+    assert titles["mem_used_pct"] == "Memory used"
+    assert all(name != title for name, title in titles.items())
 
 
 def test_relative_paths_are_relative_to_the_file() -> None:
@@ -132,8 +135,8 @@ def test_all_problems_are_named_at_once() -> None:
         (SMALL + "http: {listen: localhost}\n", "write it as address:port"),
         (SMALL + "profiles: [{pattern: '(', profile: web}]\n", "not a regular expression"),
         (SMALL + "store: {retention_days: 1}\n", "store.retention_days: 1"),
-        (SMALL + "alerting: {raise_ticks: 4}\n", "alerting: raise_ticks 4 of raise_window 3 can never be; make"),
-        (SMALL + "alerting: {clear_window: 4}\n", "alerting: clear_ticks 5 of clear_window 4 can never be; make"),
+        (SMALL + "alerting: {raise_ticks: 4}\n", "alerting: raise_ticks 4 of raise_window 3 is impossible; make"),
+        (SMALL + "alerting: {clear_window: 4}\n", "alerting: clear_ticks 5 of clear_window 4 is impossible; make"),
         (SMALL + "alerting: {target_precision: 1}\n", "alerting.target_precision: 1"),
         (SMALL + "alerting: {alertmanager: []}\n", "did you mean alertmanagers?"),
         (SMALL + alertmanagers("{name: a, url: b}"), "alerting.alertmanagers[0].url: 'b'"),

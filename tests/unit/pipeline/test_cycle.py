@@ -1,14 +1,19 @@
-from collections.abc import Callable
+"""One tick over fakes: forecasters, server states, pruning, demotion, and the order of the stages."""
+
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from daemon.alerting.delivery import Delivery
-from daemon.alerting.engine import Alerting, AlertRules
+from daemon.alerting.engine import Alerting
+from daemon.breach.definition import DecisionThreshold, MonitoredThreshold, Risk, RiskModel, Severity
 from daemon.breach.model import base_breach_model
+from daemon.config.alerting import AlertingConfig
 from daemon.config.training import VerificationConfig
 from daemon.core.errors import BadModel
 from daemon.core.forecast import Forecast, Forecaster, ForecasterKind
+from daemon.core.metric import Metric, Thresholds
 from daemon.core.series import STEP_SECONDS, Panel
 from daemon.core.server import ProfileRules
 from daemon.forecasting.baselines import Climatology, SeasonalNaive
@@ -19,6 +24,7 @@ from daemon.models.registry import ModelRegistry
 from daemon.models.serving import ModelLoaders, ServingModel
 from daemon.pipeline.cycle import Cycle, Snapshot
 from tests.fakes.alert_repository import FakeAlertRepository
+from tests.fakes.notifier import FakeNotifier
 from tests.fakes.source import FakeClock, FakeSource, FakeTelemetry
 from tests.fakes.store import FakeStore
 from tests.fakes.verification_repository import FakeVerificationRepository
@@ -54,15 +60,33 @@ class ByBase:
         return Forecast(origin=origin, keys=keys, paths=paths, kinds=(ForecasterKind.BASE,) * len(keys))
 
 
+class Certain:
+    """Predicts a breach of every threshold."""
+
+    def risks(self, forecast: Forecast, panel: Panel, monitored: Sequence[MonitoredThreshold]) -> tuple[Risk, ...]:
+        return tuple(Risk(monitored=each, probability=0.9, breached=False) for each in monitored)
+
+    def decision_threshold(self, metric: str, severity: Severity) -> DecisionThreshold:
+        return DecisionThreshold(
+            probability=0.5, precision=0.8, recall=0.5, reached=True, chosen_on="its own threshold", windows=30
+        )
+
+
 class Rig:
     """A cycle over a fake source and store, with a real registry."""
 
-    def __init__(self, folder: Path, load: Callable[[str], Forecaster], panel: Panel = PANEL) -> None:
+    def __init__(
+        self, folder: Path, load: Callable[[str], Forecaster], panel: Panel = PANEL, risks: RiskModel | None = None
+    ) -> None:
+        metrics = {"cpu": Metric(name="cpu", thresholds=Thresholds(critical=1e6))}
+        config = AlertingConfig.model_validate({"alertmanagers": [{"name": "am", "url": "http://am"}]})
+        self.notifier = FakeNotifier()
+        self.sent_at_publish: list[int] = []
         self.registry = ModelRegistry(folder)
         self.telemetry, self.store, self.published = FakeTelemetry(), FakeStore(), []
         self.repository = FakeAlertRepository()
         self.source = FakeSource("s", panel, backfill_seconds=8 * DAY)
-        self.loaders = ModelLoaders(load, lambda _: base_breach_model(), ByBase, base_breach_model)
+        self.loaders = ModelLoaders(load, lambda _: base_breach_model(), ByBase, lambda: risks or base_breach_model())
         self.serving = ServingModel(self.registry, self.loaders)
         self.cycle = Cycle(
             ingest=Ingest(
@@ -77,11 +101,11 @@ class Rig:
             model=self.serving,
             baseline=Climatology({}),
             verification=Verification(FakeVerificationRepository(), SeasonalNaive({}), Climatology({}), RULES),
-            alerting=Alerting(self.repository, {}, AlertRules(), (), float),
+            alerting=Alerting(self.repository, metrics, config, float),
             delivery=Delivery(
                 repository=self.repository,
-                notifiers=(),
-                queue_limit=10,
+                notifiers=[self.notifier],
+                config=config,
                 clock=FakeClock(AT),
                 telemetry=self.telemetry,
                 wall_now=lambda: AT,
@@ -90,8 +114,12 @@ class Rig:
             retention_seconds=20 * DAY,
             telemetry=self.telemetry,
             now=FakeClock(AT + 20).now,
-            publish=(self.published.append,),
+            publish=(self.publish,),
         )
+
+    def publish(self, snapshot: Snapshot) -> None:
+        self.published.append(snapshot)
+        self.sent_at_publish.append(len(self.notifier.accepted))
 
     def model(self) -> str:
         with self.registry.new() as (name, _):
@@ -112,7 +140,7 @@ def sources_of(snapshot: Snapshot) -> dict[str, set[str]]:
 
 
 def test_the_base_network_serves_before_a_model_exists(tmp_path: Path) -> None:
-    """Without a model every series with a day of history is forecast by the base network, and named as its."""
+    """Without a model, the base network forecasts every series with a day of history, and the rows name it."""
     rig = Rig(tmp_path, cpu_model)
     snapshot = rig.cycle.run(AT)
     assert sources_of(snapshot) == {"cpu": {"base"}, "mem": {"base"}}
@@ -122,13 +150,13 @@ def test_the_base_network_serves_before_a_model_exists(tmp_path: Path) -> None:
 
 
 def test_the_baseline_serves_what_is_younger_than_a_day(tmp_path: Path) -> None:
-    """In a fleet's first day nobody but the climatology forecasts it, and the base network is not even loaded."""
+    """On the first day of a fleet only the climatology forecasts it, and the base network is not loaded."""
     rig = Rig(tmp_path, cpu_model, PANEL.between(AT - 200 * 300, AT))
     assert sources_of(rig.cycle.run(AT)) == {"cpu": {"baseline"}, "mem": {"baseline"}}
 
 
 def test_a_new_model_serves_from_the_next_tick(tmp_path: Path) -> None:
-    """What the model cannot forecast stays with the baseline, and each row says who made it."""
+    """The baseline forecasts what the model cannot, and each row has its forecaster."""
     rig = Rig(tmp_path, cpu_model)
     rig.cycle.run(AT)
     name = rig.model()
@@ -139,7 +167,7 @@ def test_a_new_model_serves_from_the_next_tick(tmp_path: Path) -> None:
 
 
 def test_a_model_that_cannot_be_loaded_is_visible_and_the_last_good_one_stays(tmp_path: Path) -> None:
-    """A broken model never takes the service down and never passes silently."""
+    """A broken model does not stop the service, and its error is visible."""
     broken: set[str] = set()
 
     def load(name: str) -> Forecaster:
@@ -174,12 +202,23 @@ def test_servers_have_a_profile_and_a_state(tmp_path: Path) -> None:
     assert servers[1].newest == AT - 11 * 300
 
 
-def test_a_server_silent_for_a_day_is_gone(tmp_path: Path) -> None:
-    """Nothing is exported of a server that went away."""
+def test_a_server_without_data_for_a_day_is_forgotten(tmp_path: Path) -> None:
+    """Nothing is exported for it."""
     panel = Panel(PANEL.keys, PANEL.start, PANEL.values.copy())
     panel.values[0:2, 7 * 288 :] = np.nan
     snapshot = Rig(tmp_path, cpu_model, panel).cycle.run(AT)
     assert {server.name for server in snapshot.servers} == {"server-01", "server-02"}
+
+
+def test_an_alert_is_sent_before_the_snapshot_is_published(tmp_path: Path) -> None:
+    """It fires at the second tick, and its target has it when that tick is published."""
+    rig = Rig(tmp_path, cpu_model, risks=Certain())
+    rig.cycle.run(AT)
+    snapshot = rig.cycle.run(AT + STEP_SECONDS)
+    (batch,) = rig.notifier.accepted
+    assert {each.labels["server"] for each in batch} == {"server-00", "server-01", "server-02"}
+    assert rig.sent_at_publish == [0, 1]
+    assert snapshot.alerting.firing == 3
 
 
 def test_old_samples_are_pruned(tmp_path: Path) -> None:
@@ -193,7 +232,7 @@ def test_old_samples_are_pruned(tmp_path: Path) -> None:
 
 
 def test_a_reload_reads_the_model_again_and_keeps_the_last_good_one(tmp_path: Path) -> None:
-    """What a changed configuration says of metrics reaches the model; if it cannot be read, the loaded one serves."""
+    """A changed configuration reaches the model; if the model cannot be read, the loaded one serves."""
     read: list[str] = []
 
     def load(name: str) -> Forecaster:
@@ -216,7 +255,7 @@ def test_a_reload_reads_the_model_again_and_keeps_the_last_good_one(tmp_path: Pa
 
 
 def test_the_baseline_serves_where_the_model_was_worse_until_another_one_is_promoted(tmp_path: Path) -> None:
-    """A model that is wrong for half a day is withdrawn, visibly, over a restart too, and not a second time."""
+    """A model that is worse for half a day is demoted, visibly, also across a restart, and only once."""
     rig = Rig(tmp_path, cpu_model, daily_panel(3, 11, missing=0))
     name = rig.model()
     served = [rig.cycle.run(AT + hour * 3600) for hour in range(24)]

@@ -1,4 +1,4 @@
-"""What is raised and what is not: a day of ticks of servers that other tools cry wolf over."""
+"""Early warning by the packaged models over a day of ticks, on series that cause false alarms in other tools."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from daemon.alerting.engine import Alerting, AlertRules, Tick
+from daemon.alerting.engine import Alerting, Tick
 from daemon.alerting.outcomes import Outcome, Prediction
-from daemon.alerting.state import AlertName, Phase
+from daemon.alerting.state import AlertName
 from daemon.breach.model import base_breach_model
+from daemon.config.alerting import AlertingConfig
 from daemon.core.metric import Metric, Thresholds
 from daemon.core.series import STEP_SECONDS, Panel, SeriesKey
 from daemon.core.server import ServerState
@@ -40,7 +41,7 @@ def at_noon(level: float) -> Path:
 
 
 def with_a_gap() -> Path:
-    """Breach every noon; on the last day without data from 8 to 10."""
+    """Breach every noon; no data from 8 to 10 on the last day."""
     path = at_noon(95)
     path[FIRST + 96 : FIRST + 120] = np.nan
     return path
@@ -58,25 +59,25 @@ SERVERS: dict[str, Path] = {
 
 
 @dataclass
-class Told:
-    """What a server's alert did: at which steps of the day it began and ended to fire, and its lines in the ledger."""
+class Changes:
+    """The steps of the day at which an alert fired and resolved, and its records in the prediction log."""
 
     fired: list[int] = field(default_factory=list)
     resolved: list[int] = field(default_factory=list)
-    lines: tuple[Prediction, ...] = ()
+    records: tuple[Prediction, ...] = ()
 
 
 @pytest.fixture(scope="module")
-def day() -> Mapping[str, Told]:
-    """Run a day of ticks by the network and the breach model of the package, one every ten minutes."""
+def day() -> Mapping[str, Changes]:
+    """Run a day of ticks with the packaged network and breach model, one every ten minutes."""
     keys = tuple(SeriesKey(server, "disk") for server in SERVERS)
     panel = Panel(keys, START, np.stack(list(SERVERS.values())).clip(0, 100).astype(np.float32))
     network, risks = base_forecaster(METRICS, ZoneInfo("UTC")), base_breach_model()
     servers = [
         ServerState(name=server, profile="generic", state="known", metrics=("disk",), newest=0) for server in SERVERS
     ]
-    alerting = Alerting(FakeAlertRepository(), METRICS, AlertRules(), (), float)
-    told = {server: Told() for server in SERVERS}
+    alerting = Alerting(FakeAlertRepository(), METRICS, AlertingConfig(), float)
+    changes = {server: Changes() for server in SERVERS}
     firing: set[str] = set()
     for step in range(FIRST, len(STEPS), EVERY_STEPS):
         at = START + step * STEP_SECONDS
@@ -86,32 +87,32 @@ def day() -> Mapping[str, Told]:
         now = {
             key.server
             for key, alert in result.alerts.items()
-            if alert.state.phase is Phase.FIRING and key.name is AlertName.PREDICTED_BREACH
+            if alert.is_firing and key.name is AlertName.PREDICTED_BREACH
         }
         for server in now - firing:
-            told[server].fired.append(step - FIRST)
+            changes[server].fired.append(step - FIRST)
         for server in firing - now:
-            told[server].resolved.append(step - FIRST)
+            changes[server].resolved.append(step - FIRST)
         firing = now
-    for server, each in told.items():
-        each.lines = tuple(line for line in result.predictions if line.server == server)
-    return told
+    for server, each in changes.items():
+        each.records = tuple(record for record in result.predictions if record.server == server)
+    return changes
 
 
 @pytest.mark.parametrize(
     "server", ["flat and noisy", "log rotation", "nightly batch", "constant at 100", "counter reset"]
 )
-def test_nothing_is_raised_where_nothing_will_happen(server: str, day: Mapping[str, Told]) -> None:
-    """Noise, a sawtooth on its way up, a peak that never hurts, what has been full for weeks, a counter's reset."""
-    assert (day[server].fired, day[server].lines) == ([], ())
+def test_no_alert_fires_without_a_breach_to_come(server: str, day: Mapping[str, Changes]) -> None:
+    """Noise, a rising sawtooth, a harmless daily peak, a disk that has been full for weeks, a counter reset."""
+    assert (day[server].fired, day[server].records) == ([], ())
 
 
 @pytest.mark.parametrize("server", ["every noon", "gap"])
-def test_what_happens_is_raised_hours_before_and_resolves_after(server: str, day: Mapping[str, Told]) -> None:
-    """It fires once, in the morning, also through two hours without data, and resolves once when the breach is over."""
+def test_an_alert_fires_hours_before_the_breach_and_resolves_after_it(server: str, day: Mapping[str, Changes]) -> None:
+    """It fires once in the morning, also with two hours without data, and resolves once after the breach."""
     (fired,), (resolved,) = day[server].fired, day[server].resolved
     assert 4 * 12 <= fired <= 8 * 12
     assert 14 * 12 <= resolved <= 16 * 12
-    (line,) = day[server].lines
-    assert line.outcome is Outcome.HIT
-    assert line.lead_seconds == (144 - fired) * STEP_SECONDS
+    (record,) = day[server].records
+    assert record.outcome is Outcome.HIT
+    assert record.lead_seconds == (144 - fired) * STEP_SECONDS
