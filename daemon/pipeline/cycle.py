@@ -20,6 +20,7 @@ from daemon.ingest.ingest import Ingest, SourceState
 from daemon.ingest.ports import Store
 from daemon.ingest.window import RecentHistory
 from daemon.models.record import ModelRecord
+from daemon.models.registry import Demotion
 from daemon.models.serving import ServingModel, forecast_panel
 
 _STALE_STEPS = 3
@@ -44,7 +45,7 @@ class Snapshot:
         rows_by_source: how many series each source of forecasts made.
         alerting: risks, alerts and the ledger of predictions.
         verification: what earlier forecasts came to.
-        withdrawn: why the baseline serves in place of the model or the base network; empty if it does not.
+        demotion: of the model or the base network, instead of which the baseline serves; None while it serves.
     """
 
     at: int
@@ -58,7 +59,7 @@ class Snapshot:
     rows_by_source: Mapping[ForecastSource, int] = field(default_factory=dict)
     alerting: AlertingResult = field(default_factory=AlertingResult)
     verification: VerificationResult = field(default_factory=VerificationResult)
-    withdrawn: str = ""
+    demotion: Demotion | None = None
 
 
 class Cycle:
@@ -114,7 +115,7 @@ class Cycle:
             rows_by_source={source: forecast.sources.count(source) for source in ForecastSource},
             alerting=alerting,
             verification=verification,
-            withdrawn=self._model.withdrawn,
+            demotion=self._model.demotion,
         )
         with self._stage("expose"):
             for publish in self._publish:
@@ -144,7 +145,7 @@ class Cycle:
 
     def _verify(self, at: int, forecast: Forecast, panel: Panel) -> VerificationResult:
         verification = self._verification.run(at, forecast, panel, self._model.forecaster)
-        if verification.fallback and not self._model.withdrawn:
+        if verification.fallback and self._model.demotion is None:
             self._model.demote(verification.fallback)
         return verification
 
@@ -158,7 +159,7 @@ class Cycle:
     ) -> AlertingResult:
         healthy = all(source.healthy for source in sources)
         record = self._model.record
-        level = record.level.value if record is not None else ""
+        level = record.info.level.value if record is not None else ""
         tick = Tick(
             at=at, forecast=forecast, panel=panel, servers=servers, healthy=healthy, model=self._model.name, level=level
         )

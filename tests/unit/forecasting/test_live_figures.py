@@ -5,6 +5,7 @@ import pytest
 
 from daemon.core.forecast import Forecast
 from daemon.forecasting.verification import LiveAssessment, LiveScore, Tally, VerificationResult
+from daemon.models.registry import Demotion
 from daemon.pipeline.cycle import Snapshot
 from tests.unit.api.test_app import T0, Rig
 
@@ -45,7 +46,7 @@ SNAPSHOT = Snapshot(
     forecast=Forecast(origin=T0, keys=(), paths=np.empty((0, 0, 0), np.float32), sources=()),
     model="m",
     verification=VerificationResult(SCORES, 9, VERDICT),
-    withdrawn="withdrawn at noon: it was worse",
+    demotion=Demotion("noon", "it was worse"),
 )
 
 
@@ -97,11 +98,11 @@ def test_live_figures_are_told_by_forecaster(rig: Rig) -> None:
     assert document["judged"]["worse_than_baseline"] == ""
 
 
-def test_a_withdrawn_model_is_seen(rig: Rig) -> None:
+def test_a_demoted_model_is_shown(rig: Rig) -> None:
     """In the status with its reason, and as a metric; once it serves again both say so."""
-    assert rig.client.get("/api/v1/status").json()["withdrawn"] == "withdrawn at noon: it was worse"
+    assert rig.client.get("/api/v1/status").json()["withdrawn"] == "demoted at noon: it was worse"
     assert "forewarn_model_withdrawn 1.0" in rig.client.get("/metrics").text
-    rig.telemetry.publish(replace(SNAPSHOT, withdrawn=""))
+    rig.telemetry.publish(replace(SNAPSHOT, demotion=None))
     assert "forewarn_model_withdrawn 0.0" in rig.client.get("/metrics").text
 
 
