@@ -1,4 +1,4 @@
-"""A whole model directory, without a training."""
+"""A complete model directory, without a training."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from daemon.core.forecast import QUANTILES
+from daemon.core.training_info import write_epochs
 from daemon.models.registry import ModelRegistry
 from daemon.network.artifact import write_network
 from daemon.network.model import Architecture, TemporalFusionTransformer
@@ -22,16 +23,14 @@ def write_model(
 
     Args:
         folder: an empty folder.
-        network: what computes its forecasts; by default one that was never trained.
+        network: what computes its forecasts; by default an untrained one.
         metrics: the metrics that it was trained on.
-        **changes: what its ``training_info.json`` says otherwise.
+        **changes: keys of its ``training_info.json`` that differ from ``INFO``.
     """
     write_network(folder, network or TemporalFusionTransformer(Architecture()), metrics, ZoneInfo("UTC"))
     (folder / "calibration.json").write_text(json.dumps({"stretch": [1.0] * len(QUANTILES)}), encoding="utf-8")
-    info = {**INFO, "data_fingerprint": "0" * 64, "versions": {}, **changes}
-    (folder / "training_info.json").write_text(json.dumps(info), encoding="utf-8")
-    lines = "".join(json.dumps(record) + "\n" for record in EPOCHS)
-    (folder / "epochs.jsonl").write_text(lines, encoding="utf-8")
+    (folder / "training_info.json").write_text(json.dumps({**INFO, **changes}), encoding="utf-8")
+    write_epochs(folder, EPOCHS)
     samples().to_parquet(folder / "samples.parquet", index=False)
     (folder / "report.html").write_text("<!doctype html>\n", encoding="utf-8")
 

@@ -1,5 +1,6 @@
-"""A training run as its files record it, for what shows one."""
+"""The records of a training, as files and as typed records."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,8 @@ import pandas as pd
 
 from daemon.core.forecast import QUANTILE_COLUMNS
 from daemon.core.scoring import BUCKETS
+from daemon.core.training_info import EpochRecord, TrainingInfo
+from daemon.models.record import ModelRecord
 
 METRICS = ("cpu", "disk", "mem")
 INFO: dict[str, Any] = {
@@ -23,10 +26,12 @@ INFO: dict[str, Any] = {
     "model_parameters": 69_682,
     "convergence": "achieved",
     "early_stopping": True,
+    "data_fingerprint": "0" * 64,
     "data_from": "2026-01-02T00:05:00Z",
     "data_to": "2026-02-01T00:00:00Z",
     "best_epoch": 2,
     "device": "cpu",
+    "versions": {"torch": "2.9.0", "lightning": "2.5.0"},
     "gpu_memory_peak_mb": 0.0,
     "inference_latency_ms": 35.2,
     "coverage": {"50": 0.512, "80": 0.803, "96": 0.955},
@@ -84,7 +89,11 @@ INFO: dict[str, Any] = {
     "quantile_loss_rating": "good",
     "verdict": {
         "promoted": True,
-        "reasons": ["It beats seasonal naive: 0.710 of its pinball loss on the held-out span."],
+        "reasons": [
+            "It beats seasonal naive: 0.710 of its pinball loss on the held-out span.",
+            "There is no serving model to compare with.",
+            "The coverage of its 80 % interval is sound: 80.3%; 65% to 95% is required.",
+        ],
         "candidate_loss": 0.71,
         "serving_model": None,
         "serving_loss": None,
@@ -92,22 +101,32 @@ INFO: dict[str, Any] = {
         "coverage_80": 0.803,
     },
 }
-EPOCHS: list[dict[str, float]] = [
-    {
-        "epoch": epoch,
-        "train_loss": 0.2 / (epoch + 1),
-        "val_loss": 0.12 + 0.01 * (epoch - 2) ** 2,
-        "learning_rate": 1e-2 / (epoch + 1),
-        "time_seconds": 12.0 + epoch,
-        "gpu_memory_mb": 0.0,
-        "samples_per_second": 2500.0,
-    }
+EPOCHS = tuple(
+    EpochRecord(
+        epoch=epoch,
+        train_loss=0.2 / (epoch + 1),
+        val_loss=0.12 + 0.01 * (epoch - 2) ** 2,
+        learning_rate=1e-2 / (epoch + 1),
+        time_seconds=12.0 + epoch,
+        gpu_memory_mb=0.0,
+        samples_per_second=2500.0,
+    )
     for epoch in range(6)
-]
+)
+
+
+def training_info(**changes: Any) -> TrainingInfo:
+    """Return the record of ``INFO`` with ``changes`` of its keys, as read from a file."""
+    return TrainingInfo.parse(json.dumps({**INFO, **changes}))
+
+
+def model_record(model: str = "m", last_epoch: EpochRecord = EPOCHS[-1], **changes: Any) -> ModelRecord:
+    """Return the record of a model, with ``changes`` of the keys of its ``training_info.json``."""
+    return ModelRecord(model, training_info(**changes), last_epoch)
 
 
 def samples(servers: int = 3, metrics: tuple[str, ...] = METRICS) -> pd.DataFrame:
-    """Return sample forecasts of every metric of every server; the last metric of each stands still."""
+    """Return sample forecasts of every metric of every server; the last metric is constant."""
     random = np.random.default_rng(0)
     frames = []
     for server in range(servers):

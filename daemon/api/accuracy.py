@@ -9,6 +9,7 @@ from daemon.api.answers import refusals
 from daemon.api.snapshot_cache import SnapshotCache
 from daemon.core.series import as_text
 from daemon.forecasting.verification import LiveScore, grouped
+from daemon.models.registry import demotion_text
 from daemon.pipeline.cycle import Snapshot
 
 
@@ -64,7 +65,7 @@ def add_accuracy(app: FastAPI, snapshots: SnapshotCache) -> None:
             since=as_text(scores[0].origin) if scores else None,
             until=as_text(scores[-1].origin) if scores else None,
             waiting=snapshot.verification.pending,
-            withdrawn=snapshot.withdrawn,
+            withdrawn=demotion_text(snapshot.demotion),
             judged=_judged(snapshot),
             figures=_figures(scores),
         )

@@ -40,6 +40,7 @@ from daemon.api.snapshot_cache import SnapshotCache
 from daemon.api.telemetry import PrometheusTelemetry
 from daemon.core.errors import ForewarnError
 from daemon.core.series import as_text
+from daemon.models.registry import demotion_text
 
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 _LIKELIEST = 20
@@ -138,7 +139,7 @@ def _status(snapshots: SnapshotCache) -> StatusDocument:
             "at": as_text(snapshot.at),
             "model": snapshot.model,
             "model_error": snapshot.model_error,
-            "withdrawn": snapshot.withdrawn,
+            "withdrawn": demotion_text(snapshot.demotion),
             "forecast_source": {source.value: rows for source, rows in snapshot.rows_by_source.items()},
             "servers": len(snapshot.servers),
             "sources": source_documents(snapshot),

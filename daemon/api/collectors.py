@@ -2,7 +2,8 @@
 
 import collections
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -13,10 +14,12 @@ from daemon.alerting.engine import AlertingResult
 from daemon.alerting.state import AlertState
 from daemon.core.clock import Clock
 from daemon.core.levels import LevelName
+from daemon.core.training_info import EpochRecord
 from daemon.forecasting.verification import Tally, VerificationResult, grouped
 from daemon.models.claims import ShownFigures, shown_figures
 from daemon.models.record import ModelRecord
-from daemon.models.runs import RunState, TrainingState
+from daemon.models.retraining import TrainingState
+from daemon.models.runs import RunState
 from daemon.pipeline.cycle import Snapshot
 
 
@@ -36,7 +39,7 @@ class LiveMetrics(Collector):
             scores = snapshot.verification.scores
             self._tallies = grouped(scores, lambda score: (score.metric, score.horizon))
             self._by_metric = grouped(scores, lambda score: score.metric)
-        self._verify, self._demotion = snapshot.verification, bool(snapshot.withdrawn)
+        self._verify, self._demotion = snapshot.verification, snapshot.demotion is not None
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield the metrics."""
@@ -95,47 +98,43 @@ class ModelMetrics(Collector):
         """Yield the metrics."""
         model, record = self._shown
         if model:
-            level = record.level.value if record else ""
+            level = record.info.level.value if record else ""
             info = GaugeMetricFamily("forewarn_model_info", "The model that serves.", labels=["model", "level"])
             info.add_metric([model, level], 1)
             yield info
-        epoch = self._running_epoch() or (record and _last_epoch(record))
+        epoch = self._running_epoch() or (record and _kept_epoch(record))
         if epoch:
             yield from _fitting(epoch)
         if record is not None:
-            age = max(0.0, self._clock.now() - record.trained_at)
+            training = record.info
+            age = max(0.0, self._clock.now() - training.trained_seconds)
             yield GaugeMetricFamily("forewarn_model_age_seconds", "Time since the model was trained.", age)
             text = "Duration of the serving model's training."
-            yield GaugeMetricFamily("forewarn_training_duration_seconds", text, record.duration_seconds)
+            yield GaugeMetricFamily("forewarn_training_duration_seconds", text, training.duration_seconds)
             text = "When the serving model's training ended."
-            yield GaugeMetricFamily("forewarn_training_last_success_timestamp_seconds", text, record.trained_at)
-            yield from _quality(shown_figures(record))
+            yield GaugeMetricFamily("forewarn_training_last_success_timestamp_seconds", text, training.trained_seconds)
+            yield from _quality(shown_figures(training))
 
-    def _running_epoch(self) -> Mapping[str, float] | None:
-        messages = self._training_state().told if self._training_state is not None else ()
-        return next((message["record"] for message in reversed(messages) if "record" in message), None)
-
-
-def _last_epoch(record: ModelRecord) -> Mapping[str, float]:
-    return {
-        "epoch": record.epochs - 1,
-        "train_loss": record.train_loss,
-        "val_loss": record.validation_loss,
-        "learning_rate": record.learning_rate,
-        "samples_per_second": record.samples_per_second,
-    }
+    def _running_epoch(self) -> EpochRecord | None:
+        epochs = self._training_state().progress.epochs if self._training_state is not None else ()
+        return epochs[-1] if epochs else None
 
 
-def _fitting(epoch: Mapping[str, float]) -> Iterator[GaugeMetricFamily]:
+def _kept_epoch(record: ModelRecord) -> EpochRecord:
+    """Return the last epoch, with the validation loss of the weights that were kept."""
+    return replace(record.last_epoch, val_loss=record.info.final_val_loss)
+
+
+def _fitting(epoch: EpochRecord) -> Iterator[GaugeMetricFamily]:
     text = "Weighted pinball loss of the newest epoch: of a running training, else of the serving model."
     loss = GaugeMetricFamily("forewarn_training_loss", text, labels=["stage"])
-    loss.add_metric(["train"], epoch["train_loss"])
-    loss.add_metric(["validation"], epoch["val_loss"])
+    loss.add_metric(["train"], epoch.train_loss)
+    loss.add_metric(["validation"], epoch.val_loss)
     yield loss
     for name, text, value in (
-        ("epoch", "Number of finished epochs.", epoch["epoch"] + 1),
-        ("learning_rate", "Learning rate at the end of the last epoch.", epoch["learning_rate"]),
-        ("samples_per_second", "Training windows per second in the last epoch.", epoch["samples_per_second"]),
+        ("epoch", "Number of finished epochs.", epoch.epoch + 1),
+        ("learning_rate", "Learning rate at the end of the last epoch.", epoch.learning_rate),
+        ("samples_per_second", "Training windows per second in the last epoch.", epoch.samples_per_second),
     ):
         yield GaugeMetricFamily(f"forewarn_training_{name}", text, value)
 

@@ -2,64 +2,94 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from dataclasses import asdict
+from typing import Annotated
 
 from fastapi import FastAPI, HTTPException, Query
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from daemon.api.answers import refusals
 from daemon.core.errors import BadModel, ForewarnError, ModelNotFound
 from daemon.core.file_access import reason_of
 from daemon.core.levels import LevelName
 from daemon.core.series import as_text
-from daemon.models.claims import Claims, ServingStatus, ShownFigures, claims_of, serving_status, shown_figures
-from daemon.models.readiness import Readiness, readiness_of
-from daemon.models.registry import ModelRegistry, Promotion
-from daemon.models.runs import Retraining, TrainingRefused, TrainingRun
+from daemon.models.claims import ServingStatus, claims_of, serving_status, shown_figures
+from daemon.models.readiness import readiness_of
+from daemon.models.registry import ModelRegistry, Promotion, demotion_text
+from daemon.models.retraining import Retraining, TrainingRefused, TrainingState
 
-_VERDICTS = {True: "promoted", False: "rejected", None: "none"}
+_DECISIONS = {True: "promoted", False: "rejected", None: "none"}
+_MOST_SHOWN = 50
 
 
-class ModelFigures(BaseModel):
-    """What was measured at the training, null where it is no number or must not be said, see ``/api/v1/claims``."""
+def plain(text: object) -> str:
+    """Return ``text`` as JSON can carry it: a file name may hold bytes that are no UTF-8, halves of surrogate pairs."""
+    return str(text).encode("utf-8", "replace").decode()
+
+
+def _plain_or_none(text: object) -> str | None:
+    return None if text is None else plain(text)
+
+
+def _time_text(seconds: float | None) -> str | None:
+    return None if seconds is None else as_text(int(seconds))
+
+
+Text = Annotated[str, BeforeValidator(plain)]
+"""Text from files, as JSON can carry it."""
+
+OptionalText = Annotated[str | None, BeforeValidator(_plain_or_none)]
+TimeText = Annotated[str, BeforeValidator(_time_text)]
+"""Epoch seconds, shown in ISO 8601."""
+
+OptionalTimeText = Annotated[str | None, BeforeValidator(_time_text)]
+
+
+class Document(BaseModel):
+    """A part of an answer; it is made from a record that has the same attributes."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class ModelFigures(Document):
+    """Figures of the training; null where a figure is no number or must not be stated, see ``/api/v1/claims``."""
 
     train_loss: float | None
     validation_loss: float | None
     quantile_loss: float | None
-    skill: dict[str, float]
+    skill: dict[Text, float]
 
 
-class ModelDocument(BaseModel):
+class ModelDocument(Document):
     """A model directory; of a damaged one only ``problem`` is known."""
 
-    id: str
+    id: Text
     serves: bool
-    problem: str = ""
+    problem: Text = ""
     level: str | None = None
-    trained_at: str | None = None
+    trained_at: OptionalTimeText = None
     epochs: int | None = None
     verdict: str | None = None
-    reasons: list[str] = []
+    reasons: list[Text] = []
     figures: ModelFigures | None = None
 
 
-class PromotionDocument(BaseModel):
-    """A model began to serve.
+class PromotionDocument(Document):
+    """A model began to serve, or was demoted.
 
-    ``back`` is whether it had served before and was gone back to; ``withdrawn`` that it ceased to serve, and that the
-    baseline does in its place.
+    ``back`` is true where a rollback made it serve again; ``withdrawn`` where it was demoted, so that the baseline
+    serves instead.
     """
 
-    at: str
-    model: str
-    previous: str | None
-    why: str
+    at: Text
+    model: Text
+    previous: OptionalText
+    why: Text
     back: bool
     withdrawn: bool
 
 
-class PromotionsPage(BaseModel):
+class PromotionsPage(Document):
     """A part of the journal, newest first."""
 
     total: int
@@ -67,107 +97,177 @@ class PromotionsPage(BaseModel):
     items: list[PromotionDocument]
 
 
-class ModelsPage(BaseModel):
-    """A part of the models, newest first, which one is to serve, what served before, and what cannot be read."""
+class ModelsPage(Document):
+    """A part of the models, newest first, the id in ``current``, the promotions, and what cannot be read."""
 
     total: int
     offset: int
     items: list[ModelDocument]
-    current: str | None
+    current: OptionalText
     promotions: PromotionsPage
-    problems: list[str]
+    problems: list[Text]
 
 
-def model_document(registry: ModelRegistry, model: str, current: str | None) -> ModelDocument:
-    """Return one model; what is wrong with it is its problem, and nobody else's."""
-    document = ModelDocument(id=plain(model), serves=model == current)
-    try:
-        problem, record = registry.integrity_error(model), registry.record(model)
-    # it is damaged, or was removed since the models were listed
-    except (ForewarnError, OSError) as error:
-        return document.model_copy(update={"problem": plain(str(error))})
-    if problem is not None or record is None:
-        return document.model_copy(update={"problem": plain(problem or "nothing is on record of its training")})
-    shown = shown_figures(record)
-    return document.model_copy(
-        update={
-            "level": record.level.value,
-            "trained_at": datetime.fromtimestamp(record.trained_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "epochs": record.epochs,
-            "verdict": _VERDICTS[record.promoted],
-            "reasons": [plain(reason) for reason in shown.reasons],
-            "figures": _figures(shown),
-        }
-    )
+class ClaimDocument(Document):
+    """A sentence that may be claimed, its figure, and the file and the key of the figure."""
 
-
-def _figures(shown: ShownFigures) -> ModelFigures:
-    return ModelFigures(
-        train_loss=shown.train_loss,
-        validation_loss=shown.validation_loss,
-        quantile_loss=shown.quantile_loss,
-        skill={plain(name): ratio for name, ratio in shown.skill.items()},
-    )
-
-
-def promotion_document(promotion: Promotion) -> PromotionDocument:
-    """Return one line of the journal."""
-    return PromotionDocument(
-        at=plain(promotion.at),
-        model=plain(promotion.model),
-        previous=None if promotion.previous is None else plain(promotion.previous),
-        why=plain(promotion.why),
-        back=bool(promotion.back),
-        withdrawn=bool(promotion.withdrawn),
-    )
-
-
-def plain(text: object) -> str:
-    """Return ``text`` as what JSON can carry: files of others may hold anything, halves of surrogate pairs too."""
-    return str(text).encode("utf-8", "replace").decode()
-
-
-_Model = Annotated[str | None, Query(description="Id of a model; default is the one that serves.")]
-
-
-class ClaimDocument(BaseModel):
-    """A sentence that may be said, its figure, and the file and the key where that stands."""
-
-    sentence: str
+    sentence: Text
     number: float
-    source: str
+    source: Text
 
 
-class ClaimsDocument(BaseModel):
-    """What may and what must not be said; ``model`` and ``level`` are null where no model serves."""
+class ClaimsDocument(Document):
+    """What may be claimed and what must not; ``model`` and ``level`` are null where no model serves."""
 
-    model: str | None
+    model: OptionalText
     serves: bool
-    withdrawn: str
+    withdrawn: Text
     level: str | None
     may: list[ClaimDocument]
-    must_not: list[str]
+    must_not: list[Text]
 
 
-class CheckDocument(BaseModel):
-    """A line of the checklist: its figures, where they stand, and what to do where it did not pass."""
+class CheckDocument(Document):
+    """A check of the list: its figures, their source, and what to do where it failed."""
 
     name: str
     passed: bool
-    evidence: str
+    evidence: Text
     source: str
     fix: str
 
 
-class ReadinessDocument(BaseModel):
+class ReadinessDocument(Document):
     """The checklist for production; ``model`` and ``level`` are null where no model serves."""
 
-    model: str | None
+    model: OptionalText
     serves: bool
-    withdrawn: str
+    withdrawn: Text
     ready: bool
     level: str | None
     checks: list[CheckDocument]
+
+
+class RunDocument(Document):
+    """One training run; times are of the service's clock, ``seconds`` is wall time."""
+
+    id: str
+    level: str
+    trigger: str
+    reason: str
+    started: TimeText
+    attempt: int
+    state: str
+    detail: str
+    model: str
+    ended: OptionalTimeText
+    seconds: float
+
+
+class TrainingDocument(Document):
+    """The run under way with its epochs, the last runs, newest first, and the next one.
+
+    ``wished`` is why a trigger asks for a training now, or empty; ``drift`` is the share of the series whose
+    distribution changed since the training.
+    """
+
+    current: RunDocument | None
+    epochs: list[dict[str, float]]
+    epoch: int | None
+    epoch_share: float | None
+    runs: list[RunDocument]
+    next_run: OptionalTimeText
+    refused: str
+    wished: str
+    drift: float | None
+
+
+class TrainingRequest(BaseModel):
+    """A request to train."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    level: LevelName | None = None
+
+
+_Model = Annotated[str | None, Query(description="Id of a model; default is the one that serves.")]
+_Limit = Annotated[int, Query(ge=1, le=1000, description="Maximum number of models, and of promotions.")]
+_Offset = Annotated[int, Query(ge=0, description="Models to skip.")]
+_PromotionsOffset = Annotated[int, Query(ge=0, description="Promotions to skip.")]
+
+
+def add_models(app: FastAPI, registry: ModelRegistry) -> None:
+    """Add the route."""
+
+    @app.get("/api/v1/models", responses=refusals(422))
+    def models(limit: _Limit = 100, offset: _Offset = 0, promotions_offset: _PromotionsOffset = 0) -> ModelsPage:
+        """Return the models, newest first, and the journal of promotions and demotions, newest first."""
+        problems: list[str] = []
+        ids, current, journal = _ids(registry, problems), _current(registry, problems), _journal(registry, problems)
+        if current is not None and current not in ids:
+            problems.append(f"{current} is to serve and is missing; go back with forewarn models rollback")
+        shown = journal[promotions_offset : promotions_offset + limit]
+        return ModelsPage(
+            total=len(ids),
+            offset=offset,
+            items=[model_document(registry, model, current) for model in ids[offset : offset + limit]],
+            current=current,
+            promotions=PromotionsPage(
+                total=len(journal),
+                offset=promotions_offset,
+                items=[PromotionDocument.model_validate(promotion) for promotion in shown],
+            ),
+            problems=problems,
+        )
+
+
+def model_document(registry: ModelRegistry, model: str, current: str | None) -> ModelDocument:
+    """Return one model; a damaged one has its problem and does not fail the others."""
+    serves = model == current
+    try:
+        problem, record = registry.integrity_error(model), registry.record(model)
+    # it is damaged, or was deleted since the models were listed
+    except (ForewarnError, OSError) as error:
+        return ModelDocument(id=model, serves=serves, problem=str(error))
+    if problem is not None or record is None:
+        return ModelDocument(id=model, serves=serves, problem=problem or "it has no record of its training")
+    info, shown = record.info, shown_figures(record.info)
+    return ModelDocument.model_validate(
+        {
+            "id": model,
+            "serves": serves,
+            "level": info.level.value,
+            "trained_at": info.trained_seconds,
+            "epochs": info.epochs,
+            "verdict": _DECISIONS[None if info.verdict is None else info.verdict.promoted],
+            "reasons": shown.reasons,
+            "figures": shown,
+        }
+    )
+
+
+def _ids(registry: ModelRegistry, problems: list[str]) -> list[str]:
+    try:
+        return registry.ids()[::-1]
+    except BadModel as problem:
+        problems.append(str(problem))
+        return []
+
+
+def _current(registry: ModelRegistry, problems: list[str]) -> str | None:
+    try:
+        return registry.current()
+    except BadModel as problem:
+        problems.append(str(problem))
+        return None
+
+
+def _journal(registry: ModelRegistry, problems: list[str]) -> tuple[Promotion, ...]:
+    try:
+        return registry.promotions()[::-1]
+    except BadModel as problem:
+        problems.append(str(problem))
+        return ()
 
 
 def add_claims(app: FastAPI, registry: ModelRegistry) -> None:
@@ -175,22 +275,32 @@ def add_claims(app: FastAPI, registry: ModelRegistry) -> None:
 
     @app.get("/api/v1/claims", responses=refusals(404, 422))
     def claims(model: _Model = None) -> ClaimsDocument:
-        """Return what may and what must not be said of a model's accuracy, with the numbers and where they stand."""
-        with _told(model):
+        """Return what may and what must not be claimed of a model's accuracy, with the numbers and their sources."""
+        with _errors_answered(model):
             status = serving_status(registry, model)
-            return _claims_document(status, claims_of(registry, status))
+            made = claims_of(registry, status)
+            return ClaimsDocument.model_validate(
+                {**_status(status), "level": made.level, "may": made.may, "must_not": made.must_not}
+            )
 
     @app.get("/api/v1/readiness", responses=refusals(404, 422))
     def readiness(model: _Model = None) -> ReadinessDocument:
-        """Return the checklist for production, each line with its evidence."""
-        with _told(model):
+        """Return the checklist for production, each check with its evidence."""
+        with _errors_answered(model):
             status = serving_status(registry, model)
-            return _readiness_document(status, readiness_of(registry, status))
+            made = readiness_of(registry, status)
+            return ReadinessDocument.model_validate(
+                {**_status(status), "ready": made.ready, "level": made.level, "checks": made.checks}
+            )
+
+
+def _status(status: ServingStatus) -> dict[str, object]:
+    return {"model": status.model, "serves": status.serves, "withdrawn": demotion_text(status.demotion)}
 
 
 @contextmanager
-def _told(asked: str | None) -> Iterator[None]:
-    """Answer 404 where a model that was asked for is not there, and 503 where what is there cannot be read."""
+def _errors_answered(asked: str | None) -> Iterator[None]:
+    """Answer 404 where the requested model does not exist, and 503 where its files cannot be read."""
     try:
         yield
     except BadModel as problem:
@@ -200,110 +310,19 @@ def _told(asked: str | None) -> Iterator[None]:
         raise HTTPException(503, f"the models cannot be read: {reason_of(error)}") from error
 
 
-def _claims_document(status: ServingStatus, made: Claims) -> ClaimsDocument:
-    return ClaimsDocument(
-        model=None if status.model is None else plain(status.model),
-        serves=status.serves,
-        withdrawn=plain(status.withdrawn),
-        level=made.level,
-        may=[
-            ClaimDocument(sentence=plain(claim.sentence), number=claim.number, source=plain(claim.source))
-            for claim in made.may
-        ],
-        must_not=[plain(sentence) for sentence in made.must_not],
-    )
-
-
-def _readiness_document(status: ServingStatus, made: Readiness) -> ReadinessDocument:
-    return ReadinessDocument(
-        model=None if status.model is None else plain(status.model),
-        serves=status.serves,
-        withdrawn=plain(status.withdrawn),
-        ready=made.ready,
-        level=made.level,
-        checks=[
-            CheckDocument(
-                name=check.name,
-                passed=check.passed,
-                evidence=plain(check.evidence),
-                source=check.source,
-                fix=check.fix,
-            )
-            for check in made.checks
-        ],
-    )
-
-
-_MOST_SHOWN = 50
-
-
-class RunDocument(BaseModel):
-    """One training run; times are of the service's clock, ``seconds`` is wall time."""
-
-    id: str
-    level: str
-    trigger: str
-    reason: str
-    started: str
-    attempt: int
-    state: str
-    detail: str
-    model: str
-    ended: str | None
-    seconds: float
-
-
-class TrainingDocument(BaseModel):
-    """The run under way with its epochs, the last ones, newest first, and the next one.
-
-    ``wished`` is why there should be one now, or is empty; ``drift`` the share of the series that behave otherwise than
-    when the model was trained.
-    """
-
-    current: RunDocument | None
-    epochs: list[dict[str, float]]
-    epoch: int | None
-    epoch_share: float | None
-    runs: list[RunDocument]
-    next_run: str | None
-    refused: str
-    wished: str
-    drift: float | None
-
-
-class TrainingRequest(BaseModel):
-    """What is asked for."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    level: LevelName | None = None
-
-
 def add_training(app: FastAPI, retraining: Retraining) -> None:
     """Add the routes."""
 
     @app.get("/api/v1/training", responses=refusals())
     def training() -> TrainingDocument:
-        """Return the training under way, those before, and when the next is scheduled."""
-        state = retraining.state()
-        last: dict[str, Any] = state.told[-1] if state.told else {}
-        return TrainingDocument(
-            current=None if state.current is None else _document(state.current),
-            epochs=[said["record"] for said in state.told if "record" in said],
-            epoch=last.get("epoch"),
-            epoch_share=last.get("epoch_share"),
-            runs=[_document(run) for run in state.runs[: -_MOST_SHOWN - 1 : -1]],
-            next_run=None if state.next_time is None else as_text(int(state.next_time)),
-            refused=state.refused,
-            wished="" if state.trigger_check.request is None else state.trigger_check.request.why,
-            drift=state.trigger_check.drift,
-        )
+        """Return the training under way, the last ones, and when the next is scheduled."""
+        return training_document(retraining.state())
 
     @app.post("/api/v1/training", status_code=202, responses=refusals(400, 403, 409, 422))
     def start(request: TrainingRequest | None = None) -> RunDocument:
         """Begin a training now; 409 if one is under way or the day's budget is used up."""
         try:
-            return _document(retraining.request(request.level if request is not None else None))
+            return RunDocument.model_validate(retraining.request(request.level if request is not None else None))
         except TrainingRefused as error:
             raise HTTPException(409, str(error)) from error
 
@@ -317,70 +336,19 @@ def add_training(app: FastAPI, retraining: Retraining) -> None:
         return {"status": "cancelled"}
 
 
-def _document(run: TrainingRun) -> RunDocument:
-    return RunDocument(
-        id=run.id,
-        level=run.level.value,
-        trigger=run.trigger.value,
-        reason=run.reason,
-        started=as_text(int(run.started)),
-        attempt=run.attempt,
-        state=run.state.value,
-        detail=run.detail,
-        model=run.model,
-        ended=None if run.ended is None else as_text(int(run.ended)),
-        seconds=run.seconds,
+def training_document(state: TrainingState) -> TrainingDocument:
+    """Return the state of training."""
+    request = state.trigger_check.request
+    return TrainingDocument.model_validate(
+        {
+            "current": state.current,
+            "epochs": [asdict(epoch) for epoch in state.progress.epochs],
+            "epoch": state.progress.epoch,
+            "epoch_share": state.progress.epoch_share,
+            "runs": state.runs[: -_MOST_SHOWN - 1 : -1],
+            "next_run": state.next_time,
+            "refused": state.refused,
+            "wished": "" if request is None else request.why,
+            "drift": state.trigger_check.drift,
+        }
     )
-
-
-_Limit = Annotated[int, Query(ge=1, le=1000, description="Most models, and most promotions, in the answer.")]
-_Offset = Annotated[int, Query(ge=0, description="Models to skip.")]
-_PromotionsOffset = Annotated[int, Query(ge=0, description="Promotions to skip.")]
-
-
-def add_models(app: FastAPI, registry: ModelRegistry) -> None:
-    """Add the route."""
-
-    @app.get("/api/v1/models", responses=refusals(422))
-    def models(limit: _Limit = 100, offset: _Offset = 0, promotions_offset: _PromotionsOffset = 0) -> ModelsPage:
-        """Return the models, newest first, and the journal of what served since when and why, newest first."""
-        problems: list[str] = []
-        ids, current, journal = _ids(registry, problems), _current(registry, problems), _journal(registry, problems)
-        if current is not None and current not in ids:
-            problems.append(f"{plain(current)} is to serve and is not there; forewarn models rollback goes back")
-        return ModelsPage(
-            total=len(ids),
-            offset=offset,
-            items=[model_document(registry, model, current) for model in ids[offset : offset + limit]],
-            current=None if current is None else plain(current),
-            promotions=PromotionsPage(
-                total=len(journal),
-                offset=promotions_offset,
-                items=[promotion_document(each) for each in journal[promotions_offset : promotions_offset + limit]],
-            ),
-            problems=problems,
-        )
-
-
-def _ids(registry: ModelRegistry, problems: list[str]) -> list[str]:
-    try:
-        return registry.ids()[::-1]
-    except BadModel as problem:
-        problems.append(plain(problem))
-        return []
-
-
-def _current(registry: ModelRegistry, problems: list[str]) -> str | None:
-    try:
-        return registry.current()
-    except BadModel as problem:
-        problems.append(plain(problem))
-        return None
-
-
-def _journal(registry: ModelRegistry, problems: list[str]) -> list[Promotion]:
-    try:
-        return registry.promotions()[::-1]
-    except BadModel as problem:
-        problems.append(plain(problem))
-        return []

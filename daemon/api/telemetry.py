@@ -24,7 +24,7 @@ from daemon import __version__
 from daemon.api.collectors import AlertMetrics, LiveMetrics, ModelMetrics, TrainingMetrics
 from daemon.core.clock import Clock
 from daemon.core.forecast import ForecasterKind
-from daemon.models.runs import TrainingState
+from daemon.models.retraining import TrainingState
 from daemon.pipeline.cycle import Snapshot
 from daemon.system.process import TorchMemory, memory
 

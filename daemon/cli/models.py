@@ -1,4 +1,4 @@
-"""``forewarn models``: what was trained, what serves, and changing that by hand."""
+"""``forewarn models``, ``claims`` and ``readiness``: what was trained, what serves, and what may be claimed of it."""
 
 import json
 from dataclasses import asdict
@@ -12,9 +12,11 @@ from rich.table import Table
 from daemon.cli.app import ConfigOption, JsonOption, ModelOption, ModelsOption, table_console
 from daemon.cli.data import registry_of
 from daemon.core.errors import BadModel
+from daemon.core.training_info import TrainingInfo
 from daemon.models.claims import Claims, ServingStatus, shown_figures
 from daemon.models.readiness import Readiness
-from daemon.models.registry import ModelRegistry
+from daemon.models.record import ModelRecord
+from daemon.models.registry import ModelRegistry, demotion_text
 
 
 def claims(
@@ -23,7 +25,7 @@ def claims(
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Say what may and what must not be said of a model's accuracy, with the numbers and where they stand."""
+    """Print what may and what must not be claimed of a model's accuracy, with the numbers and their sources."""
     from daemon.cli.data import registry_of
     from daemon.models.claims import claims_of, serving_status
 
@@ -33,34 +35,34 @@ def claims(
 
 
 def headline(status: ServingStatus, level: str | None) -> str:
-    """Return which model it is about, of which level, and whether it serves."""
+    """Return the model, its level, and whether it serves."""
     if status.model is None:
         return "no model serves"
-    state = ", withdrawn" if status.withdrawn else ", serves" if status.serves else ""
+    state = ", demoted" if status.demotion is not None else ", serves" if status.serves else ""
     return f"{status.model}: level {level}{state}"
 
 
 def print_claims(status: ServingStatus, made: Claims, as_json: bool) -> None:
-    """Print each sentence with its number and its source, and what must not be said."""
+    """Print each claim with its number and its source, and what must not be claimed."""
     if as_json:
-        typer.echo(json.dumps({**asdict(status), **asdict(made)}))
+        typer.echo(json.dumps({**_status(status), **asdict(made)}))
         return
     typer.echo(headline(status, made.level))
-    typer.echo("\nwhat may be said:")
+    typer.echo("\nwhat may be claimed:")
     for claim in made.may:
         typer.echo(f"  - {claim.sentence}\n      {claim.number:g} ({claim.source})")
     if not made.may:
         typer.echo("  nothing")
-    typer.echo("\nwhat must not be said:")
+    typer.echo("\nwhat must not be claimed:")
     for sentence in made.must_not:
         typer.echo(f"  - {sentence}")
 
 
-_VERDICTS = {True: "promoted", False: "rejected", None: "before the gate"}
+_DECISIONS = {True: "promoted", False: "rejected", None: "before the gate"}
 
 
 def print_list(registry: ModelRegistry, as_json: bool) -> None:
-    """Print a row per model; a damaged one says what is wrong with it."""
+    """Print a row for each model; that of a damaged one has the problem."""
     current = registry.current()
     rows = [_row(registry, model, current) for model in registry.ids()]
     if as_json:
@@ -81,45 +83,45 @@ def print_list(registry: ModelRegistry, as_json: bool) -> None:
             row["level"],
             str(row["epochs"]),
             loss,
-            _VERDICTS[row["promoted"]],
+            _DECISIONS[row["promoted"]],
         )
     table_console().print(table)
     if not rows:
         typer.echo("no model yet; make one with forewarn train", err=True)
     if current is not None and current not in registry.ids():
-        typer.echo(f"note: {current} is to serve and is not there; forewarn models rollback goes back", err=True)
+        typer.echo(f"note: {current} is to serve and is missing; go back with forewarn models rollback", err=True)
 
 
 def print_model(registry: ModelRegistry, model: str, as_json: bool) -> None:
-    """Print what is on record of one model."""
+    """Print the record of one model."""
     record = registry.record(model)
     if record is None:
-        raise BadModel(f"{registry.path(model)}: nothing is on record of its training")
+        raise BadModel(f"{registry.path(model)}: it has no record of its training")
     integrity_error = registry.integrity_error(model)
     served = [asdict(promotion) for promotion in registry.promotions() if promotion.model == model]
-    withdrawn = registry.demotion(model) is not None
-    serves = registry.current() == model and not withdrawn
-    shown = shown_figures(record)
+    demoted = registry.demotion(model) is not None
+    serves = registry.current() == model and not demoted
+    info, shown = record.info, shown_figures(record.info)
     if as_json:
-        told = {"serves": serves, "withdrawn": withdrawn, "damage": integrity_error, "promotions": served}
-        typer.echo(json.dumps({**asdict(record), **asdict(shown), **told}))
+        state = {"serves": serves, "withdrawn": demoted, "damage": integrity_error, "promotions": served}
+        typer.echo(json.dumps({**_record(record), **asdict(shown), **state}))
         return
     typer.echo(
-        f"{model}: level {record.level.value}, trained {_time(record.trained_at)} in {record.duration_seconds:.0f} s"
-        f"{', withdrawn' if withdrawn else ', serves' if serves else ''}\n"
-        f"epochs {record.epochs}, train loss {record.train_loss:.4f}, "
-        f"validation loss {_loss(shown.validation_loss, record.validation_loss, 4)}, "
-        f"quantile loss {_loss(shown.quantile_loss, record.quantile_loss, 3)}\n"
-        f"verdict: {_VERDICTS[record.promoted]}"
+        f"{model}: level {info.level.value}, trained {_time(info)} in {info.duration_seconds:.0f} s"
+        f"{', demoted' if demoted else ', serves' if serves else ''}\n"
+        f"epochs {info.epochs}, train loss {info.final_train_loss:.4f}, "
+        f"validation loss {_loss(shown.validation_loss, info.final_val_loss, 4)}, "
+        f"quantile loss {_loss(shown.quantile_loss, info.quantile_loss, 3)}\n"
+        f"gate decision: {_DECISIONS[_promoted(info)]}"
     )
     for reason in shown.reasons:
         typer.echo(f"  {reason}")
     if integrity_error is not None:
         typer.echo(f"damaged: {integrity_error}")
     for promotion in served:
-        what = "withdrawn at" if promotion["withdrawn"] else "served from"
+        what = "demoted at" if promotion["withdrawn"] else "served from"
         typer.echo(f"{what} {promotion['at']}: {promotion['why']}")
-    typer.echo(f"what may be said of it: forewarn claims --model {model}")
+    typer.echo(f"what may be claimed of it: forewarn claims --model {model}")
     if not shown.skill:
         return
     table = Table(title="pinball loss relative to seasonal naive")
@@ -131,36 +133,62 @@ def print_model(registry: ModelRegistry, model: str, as_json: bool) -> None:
 
 
 def _row(registry: ModelRegistry, model: str, current: str | None) -> dict[str, Any]:
-    withdrawn = registry.demotion(model) is not None
-    row: dict[str, Any] = {"id": model, "serves": model == current and not withdrawn, "withdrawn": withdrawn}
+    demoted = registry.demotion(model) is not None
+    row: dict[str, Any] = {"id": model, "serves": model == current and not demoted, "withdrawn": demoted}
     integrity_error = registry.integrity_error(model)
     if integrity_error is not None:
         return {**row, "problem": integrity_error}
     record = registry.record(model)
     if record is None:
-        return {**row, "problem": "nothing is on record of its training"}
+        return {**row, "problem": "it has no record of its training"}
     return {
         **row,
-        "trained_at": _time(record.trained_at),
-        "level": record.level.value,
-        "epochs": record.epochs,
-        "quantile_loss": shown_figures(record).quantile_loss,
-        "promoted": record.promoted,
+        "trained_at": _time(record.info),
+        "level": record.info.level.value,
+        "epochs": record.info.epochs,
+        "quantile_loss": shown_figures(record.info).quantile_loss,
+        "promoted": _promoted(record.info),
     }
 
 
 def _loss(shown: float | None, recorded: float | None, digits: int) -> str:
     if shown is not None:
         return f"{shown:.{digits}f}"
-    return "not measured" if recorded is None else "not to be said"
+    return "not measured" if recorded is None else "not to be claimed"
 
 
 def _mark(row: dict[str, Any]) -> str:
-    return "withdrawn" if row["withdrawn"] else "serves" if row["serves"] else ""
+    return "demoted" if row["withdrawn"] else "serves" if row["serves"] else ""
 
 
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
+def _time(info: TrainingInfo) -> str:
+    return datetime.fromtimestamp(info.trained_seconds, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def _promoted(info: TrainingInfo) -> bool | None:
+    return None if info.verdict is None else info.verdict.promoted
+
+
+def _status(status: ServingStatus) -> dict[str, Any]:
+    return {"model": status.model, "serves": status.serves, "withdrawn": demotion_text(status.demotion)}
+
+
+def _record(record: ModelRecord) -> dict[str, Any]:
+    """Return the keys of ``models show --json`` that the record of a training gives."""
+    info = record.info
+    return {
+        "model": record.model,
+        "level": info.level,
+        "trained_at": info.trained_seconds,
+        "epochs": info.epochs,
+        "learning_rate": record.last_epoch.learning_rate,
+        "samples_per_second": record.last_epoch.samples_per_second,
+        "duration_seconds": info.duration_seconds,
+        "promoted": _promoted(info),
+        "trained_until": info.trained_until,
+        "servers": info.servers or (),
+        "tested": info.tested,
+    }
 
 
 def readiness(
@@ -169,7 +197,7 @@ def readiness(
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Go through the checklist for production, each line with its evidence; exit 3 if one fails."""
+    """Print the checklist for production, each check with its evidence; exit 3 if one fails."""
     from daemon.cli.data import registry_of
     from daemon.models.claims import serving_status
     from daemon.models.readiness import readiness_of
@@ -184,9 +212,9 @@ def readiness(
 
 
 def print_readiness(status: ServingStatus, made: Readiness, as_json: bool) -> None:
-    """Print a line for each check with its evidence, and what to do where it fails."""
+    """Print each check with its evidence, and what to do where it fails."""
     if as_json:
-        typer.echo(json.dumps({**asdict(status), "ready": made.ready, **asdict(made)}))
+        typer.echo(json.dumps({**_status(status), "ready": made.ready, **asdict(made)}))
         return
     typer.echo(headline(status, made.level))
     for check in made.checks:
@@ -214,13 +242,13 @@ def list_(folder: ModelsOption = None, json: JsonOption = False, config: ConfigO
 def show(
     model: ModelArgument, folder: ModelsOption = None, json: JsonOption = False, config: ConfigOption = None
 ) -> None:
-    """Show what is on record of a model, and why the gate let it serve or not."""
+    """Show the record of a model, and why the gate promoted or rejected it."""
     print_model(registry_of(folder, config), model, json)
 
 
 @models.command()
 def promote(model: ModelArgument, folder: ModelsOption = None, config: ConfigOption = None) -> None:
-    """Let a model serve, whatever the gate said of it."""
+    """Let a model serve, whatever the gate decided."""
     from daemon.core.errors import BadModel
     from daemon.models.claims import shown_figures
 
@@ -229,16 +257,16 @@ def promote(model: ModelArgument, folder: ModelsOption = None, config: ConfigOpt
     if integrity_error is not None:
         raise BadModel(f"{path}: is damaged and cannot serve: {integrity_error}")
     record = registry.record(model)
-    rejected = record is not None and record.promoted is False
-    registry.promote(model, "promoted by hand" + ", though the gate had rejected it" * rejected)
+    rejected = record is not None and _promoted(record.info) is False
+    registry.promote(model, "promoted by hand" + ", although the gate had rejected it" * rejected)
     typer.echo(f"{model} serves from the next tick")
     if record is not None and rejected:
-        typer.echo(f"note: the gate had rejected it: {' '.join(shown_figures(record).reasons)}", err=True)
+        typer.echo(f"note: the gate had rejected it: {' '.join(shown_figures(record.info).reasons)}", err=True)
 
 
 @models.command()
 def rollback(folder: ModelsOption = None, config: ConfigOption = None) -> None:
-    """Let the model serve again that served before the present one."""
+    """Let the model serve again that served before the current one."""
     done = registry_of(folder, config, writes=True).rollback()
     for skipped, integrity_error in done.skipped.items():
         typer.echo(f"skipped {skipped}: {integrity_error}", err=True)
@@ -247,7 +275,7 @@ def rollback(folder: ModelsOption = None, config: ConfigOption = None) -> None:
 
 @models.command()
 def verify(model: ModelArgument, folder: ModelsOption = None, config: ConfigOption = None) -> None:
-    """Check that a model's directory is whole, can be loaded, and holds nothing else."""
+    """Check that a model's directory is complete, can be loaded, and has no other files."""
     from daemon.core.errors import BadModel
     from daemon.models.record import problems
 
@@ -264,4 +292,4 @@ def verify(model: ModelArgument, folder: ModelsOption = None, config: ConfigOpti
         typer.echo(f"{model}: {text}", err=True)
     if found:
         raise typer.Exit(1)
-    typer.echo(f"{model}: whole")
+    typer.echo(f"{model}: complete")

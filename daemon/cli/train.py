@@ -1,46 +1,42 @@
+"""``forewarn train``, ``retrain`` (the service's child) and ``pretrain``."""
+
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-
-from daemon.cli.app import ConfigOption
-from daemon.core.levels import LEVELS, LevelName
-
-if TYPE_CHECKING:
-    from daemon.core.training_info import EpochRecord
-from collections.abc import Callable, Mapping
-
 from rich.console import Console
 
-from daemon.core.levels import Level, Sayable
-from daemon.core.training_info import EpochRecord
-from daemon.models.claims import sayable, shown_reasons
-from daemon.models.record import tested
+from daemon.cli.app import ConfigOption
+from daemon.core.levels import LEVELS, LevelName, Sayable
+from daemon.core.training_info import EpochRecord, TrainingInfo
+from daemon.models.claims import allowed_figures, shown_figures
 
 _EPOCHS = 7
 _SYNTHETIC = 16
 _INCIDENTS = 8
+_SNAPSHOT = "snapshot.parquet"
 
 
 def pretrain(
     data: Annotated[list[Path], typer.Option(help="Metrics file of a fleet; give one option for each fleet.")],
     out: Annotated[Path, typer.Option(help="Folder for the network; it must not exist yet.")],
     epochs: Annotated[
-        int, typer.Option(min=0, help="Passes over the largest fleet; 0 with --from: only learn breaches anew.")
+        int, typer.Option(min=0, help="Passes over the largest fleet; with --from, 0 trains the breach model only.")
     ] = _EPOCHS,
     *,
-    synthetic: Annotated[int, typer.Option(min=0, help="Fleets of random series to train on too.")] = _SYNTHETIC,
+    synthetic: Annotated[int, typer.Option(min=0, help="Number of fleets of random series to add.")] = _SYNTHETIC,
     incidents: Annotated[
-        int, typer.Option(min=0, help="Simulated fleets to learn from how incidents come to breaches.")
+        int, typer.Option(min=0, help="Number of simulated fleets with incidents, for the breach model.")
     ] = _INCIDENTS,
     from_: Annotated[
         Path | None, typer.Option("--from", help="Folder of a pretrained network whose weights training starts from.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all randomness in training.")] = 0,
 ) -> None:
-    """Train the base network, one for all fleets, on many of them."""
+    """Train the base network, which is one for all fleets, on many fleets."""
     from zoneinfo import ZoneInfo
 
     from daemon.cli.app import progress_bar
@@ -53,17 +49,17 @@ def pretrain(
     from daemon.system.files import atomic_directory
 
     if out.exists():
-        raise ConfigError([f"--out {out}: exists already; name a new folder"])
+        raise ConfigError([f"--out {out}: exists; name a new folder"])
     if not epochs and from_ is None:
-        raise ConfigError(["--epochs 0: there is no network to keep; give one with --from, or 1 epoch at least"])
+        raise ConfigError(["--epochs 0: there is no network to keep; give one with --from, or at least 1 epoch"])
     fleets = {_name(path): read_metrics_file(path) for path in data}
     before = None if from_ is None else _record(from_ / PRETRAINING_FILE)
     start = None if from_ is None else load_network(from_)[0]
     metrics = parse_config(default_text(), "default.yaml", Path.cwd()).domain_metrics()
     with progress_bar("pretraining") as report:
-        # what is learned of breaches counts as one more epoch
+        # the breach model counts as one more epoch
         parts = epochs + 1
-        watch = MonitoredThreshold(lambda done: report(done * epochs / parts), epochs)
+        progress = EpochProgress(lambda done: report(done * epochs / parts), epochs)
         made = train(
             fleets,
             ZoneInfo("UTC"),
@@ -74,14 +70,14 @@ def pretrain(
             start=start,
             started_from=before,
             seed=seed,
-            on_epoch=watch.epoch,
-            on_step=watch.step,
+            on_epoch=progress.epoch,
+            on_step=progress.step,
             on_breaches=lambda done: report((epochs + done) / parts),
         )
     with atomic_directory(out) as folder:
         made.write(folder)
     typer.echo(
-        f"{out}: from {len(fleets)} fleets, {synthetic} synthetic ones and {incidents} with simulated incidents, "
+        f"{out}: trained on {len(fleets)} fleets, {synthetic} synthetic fleets and {incidents} with incidents, "
         f"validation loss {made.fit.best_loss:.4f}"
     )
 
@@ -96,39 +92,35 @@ def _record(path: Path) -> dict[str, Any]:
         raise ConfigError([f"--from {path.parent}: {reason_of(error)}"]) from error
     except (OSError, ValueError) as error:
         raise ConfigError(
-            [f"--from {path.parent}: {path.name} is missing or damaged; name what pretrain wrote"]
+            [f"--from {path.parent}: {path.name} is missing or damaged; name a folder that pretrain wrote"]
         ) from error
     return record
 
 
 def _name(path: Path) -> str:
-    """Return what tells a file from others: many are called data.parquet, each in a folder of its own."""
+    """Return a name for the file, with its folder: many files are called data.parquet."""
     return path.name if path.is_dir() else f"{path.parent.name}/{path.name}"
 
 
-_SNAPSHOT = "snapshot.parquet"
-
-
 class _Lines:
-    """Tells of a training by a line of JSON for each thing that happens."""
+    """Reports progress as lines of JSON."""
 
     def __init__(self) -> None:
-        self._said = -1
+        self._percent = -1
 
     def step(self, epoch: int, step: int, steps: int) -> None:
-        """Tell the share of the epoch in whole percent."""
+        """Print the share of the epoch, in whole percent."""
         percent = 100 * step // steps
-        if percent != self._said:
-            self._said = percent
-            say(epoch=epoch, epoch_share=percent / 100)
+        if percent != self._percent:
+            self._percent = percent
+            _print_line(epoch=epoch, epoch_share=percent / 100)
 
-    def epoch(self, record: "EpochRecord") -> None:
-        """Tell an epoch's record."""
-        say(record=asdict(record))
+    def epoch(self, record: EpochRecord) -> None:
+        """Print the record of an epoch."""
+        _print_line(record=asdict(record))
 
 
-def say(**document: Any) -> None:
-    """Write one line."""
+def _print_line(**document: Any) -> None:
     typer.echo(json.dumps(document))
 
 
@@ -138,7 +130,7 @@ def retrain(
     seed: Annotated[int, typer.Option(help="Seed of all randomness.")],
     config: ConfigOption = None,
 ) -> None:
-    """Train on a snapshot of the history, which a resumed run finds again."""
+    """Train on a snapshot of the history; a resumed run uses the same snapshot."""
     from daemon.system.process import give_way
 
     give_way()
@@ -150,8 +142,6 @@ def retrain(
         write_metrics_file(snapshot, read_input(config, None, None, chosen.history_hours, trains=True).panel)
     given = read_input(config, snapshot, None, chosen.history_hours, trains=True)
 
-    from daemon.models.claims import sayable, shown_reasons
-    from daemon.models.record import tested
     from daemon.models.registry import ModelRegistry
     from daemon.pipeline.training import train_and_register
     from daemon.system.logs import configure_logs
@@ -168,22 +158,22 @@ def retrain(
         start="base",
         target_precision=given.target_precision,
     )
-    reasons = shown_reasons(trained.verdict.reasons, sayable(chosen, tested(trained.model.info)))
-    say(model=trained.name, promoted=trained.verdict.promoted, reasons=reasons)
+    reasons = shown_figures(trained.model.info).reasons
+    _print_line(model=trained.name, promoted=trained.decision.promoted, reasons=reasons)
 
 
-class MonitoredThreshold:
-    """Turns the steps of all epochs into one progress, and says each epoch's losses."""
+class EpochProgress:
+    """Reports one progress over all epochs, and prints the losses of each."""
 
     def __init__(self, report: Callable[[float], None], epochs: int) -> None:
         self._report, self._epochs = report, epochs
 
     def step(self, epoch: int, step: int, steps: int) -> None:
-        """Report how much of all epochs is done."""
+        """Report the share of all epochs that is done."""
         self._report((epoch + step / steps) / self._epochs)
 
     def epoch(self, record: EpochRecord) -> None:
-        """Say the losses of an epoch."""
+        """Print the losses of an epoch."""
         Console(stderr=True, highlight=False).print(
             f"epoch {record.epoch + 1}/{self._epochs}: train loss {record.train_loss:.4f}, "
             f"validation loss {record.val_loss:.4f}, {record.time_seconds:.1f} s, "
@@ -191,36 +181,32 @@ class MonitoredThreshold:
         )
 
 
-def print_summary(name: str, info: Mapping[str, Any], level: Level) -> None:
-    """Print which model was made, of what, and what may be said of it."""
-    if info["data_hours"] < level.data_hours:
+def print_summary(name: str, info: TrainingInfo) -> None:
+    """Print the model, its training, the figures that may be claimed, and the decision of the gate."""
+    level, allowed, shown = info.training_level, allowed_figures(info), shown_figures(info)
+    if info.data_hours < level.data_hours:
         typer.echo(
-            f"note: level {level.name.value} wants {level.data_hours} h of history; there were {info['data_hours']:g} h"
+            f"note: level {level.name.value} needs {level.data_hours} h of history; there were {info.data_hours:g} h"
         )
-    allowed = sayable(level, tested(info))
-    loss = "" if allowed is Sayable.NOTHING else f"; validation loss {info['final_val_loss']:.4f}"
+    loss = "" if shown.validation_loss is None else f"; validation loss {shown.validation_loss:.4f}"
     typer.echo(
-        f"model {name}: level {info['level']}, {info['num_servers']} servers, {info['data_hours']:g} h, "
-        f"{info['epochs']} epochs in {info['training_time_hours'] * 3600:.1f} s on {info['device']}{loss}"
+        f"model {name}: level {level.name.value}, {info.num_servers} servers, {info.data_hours:g} h, "
+        f"{info.epochs} epochs in {info.duration_seconds:.1f} s on {info.device}{loss}"
     )
     if level.name is LevelName.DEMO:
-        typer.echo("A demo model is a proof of concept: nothing may be said of its accuracy.")
-    elif allowed is Sayable.HELD_OUT and info["quantile_loss"] is not None:
-        typer.echo(f"Held-out test: quantile loss {info['quantile_loss']:.3f} of a day's seasonal naive error.")
-    verdict = info["verdict"]
-    typer.echo(
-        "The gate lets it serve:" if verdict["promoted"] else "The gate rejects it; it is kept and does not serve:"
-    )
-    for reason in shown_reasons(verdict["reasons"], allowed):
+        typer.echo("A demo model is a proof of concept: nothing may be claimed of its accuracy.")
+    elif allowed is Sayable.HELD_OUT and shown.quantile_loss is not None:
+        typer.echo(f"Held-out test: quantile loss {shown.quantile_loss:.3f} of a day's seasonal naive error.")
+    promoted = info.verdict is not None and info.verdict.promoted
+    typer.echo("Promoted: it serves." if promoted else "Rejected: stored but not serving.")
+    for reason in shown.reasons:
         typer.echo(f"  {reason}")
 
 
 def train(
-    level: Annotated[
-        LevelName | None, typer.Option(help="How much data and how long; default from the config.")
-    ] = None,
+    level: Annotated[LevelName | None, typer.Option(help="Training level; default from the configuration.")] = None,
     data: Annotated[Path | None, typer.Option(help="Metrics file instead of the store.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes at most, instead of the level's.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Maximum number of epochs; default from the level.")] = None,
     *,
     until: Annotated[str | None, typer.Option(help="Use no data after this time (ISO 8601, with zone).")] = None,
     models: Annotated[Path | None, typer.Option(help="Folder of model directories.")] = None,
@@ -231,7 +217,7 @@ def train(
     force: Annotated[bool, typer.Option("--force", help="Train even on less than a week of history.")] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Train a model, and let it serve if it beats what serves."""
+    """Train a model, and promote it if it beats what serves."""
     from daemon.cli.app import progress_bar
     from daemon.cli.data import read_input
 
@@ -251,13 +237,13 @@ def train(
             given.zone,
             chosen,
             registry=ModelRegistry(given.models),
-            progress=MonitoredThreshold(report, epochs or chosen.epochs),
+            progress=EpochProgress(report, epochs or chosen.epochs),
             seed=given.seed if seed is None else seed,
             start=from_,
             epochs=epochs,
             force=force,
             target_precision=given.target_precision,
         )
-    print_summary(trained.name, trained.model.info, chosen)
-    if not trained.verdict.promoted:
+    print_summary(trained.name, trained.model.info)
+    if not trained.decision.promoted:
         raise typer.Exit(3)

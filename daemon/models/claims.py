@@ -1,28 +1,27 @@
-"""What may and what must not be said of a model's accuracy, from its level and its measurements alone."""
+"""What may be claimed of a model's accuracy, and what must not, from its level and its measurements alone."""
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from daemon.core.errors import BadModel
 from daemon.core.forecast import ForecasterKind
-from daemon.core.levels import LEVELS, Level, LevelName, Sayable
+from daemon.core.levels import Level, LevelName, Sayable
 from daemon.core.scoring import rating
-from daemon.models.gate import without_figures
-from daemon.models.record import FILE, ModelRecord, level_of, measured, read_info, tested
-from daemon.models.registry import ModelRegistry
+from daemon.core.training_info import INFO_FILE, TrainingInfo
+from daemon.models.gate import shown_reasons
+from daemon.models.registry import Demotion, ModelRegistry, demotion_text
 
 _LARGE_FLEET_SERVERS = 100
+_BASE, _BASELINE = "the base network", "the climatology baseline"
 _NEVER = (
-    'Any percentage without a measurement that stands beside it, and any superlative such as "industry-leading".',
-    "Any of these figures for another fleet, another span of time or another model: they hold for what was measured.",
+    'Any percentage without the measurement that it comes from, and any superlative such as "industry-leading".',
+    "Any of these figures for another fleet, another time span or another model: they hold for what was measured.",
 )
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One thing that may be said.
+    """One claim that may be made.
 
     Attributes:
         sentence: the claim, with its number in it.
@@ -37,193 +36,38 @@ class Claim:
 
 @dataclass(frozen=True)
 class Claims:
-    """What may be said of a model, and what must not; ``level`` is None where no model serves."""
+    """What may be claimed of a model, and what must not; ``level`` is None where no model serves."""
 
     level: LevelName | None
     may: tuple[Claim, ...]
     must_not: tuple[str, ...]
 
 
-def claims(info: Mapping[str, Any], withdrawn: str = "") -> Claims:
-    """Return what the level and the measurements of a ``training_info.json`` allow.
+@dataclass(frozen=True)
+class ServingStatus:
+    """A model, and whether it serves.
 
-    Args:
-        info: the record.
-        withdrawn: since when and why the model does not serve any more; empty where it was not withdrawn.
-
-    Raises:
-        BadModel: its level is none of the four.
+    Attributes:
+        model: its id; None where no model was promoted yet.
+        serves: whether it is the one that serves.
+        demotion: of the model, or of the base network where there is no model; None where it was not demoted.
     """
-    level = level_of(info)
-    may = {Sayable.NOTHING: _demo, Sayable.VALIDATION_LOSS: _validation, Sayable.HELD_OUT: _held_out}[level.sayable]
-    no_longer = (f"That it serves, or forecasts well now: it was {withdrawn}.",) if withdrawn else ()
-    return Claims(level.name, tuple(may(info)), (*no_longer, *_refusals(info, level), *_NEVER))
 
-
-def claims_without_model(serving: str) -> Claims:
-    """Return what may be said where no model was trained: nothing, as nothing was measured of ``serving``."""
-    nothing = (
-        f"Any figure of accuracy, loss, coverage or skill: no model serves, and of {serving}, nothing was measured"
-    )
-    return Claims(None, (), (f"{nothing} on these servers. Train one at level production.", *_NEVER))
-
-
-def sayable(level: Level, has_test: bool) -> Sayable:
-    """Return which figures may be said of a model of ``level``; without a held-out test none that needs one."""
-    return Sayable.NOTHING if level.sayable is Sayable.HELD_OUT and not has_test else level.sayable
-
-
-def counted(number: float, what: str) -> str:
-    """Return a number with what is counted, in the plural where it is not one."""
-    return f"{number:g} {what}{'s' * (number != 1)}"
-
-
-def _names(info: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    found = info.get(key)
-    return tuple(found) if isinstance(found, Mapping) else ()
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def _source(*path: str) -> str:
-    return f"{FILE}: {'.'.join(path)}"
-
-
-def _demo(info: Mapping[str, Any]) -> Iterator[Claim]:
-    if (hours := measured(info, "data_hours")) is not None:
-        sentence = f"A proof of concept: trained end to end on {hours:g} h of history; no accuracy is claimed."
-        yield Claim(sentence, hours, _source("data_hours"))
-
-
-def _validation(info: Mapping[str, Any]) -> Iterator[Claim]:
-    if (loss := measured(info, "final_val_loss")) is not None:
-        text = f"A first baseline: a validation loss of {loss:.4f} (weighted pinball loss of scaled series)"
-        yield Claim(f"{text}; convergence is not claimed.", loss, _source("final_val_loss"))
-
-
-def _held_out(info: Mapping[str, Any]) -> Iterator[Claim]:
-    if sayable(level_of(info), tested(info)) is not Sayable.HELD_OUT:
-        return
-    loss = measured(info, "quantile_loss")
-    if loss is not None and loss >= 0:
-        text = f"On the held-out test, a quantile loss of {loss:.3f}, which is rated {rating(loss)}"
-        what = "pinball loss over the error of repeating yesterday, mean over series"
-        yield Claim(f"{text} ({what}).", loss, _source("quantile_loss"))
-    for interval in _names(info, "coverage"):
-        if (share := measured(info, "coverage", interval)) is not None:
-            text = f"The {interval} % interval held {_percent(share)} of the actual values."
-            yield Claim(text, share, _source("coverage", interval))
-    epochs = measured(info, "epochs")
-    if epochs is not None and info.get("convergence") == "achieved":
-        yield Claim(f"Training converged: it stopped early, after {epochs:g} epochs.", epochs, _source("epochs"))
-    yield from _unknown_servers(info)
-    yield from _by_metric(info)
-
-
-def _unknown_servers(info: Mapping[str, Any]) -> Iterator[Claim]:
-    skill, servers, windows = (measured(info, "unknown_servers", key) for key in ("skill", "servers", "windows"))
-    if skill is None or servers is None or windows is None:
-        return
-    text = f"On {counted(servers, 'server')} that it was not trained on, "
-    text += f"{skill:.3f} times the pinball loss of repeating yesterday"
-    known = measured(info, "unknown_servers", "known_skill")
-    beside = "" if known is None else f"; on those that it was trained on, {known:.3f} times"
-    yield Claim(f"{text} ({counted(windows, 'window')}){beside}.", skill, _source("unknown_servers", "skill"))
-
-
-def _by_metric(info: Mapping[str, Any]) -> Iterator[Claim]:
-    for metric in _names(info, "incident_figures"):
-        yield from _accuracy(info, metric)
-    for metric in _names(info, "coverage_by_metric"):
-        if (share := measured(info, "coverage_by_metric", metric, "80")) is not None:
-            text = f"{metric}: the 80 % interval held {_percent(share)} of the actual values."
-            yield Claim(text, share, _source("coverage_by_metric", metric, "80"))
-    for metric in _names(info, "skill_vs_seasonal_naive"):
-        if (skill := measured(info, "skill_vs_seasonal_naive", metric)) is not None:
-            text = f"{metric}: {skill:.3f} times the pinball loss of repeating yesterday."
-            yield Claim(text, skill, _source("skill_vs_seasonal_naive", metric))
-
-
-def _accuracy(info: Mapping[str, Any], metric: str) -> Iterator[Claim]:
-    path = ("incident_figures", metric)
-    windows, breaches, accuracy = (measured(info, *path, key) for key in ("windows", "breaches", "balanced_accuracy"))
-    # of one kind of window alone there is no balanced accuracy
-    if windows is None or breaches is None or accuracy is None or not 0 < breaches < windows:
-        return
-    text = f"{metric}: an accuracy of {_percent(accuracy)} (balanced accuracy of whether it breaches within 8 hours"
-    counts = f"over {windows:g} windows, {breaches:g} of which breached"
-    yield Claim(f"{text}, {counts}).", accuracy, _source(*path, "balanced_accuracy"))
-
-
-def _refusals(info: Mapping[str, Any], level: Level) -> Iterator[str]:
-    if level.name is LevelName.DEMO:
-        yield "Any figure of accuracy, quantile loss, coverage or skill: level demo is a proof of concept."
-        yield "That it is ready for production, or that training converged."
-        return
-    if level.name is LevelName.VALIDATION:
-        yield "Any accuracy, coverage or skill: level validation keeps no test span, and its span chose the epoch."
-        yield "That training converged: level validation does not show it."
-        return
-    yield from _untested(info, level)
-    if not any(_unknown_servers(info)):
-        yield "Anything of servers that it was not trained on: none were kept apart to measure that."
-    if info.get("convergence") != "achieved":
-        yield "That training converged: it was still within its epochs when it ended."
-    yield from _shortfalls(info, level)
-    worse = [name for name in _names(info, "skill_vs_seasonal_naive") if _worse(info, name)]
-    if worse:
-        yield f"That it is better than repeating yesterday for {', '.join(worse)}: there it is not."
-    verdict = info.get("verdict")
-    if isinstance(verdict, Mapping) and verdict.get("promoted") is False:
-        yield "That it is good enough to serve: the promotion gate refused it."
-
-
-def _untested(info: Mapping[str, Any], level: Level) -> Iterator[str]:
-    if not tested(info):
-        yield f"Any accuracy, loss, coverage or skill of level {level.name.value}: no held-out test was recorded."
-        return
-    figures = _names(info, "incident_figures")
-    judged = [metric for metric in figures if any(_accuracy(info, metric))]
-    if not judged:
-        yield "Any accuracy: no breach within 8 hours was measured on the held-out test."
-    elif len(judged) < len(figures):
-        silent = ", ".join(metric for metric in figures if metric not in judged)
-        yield f"Any accuracy for {silent}: the held-out test had no window with a breach, or none without."
-
-
-def _shortfalls(info: Mapping[str, Any], level: Level) -> Iterator[str]:
-    """Yield what the level asks for and the training run did not have."""
-    hours, epochs, servers = (measured(info, key) for key in ("data_hours", "epochs", "num_servers"))
-    name = level.name.value
-    if hours is None or hours < level.data_hours:
-        yield f"That it learnt from the {level.data_hours} h of history of level {name} ({_on_record(hours)})."
-    if (epochs is None or epochs < level.epochs) and info.get("convergence") != "achieved":
-        yield f"That it had the {level.epochs} epochs of level {name} ({_on_record(epochs)})."
-    if level.name is LevelName.LARGE and (servers is None or servers < _LARGE_FLEET_SERVERS):
-        yield f"That it is shown on a large fleet, {_LARGE_FLEET_SERVERS} servers or more ({_on_record(servers)})."
-
-
-def _on_record(number: float | None) -> str:
-    return "not on record" if number is None else f"on record: {number:g}"
-
-
-def _worse(info: Mapping[str, Any], metric: str) -> bool:
-    skill = measured(info, "skill_vs_seasonal_naive", metric)
-    return skill is not None and skill >= 1
+    model: str | None
+    serves: bool
+    demotion: Demotion | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShownFigures:
-    """The figures of a model as far as they may be shown.
+    """The figures of a model that may be shown.
 
     Attributes:
-        train_loss: how well it fits what it was fitted to, which says nothing of its accuracy.
+        train_loss: loss on the training data, which is no measure of accuracy.
         validation_loss: None where it may not be shown.
         quantile_loss: None where it may not be shown, or was not measured.
         skill: by metric; empty where it may not be shown.
-        reasons: the gate's, without their figures where those may not be shown.
+        reasons: those of the gate, without their figures where those may not be shown.
     """
 
     train_loss: float
@@ -233,75 +77,204 @@ class ShownFigures:
     reasons: tuple[str, ...]
 
 
-def shown_figures(record: ModelRecord) -> ShownFigures:
-    """Return the figures of ``record`` that its level and its held-out test allow."""
-    allowed = sayable(LEVELS[record.level], record.tested)
+def sayable(level: Level, has_test: bool) -> Sayable:
+    """Return which figures may be claimed of a model of ``level``; without a held-out test none that needs one."""
+    return Sayable.NOTHING if level.sayable is Sayable.HELD_OUT and not has_test else level.sayable
+
+
+def allowed_figures(info: TrainingInfo) -> Sayable:
+    """Return which figures of a model may be claimed, and so be shown."""
+    return sayable(info.training_level, info.tested)
+
+
+def shown_figures(info: TrainingInfo) -> ShownFigures:
+    """Return the figures that the level of a model and its held-out test allow."""
+    allowed = allowed_figures(info)
     held_out = allowed is Sayable.HELD_OUT
     return ShownFigures(
-        train_loss=record.train_loss,
-        validation_loss=None if allowed is Sayable.NOTHING else record.validation_loss,
-        quantile_loss=record.quantile_loss if held_out else None,
-        skill={name: ratio for name, ratio in record.skill.items() if math.isfinite(ratio)} if held_out else {},
-        reasons=shown_reasons(record.reasons, allowed),
+        train_loss=info.final_train_loss,
+        validation_loss=None if allowed is Sayable.NOTHING else info.final_val_loss,
+        quantile_loss=info.quantile_loss if held_out else None,
+        skill=info.skill if held_out else {},
+        reasons=() if info.verdict is None else shown_reasons(info.verdict, allowed),
     )
 
 
-def shown_reasons(reasons: tuple[str, ...], allowed: Sayable) -> tuple[str, ...]:
-    """Return the gate's reasons with their figures, of held-out time, only where those may be said."""
-    return reasons if allowed is Sayable.HELD_OUT else tuple(map(without_figures, reasons))
+def claims(info: TrainingInfo, demotion: Demotion | None = None) -> Claims:
+    """Return what the level and the measurements of a model allow to claim; a demoted one does not serve."""
+    may = {Sayable.NOTHING: _demo, Sayable.VALIDATION_LOSS: _validation, Sayable.HELD_OUT: _held_out}
+    allowed = tuple(may[info.training_level.sayable](info))
+    demoted = () if demotion is None else (f"That it serves, or forecasts well now: it was {demotion_text(demotion)}.",)
+    return Claims(info.level, allowed, (*demoted, *_refusals(info), *_NEVER))
 
 
-_BASE, _BASELINE = "the base network, which does", "the climatology baseline, which does"
-
-
-@dataclass(frozen=True)
-class ServingStatus:
-    """A model, and whether it serves.
-
-    Attributes:
-        model: its id; None where none was let serve yet.
-        serves: whether it is the one that serves.
-        withdrawn: since when and why it, or without a model the base network, does not; empty where it was not.
-    """
-
-    model: str | None
-    serves: bool
-    withdrawn: str
+def claims_without_model(serving: str) -> Claims:
+    """Return the claims where no model was trained: none, as nothing was measured of ``serving``."""
+    nothing = (
+        f"Any figure of accuracy, loss, coverage or skill: no model serves, and {serving}, which serves instead, was "
+        "not measured on these servers. Train a model at level production."
+    )
+    return Claims(None, (), (nothing, *_NEVER))
 
 
 def serving_status(registry: ModelRegistry, model: str | None = None) -> ServingStatus:
-    """Return how ``model``, by default the one that is to serve, stands.
+    """Return the serving status of ``model``, by default of the one in ``current``.
 
     Raises:
         BadModel: there is no such model, or ``current`` or the journal of promotions is damaged.
     """
     current = registry.current()
     name = current if model is None else model
-    line = registry.demotion(ForecasterKind.BASE.value if name is None else name)
-    withdrawn = "" if line is None else f"withdrawn at {line.at}: {line.why}"
+    demotion = registry.demotion(ForecasterKind.BASE.value if name is None else name)
     if name is not None:
         registry.path(name)
-    return ServingStatus(name, name is not None and name == current and not withdrawn, withdrawn)
+    return ServingStatus(name, name is not None and name == current and demotion is None, demotion)
 
 
 def claims_of(registry: ModelRegistry, status: ServingStatus) -> Claims:
-    """Return what may be said of the model, or where there is none, of what serves in its place.
+    """Return the claims of the model, or of what serves where there is no model.
 
     Raises:
-        BadModel: the record of its training is damaged, or there is none.
+        BadModel: the record of its training is damaged or missing.
     """
     if status.model is None:
-        return claims_without_model(_BASELINE if status.withdrawn else _BASE)
-    return claims(info_of(registry, status.model), status.withdrawn)
+        return claims_without_model(_BASE if status.demotion is None else _BASELINE)
+    return claims(info_of(registry, status.model), status.demotion)
 
 
-def info_of(registry: ModelRegistry, model: str) -> Mapping[str, Any]:
+def info_of(registry: ModelRegistry, model: str) -> TrainingInfo:
     """Return ``training_info.json`` of ``model``.
 
     Raises:
-        BadModel: there is no such model, or its record is damaged, or there is none.
+        BadModel: there is no such model, or its record is damaged or missing.
     """
-    info = read_info(registry.path(model))
+    info = TrainingInfo.read(registry.path(model))
     if info is None:
-        raise BadModel(f"{registry.path(model)}: nothing is on record of its training; train a new model")
+        raise BadModel(f"{registry.path(model)}: it has no record of its training; train a new model")
     return info
+
+
+def counted(number: float, what: str) -> str:
+    """Return a number with what is counted, in the plural where it is not one."""
+    return f"{number:g} {what}{'s' * (number != 1)}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _source(*path: str) -> str:
+    return f"{INFO_FILE}: {'.'.join(path)}"
+
+
+def _demo(info: TrainingInfo) -> Iterator[Claim]:
+    sentence = f"A proof of concept: trained end to end on {info.data_hours:g} h of history; no accuracy is claimed."
+    yield Claim(sentence, info.data_hours, _source("data_hours"))
+
+
+def _validation(info: TrainingInfo) -> Iterator[Claim]:
+    loss = info.final_val_loss
+    text = f"A first baseline: a validation loss of {loss:.4f} (weighted pinball loss of scaled series)"
+    yield Claim(f"{text}; convergence is not claimed.", loss, _source("final_val_loss"))
+
+
+def _held_out(info: TrainingInfo) -> Iterator[Claim]:
+    if not info.tested:
+        return
+    loss = info.quantile_loss
+    if loss is not None and loss >= 0:
+        text = f"On the held-out test, a quantile loss of {loss:.3f}, which is rated {rating(loss)}"
+        what = "pinball loss over the error of repeating yesterday, mean over series"
+        yield Claim(f"{text} ({what}).", loss, _source("quantile_loss"))
+    for interval, share in info.coverage.items():
+        if share is not None:
+            text = f"The {interval} % interval held {_percent(share)} of the actual values."
+            yield Claim(text, share, _source("coverage", interval))
+    if info.converged:
+        text = f"Training converged: it stopped early, after {counted(info.epochs, 'epoch')}."
+        yield Claim(text, float(info.epochs), _source("epochs"))
+    yield from _held_out_servers(info)
+    yield from _by_metric(info)
+
+
+def _held_out_servers(info: TrainingInfo) -> Iterator[Claim]:
+    found = info.unknown_servers
+    if found is None or found.skill is None:
+        return
+    text = f"On {counted(found.servers, 'server')} that it was not trained on, "
+    text += f"{found.skill:.3f} times the pinball loss of repeating yesterday"
+    known = (
+        "" if found.known_skill is None else f"; on the servers that it was trained on, {found.known_skill:.3f} times"
+    )
+    source = _source("unknown_servers", "skill")
+    yield Claim(f"{text} ({counted(found.windows, 'window')}){known}.", found.skill, source)
+
+
+def _by_metric(info: TrainingInfo) -> Iterator[Claim]:
+    for metric in info.incident_figures or {}:
+        yield from _accuracy(info, metric)
+    for metric, shares in (info.coverage_by_metric or {}).items():
+        if (share := shares.get("80")) is not None:
+            text = f"{metric}: the 80 % interval held {_percent(share)} of the actual values."
+            yield Claim(text, share, _source("coverage_by_metric", metric, "80"))
+    for metric, skill in info.skill.items():
+        text = f"{metric}: {skill:.3f} times the pinball loss of repeating yesterday."
+        yield Claim(text, skill, _source("skill_vs_seasonal_naive", metric))
+
+
+def _accuracy(info: TrainingInfo, metric: str) -> Iterator[Claim]:
+    found = (info.incident_figures or {})[metric]
+    # with windows of one kind alone there is no balanced accuracy
+    if found.balanced_accuracy is None or not 0 < found.breaches < found.windows:
+        return
+    accuracy = found.balanced_accuracy
+    text = f"{metric}: an accuracy of {_percent(accuracy)} (balanced accuracy of whether it breaches within 8 hours"
+    counts = f"over {found.windows} windows, {found.breaches} of which breached"
+    yield Claim(f"{text}, {counts}).", accuracy, _source("incident_figures", metric, "balanced_accuracy"))
+
+
+def _refusals(info: TrainingInfo) -> Iterator[str]:
+    if info.level is LevelName.DEMO:
+        yield "Any figure of accuracy, quantile loss, coverage or skill: level demo is a proof of concept."
+        yield "That it is ready for production, or that training converged."
+        return
+    if info.level is LevelName.VALIDATION:
+        yield "Any accuracy, coverage or skill: level validation has no test span, and its span chose the epoch."
+        yield "That training converged: level validation does not show it."
+        return
+    yield from _untested(info)
+    if not any(_held_out_servers(info)):
+        yield "Anything about servers that it was not trained on: no server was held out to measure that."
+    if not info.converged:
+        yield "That training converged: it reached its last epoch before early stopping ended it."
+    yield from _shortfalls(info)
+    worse = [name for name, skill in info.skill.items() if skill >= 1]
+    if worse:
+        yield f"That it is better than repeating yesterday for {', '.join(worse)}: there it is not."
+    if info.verdict is not None and not info.verdict.promoted:
+        yield "That it is good enough to serve: the promotion gate rejected it."
+
+
+def _untested(info: TrainingInfo) -> Iterator[str]:
+    if not info.tested:
+        yield f"Any accuracy, loss, coverage or skill of level {info.level.value}: no held-out test was recorded."
+        return
+    figures = tuple(info.incident_figures or {})
+    measured = [metric for metric in figures if any(_accuracy(info, metric))]
+    if not measured:
+        yield "Any accuracy: no breach within 8 hours was measured on the held-out test."
+    elif len(measured) < len(figures):
+        others = ", ".join(metric for metric in figures if metric not in measured)
+        yield f"Any accuracy for {others}: the held-out test had no window with a breach, or none without."
+
+
+def _shortfalls(info: TrainingInfo) -> Iterator[str]:
+    """Yield what the level asks for and the training did not have."""
+    level, name, servers = info.training_level, info.level.value, info.num_servers
+    if info.data_hours < level.data_hours:
+        hours = f"(on record: {info.data_hours:g})"
+        yield f"That it learnt from the {level.data_hours} h of history of level {name} {hours}."
+    if info.epochs < level.epochs and not info.converged:
+        yield f"That it had the {level.epochs} epochs of level {name} (on record: {info.epochs})."
+    if info.level is LevelName.LARGE and servers < _LARGE_FLEET_SERVERS:
+        yield f"That it was measured on a fleet of {_LARGE_FLEET_SERVERS} servers or more (on record: {servers})."

@@ -1,89 +1,92 @@
-"""Whether a new model may serve."""
+"""The promotion gate: whether a new model may serve, and why."""
 
 import math
 from dataclasses import dataclass
 
+from daemon.core.levels import Sayable
 from daemon.core.scoring import SOUND_COVERAGE
+from daemon.core.training_info import GateDecision
 
 
-@dataclass(frozen=True, kw_only=True)
-class GateDecision:
-    """What the gate decided, and why.
+@dataclass(frozen=True)
+class Reason:
+    """One reason of a gate decision.
 
     Attributes:
-        promoted: whether the candidate may serve.
-        reasons: sentences with the figures that decided.
-        candidate_loss: its pinball loss relative to seasonal naive's on the held-out span; None if not measurable.
-        serving_model: id of the model that served; None if none did.
-        serving_loss: its loss on the same windows; None if it could forecast none of them.
-        coverage_80: share of the values of varying series inside the candidate's 80 % interval; None if none varies.
-        naive_loss: seasonal naive's, which is the unit of the others.
+        text: the reason, without a figure.
+        figure: the figure that decided, in words; empty where there is none.
     """
 
-    promoted: bool
-    reasons: tuple[str, ...]
-    candidate_loss: float | None
-    serving_model: str | None
-    serving_loss: float | None
-    coverage_80: float | None
-    naive_loss: float = 1.0
+    text: str
+    figure: str = ""
+
+    def sentence(self, *, with_figure: bool = True) -> str:
+        """Return the reason as a sentence."""
+        return f"{self.text}: {self.figure}." if self.figure and with_figure else f"{self.text}."
 
 
-def judge(
+def decide(
     candidate_loss: float, serving_model: str | None, serving_loss: float | None, coverage_80: float
 ) -> GateDecision:
-    """Return the verdict: a model serves only if it beats seasonal naive and what serves, and its coverage is sound.
+    """Return the decision: a model serves only if it beats seasonal naive and what serves, and its coverage is sound.
 
     Args:
-        candidate_loss: scaled pinball loss relative to seasonal naive's; NaN if not measurable.
-        serving_model: id of the model that serves; None if nothing does.
+        candidate_loss: scaled pinball loss relative to seasonal naive; NaN if not measurable.
+        serving_model: id of the model that serves, or ``baseline``; None if there is none.
         serving_loss: its loss on the same windows; None if it could not forecast any of them.
         coverage_80: share of values inside the 80 % interval over the series that vary; NaN if none does.
     """
-    against_naive, naive_reason = _against_naive(candidate_loss)
-    against_serving, serving_reason = _against_serving(candidate_loss, serving_model, serving_loss)
-    sound, coverage_reason = _coverage(coverage_80)
-    return GateDecision(
-        promoted=against_naive and against_serving and sound,
-        reasons=(naive_reason, serving_reason, coverage_reason),
-        candidate_loss=_known(candidate_loss),
+    low, high = SOUND_COVERAGE
+    beats_naive = candidate_loss < 1
+    beats_serving = serving_model is None or serving_loss is None or candidate_loss < serving_loss
+    is_sound = math.isnan(coverage_80) or low <= coverage_80 <= high
+    decision = GateDecision(
+        promoted=beats_naive and beats_serving and is_sound,
+        candidate_loss=candidate_loss,
         serving_model=serving_model,
         serving_loss=serving_loss,
-        coverage_80=_known(coverage_80),
+        coverage_80=coverage_80,
+    )
+    return decision.model_copy(update={"reasons": tuple(reason.sentence() for reason in reasons_of(decision))})
+
+
+def reasons_of(decision: GateDecision) -> tuple[Reason, ...]:
+    """Return why the gate decided so, from the figures on record; none where a record has no figures."""
+    if "candidate_loss" not in decision.model_fields_set:
+        return ()
+    return (
+        _against_naive(decision.candidate_loss),
+        _against_serving(decision.candidate_loss, decision.serving_model, decision.serving_loss),
+        _coverage(decision.coverage_80),
     )
 
 
-def without_figures(reason: str) -> str:
-    """Return a reason of a verdict without the figures in it, which stand behind a colon."""
-    return reason.split(":", maxsplit=1)[0]
+def shown_reasons(decision: GateDecision, allowed: Sayable) -> tuple[str, ...]:
+    """Return the reasons as they may be shown: their figures are of held-out time, which not every level may state."""
+    if allowed is Sayable.HELD_OUT:
+        return decision.reasons
+    return tuple(reason.sentence(with_figure=False) for reason in reasons_of(decision))
 
 
-def _against_naive(loss: float) -> tuple[bool, str]:
-    if math.isnan(loss):
-        return False, "No window of the held-out span could be scored, so nothing is known of the model."
-    if loss < 1:
-        return True, f"It beats seasonal naive: {loss:.3f} of its pinball loss on the held-out span."
-    return False, f"It does not beat seasonal naive: {loss:.3f} of its pinball loss on the held-out span."
+def _against_naive(loss: float | None) -> Reason:
+    if loss is None:
+        return Reason("No window of the held-out span could be scored, so the model was not measured")
+    verb = "beats" if loss < 1 else "does not beat"
+    return Reason(f"It {verb} seasonal naive", f"{loss:.3f} of its pinball loss on the held-out span")
 
 
-def _against_serving(loss: float, model: str | None, serving: float | None) -> tuple[bool, str]:
+def _against_serving(loss: float | None, model: str | None, serving: float | None) -> Reason:
     if model is None:
-        return True, "No model serves that it would have to beat."
-    if serving is None:
-        return True, f"The serving model {model} could forecast none of the windows, so it is no hindrance."
-    if loss < serving:
-        return True, f"It beats the serving model {model}: {loss:.3f} against {serving:.3f}."
-    return False, f"It does not beat the serving model {model}: {loss:.3f} against {serving:.3f}."
+        return Reason("There is no serving model to compare with")
+    if loss is None or serving is None:
+        return Reason(f"The serving model {model} could not forecast any of these windows, so it was not compared")
+    verb = "beats" if loss < serving else "does not beat"
+    return Reason(f"It {verb} the serving model {model}", f"{loss:.3f} against {serving:.3f}")
 
 
-def _coverage(share: float) -> tuple[bool, str]:
+def _coverage(share: float | None) -> Reason:
     low, high = SOUND_COVERAGE
-    if math.isnan(share):
-        return True, "No series varies in the held-out span, so its coverage cannot be judged."
-    if low <= share <= high:
-        return True, f"Its 80 % interval is sound: it covers {share:.1%} (between {low:.0%} and {high:.0%})."
-    return False, f"Its 80 % interval is not sound: it covers {share:.1%}, not between {low:.0%} and {high:.0%}."
-
-
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else value
+    if share is None:
+        return Reason("No series varies in the held-out span, so coverage was not checked")
+    sound = "sound" if low <= share <= high else "not sound"
+    return Reason(f"The coverage of its 80 % interval is {sound}", f"{share:.1%}; {low:.0%} to {high:.0%} is required")

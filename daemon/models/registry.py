@@ -1,12 +1,11 @@
 """Model directories, and which of them serves."""
 
-import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,19 +15,25 @@ from daemon.core.errors import BadModel, ModelNotFound
 from daemon.core.file_access import may, permission_denied, reason_of
 from daemon.models.record import ModelRecord, cannot_serve, read_record
 from daemon.system.files import atomic_directory, atomic_path
+from daemon.system.journal import Journal
+
+_CURRENT = "current"
+_KEPT_FOR_ROLLBACK = 3
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Promotion:
-    """A model began to serve, or was withdrawn.
+    """A line of ``promotions.jsonl``: a model began to serve, or was demoted.
 
     Attributes:
         at: ISO 8601, UTC.
         model: its id.
         previous: id of the model that served until then; None if none did.
         why: in words.
-        back: whether it had served before and was gone back to.
-        withdrawn: whether it ceased to serve, and the baseline does in its place; ``model`` may then be ``base``.
+        back: whether a rollback made it serve again.
+        withdrawn: whether it was demoted, so that the baseline serves instead; ``model`` may then be ``base``.
     """
 
     at: str
@@ -39,72 +44,28 @@ class Promotion:
     withdrawn: bool = False
 
 
-class PromotionJournal:
-    """A file to which a line of JSON is added for each change; it is on disk before the change is made."""
+@dataclass(frozen=True)
+class Demotion:
+    """A model, or the base network, does not serve; the baseline serves instead.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    Attributes:
+        at: since when, ISO 8601 in UTC.
+        why: in words.
+    """
 
-    def append(
-        self, model: str, previous: str | None, why: str, *, back: bool = False, withdrawn: bool = False
-    ) -> None:
-        """Note that ``model`` serves from now on, instead of ``previous``, or is withdrawn."""
-        promotion = Promotion(
-            at=datetime.now(UTC).isoformat(timespec="seconds"),
-            model=model,
-            previous=previous,
-            why=why,
-            back=back,
-            withdrawn=withdrawn,
-        )
-        line = json.dumps(asdict(promotion)) + "\n"
-        try:
-            with self._path.open("a", encoding="utf-8") as file:
-                # what a full disk cut off stays a line of its own
-                torn = file.tell() > 0 and not self._path.read_bytes().endswith(b"\n")
-                file.write("\n" * torn + line)
-                file.flush()
-                os.fsync(file.fileno())
-        except PermissionError:
-            # a file that another user left here can be read and replaced where the directory is ours
-            before = self._path.read_text(encoding="utf-8")
-            with atomic_path(self._path) as temporary:
-                temporary.write_text(before + "\n" * (before[-1:] not in ("", "\n")) + line, encoding="utf-8")
-
-    def read(self) -> list[Promotion]:
-        """Return all promotions, oldest first; none where nothing was ever promoted.
-
-        Raises:
-            BadModel: a line is damaged.
-        """
-        try:
-            lines = self._path.read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
-            return []
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadModel(f"{self._path}: cannot be read: {reason_of(error, 'move it away')}") from error
-        return [self._parse(number, line) for number, line in enumerate(lines, 1)]
-
-    def demotion(self, model: str) -> Promotion | None:
-        """Return the line by which ``model`` is withdrawn; None where it is not, or was promoted since.
-
-        Raises:
-            BadModel: a line is damaged.
-        """
-        last = next((line for line in reversed(self.read()) if line.model == model), None)
-        return last if last is not None and last.withdrawn else None
-
-    def _parse(self, number: int, line: str) -> Promotion:
-        try:
-            return Promotion(**json.loads(line))
-        except (ValueError, TypeError, RecursionError) as error:
-            raise BadModel(f"{self._path}: line {number} is damaged: {error}; take that line out") from error
+    at: str
+    why: str
 
 
-def served_before(current: str | None, journal: list[Promotion]) -> list[str]:
-    """Return the models that served before ``current``, the last one first; those gone back from are not among them."""
+def demotion_text(demotion: Demotion | None) -> str:
+    """Return a demotion as the API and the commands show it; empty where there is none."""
+    return "" if demotion is None else f"demoted at {demotion.at}: {demotion.why}"
+
+
+def served_before(current: str | None, promotions: Iterable[Promotion]) -> list[str]:
+    """Return the models that served before ``current``, the last one first, without those that a rollback left."""
     served: list[str] = []
-    for promotion in journal:
+    for promotion in promotions:
         if promotion.withdrawn:
             continue
         if promotion.back:
@@ -119,12 +80,6 @@ def served_before(current: str | None, journal: list[Promotion]) -> list[str]:
     return [model for model in served[after:] if model != current]
 
 
-_CURRENT = "current"
-_KEPT_FOR_ROLLBACK = 3
-
-_log = structlog.get_logger()
-
-
 @dataclass(frozen=True)
 class Rollback:
     """What a rollback did.
@@ -132,7 +87,7 @@ class Rollback:
     Attributes:
         model: id of the model that serves again.
         instead_of: id of the model that served until then; None if none did.
-        skipped: why models that served in between cannot any more, by id, the latest first.
+        skipped: why models that served in between cannot serve, by id, the latest first.
     """
 
     model: str
@@ -145,7 +100,7 @@ class ModelRegistry:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._journal = PromotionJournal(folder / "promotions.jsonl")
+        self._journal = Journal(folder / "promotions.jsonl", Promotion)
 
     @contextmanager
     def new(self) -> Iterator[tuple[str, Path]]:
@@ -155,7 +110,7 @@ class ModelRegistry:
             yield name, temporary
 
     def ids(self) -> list[str]:
-        """Return the models' ids, oldest first.
+        """Return the ids of all models, oldest first.
 
         Raises:
             BadModel: the folder cannot be listed.
@@ -195,7 +150,7 @@ class ModelRegistry:
             raise BadModel(f"{path}: cannot be read: {reason_of(error, fix)}") from error
 
     def record(self, model: str) -> ModelRecord | None:
-        """Return what is on record of the training of ``model``; None if nothing is.
+        """Return the record of the training of ``model``; None where it has none.
 
         Raises:
             BadModel: there is no such model, or its record is damaged.
@@ -203,26 +158,26 @@ class ModelRegistry:
         return read_record(self.path(model))
 
     def promote(self, model: str, why: str, *, back: bool = False) -> None:
-        """Let ``model`` serve, and put on record since when, why, and whether it is a step ``back``.
+        """Let ``model`` serve; record when, why, and whether a rollback did it (``back``).
 
         Raises:
             ModelNotFound: there is no such model.
         """
         self.path(model)
-        self._journal.append(model, self._current_or_none(), why, back=back)
+        self._journal.append(Promotion(at=_now(), model=model, previous=self._current_or_none(), why=why, back=back))
         with atomic_path(self._folder / _CURRENT) as temporary:
             temporary.write_text(f"{model}\n", encoding="utf-8")
 
     def rollback(self) -> Rollback:
-        """Let the model serve that served before the present one; models that are gone or damaged are skipped.
+        """Let the model serve that served before the present one; missing and damaged models are skipped.
 
         Raises:
-            ModelNotFound: there is none to go back to.
+            ModelNotFound: there is no such model.
             BadModel: the journal of promotions or ``current`` is damaged.
         """
         current = self.current()
         skipped: dict[str, str] = {}
-        for model in served_before(current, self._journal.read()):
+        for model in served_before(current, self.promotions()):
             integrity_error = self.integrity_error(model)
             if integrity_error is None:
                 self.promote(model, f"rolled back from {current}", back=True)
@@ -230,40 +185,48 @@ class ModelRegistry:
             skipped[model] = integrity_error
         over = "".join(f"; {model}: {integrity_error}" for model, integrity_error in skipped.items())
         raise ModelNotFound(
-            f"{self._folder}: no model served before {current or 'now'} that still can{over}; "
+            f"{self._folder}: no model that served before {current or 'now'} can serve again{over}; "
             "promote one with forewarn models promote ID, or train one with forewarn train"
         )
 
     def demote(self, model: str, why: str) -> None:
         """Put on record that ``model``, an id or ``base``, does not serve until it is promoted."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._journal.append(model, model, why, withdrawn=True)
+        self._journal.append(Promotion(at=_now(), model=model, previous=model, why=why, withdrawn=True))
 
-    def demotion(self, model: str) -> Promotion | None:
-        """Return since when and why ``model``, an id or ``base``, is withdrawn; None where it is not.
+    def demotion(self, model: str) -> Demotion | None:
+        """Return the demotion of ``model``, an id or ``base``; None where it serves, or was promoted since.
 
         Raises:
             BadModel: the journal of promotions is damaged.
         """
-        return self._journal.demotion(model)
+        last = next((line for line in reversed(self.promotions()) if line.model == model), None)
+        return Demotion(last.at, last.why) if last is not None and last.withdrawn else None
 
     def integrity_error(self, model: str) -> str | None:
-        """Return in a sentence why ``model`` cannot serve; None where nothing of it is seen to be damaged."""
+        """Return why ``model`` cannot serve, in a sentence; None where no damage is found without loading it."""
         try:
             self.record(model)
         except ModelNotFound:
-            return "it is gone"
+            return "it is missing"
         except BadModel as problem:
             return str(problem)
         return cannot_serve(self.path(model))
 
-    def promotions(self) -> list[Promotion]:
-        """Return what served since when and why, or was withdrawn, oldest first.
+    def promotions(self) -> tuple[Promotion, ...]:
+        """Return all promotions and demotions, oldest first.
 
         Raises:
-            BadModel: the journal is damaged.
+            BadModel: the journal cannot be read, or a line is damaged.
         """
-        return self._journal.read()
+        path = self._journal.path
+
+        def refuse(number: int, problem: str) -> None:
+            raise BadModel(f"{path}: line {number} is damaged: {problem}; remove that line")
+
+        try:
+            return self._journal.read(refuse)
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadModel(f"{path}: cannot be read: {reason_of(error, 'move it away')}") from error
 
     def require_access(self) -> None:
         """Check that a new model can be written and promoted.
@@ -273,36 +236,41 @@ class ModelRegistry:
         """
         if self._folder.is_dir() and not may(self._folder, os.R_OK | os.W_OK | os.X_OK):
             raise BadModel(f"no model can be written: {permission_denied(self._folder)}")
-        self._journal.read()
+        self.promotions()
 
     def prune(self, keep: int) -> list[str]:
-        """Delete the oldest models but ``keep``, and return their ids; what serves and what did before it stay.
+        """Keep the newest ``keep`` models, delete the others, and return their ids.
 
-        One that cannot be deleted is logged and stays.
+        The model that serves, and the last three that served before it, stay. So does one that cannot be deleted,
+        which is logged.
 
         Raises:
             BadModel: the journal of promotions or ``current`` is damaged; nothing was deleted.
         """
         current = self.current()
-        needed = {current, *served_before(current, self._journal.read())[:_KEPT_FOR_ROLLBACK]}
+        needed = {current, *served_before(current, self.promotions())[:_KEPT_FOR_ROLLBACK]}
         ids = self.ids()
         old = [model for model in ids[: max(0, len(ids) - keep)] if model not in needed]
-        gone = []
+        deleted = []
         for model in old:
             try:
                 shutil.rmtree(self._folder / model)
             except OSError as error:
                 _log.warning("model_not_deleted", model=model, reason=reason_of(error))
             else:
-                gone.append(model)
-        return gone
+                deleted.append(model)
+        return deleted
 
     def checkpoint(self, run: str) -> Path:
-        """Return where the training ``run`` keeps what it can go on from."""
+        """Return the path of the checkpoint of the training ``run``."""
         return self._folder / ".checkpoints" / f"{run}.ckpt"
 
     def _current_or_none(self) -> str | None:
         try:
             return self.current()
         except BadModel:
-            return None  # what is promoted now puts that right
+            return None  # the promotion replaces the file
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

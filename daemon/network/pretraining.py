@@ -5,7 +5,7 @@ Its breach model is learned afterwards, from the network's forecasts.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from daemon.core.errors import NotEnoughHistory
 from daemon.core.forecast import ForecasterKind
 from daemon.core.metric import Metric
 from daemon.core.series import STEPS_PER_DAY, Panel, as_text
-from daemon.core.training_info import EpochRecord
+from daemon.core.training_info import EpochRecord, write_epochs
 from daemon.network.artifact import versions, write_network
 from daemon.network.calibration import NONE
 from daemon.network.device import choose_device
@@ -66,9 +66,8 @@ class Pretrained:
         """Write the network, its epochs if there are any, and the record into ``folder``."""
         write_network(folder, self.network, None, ZoneInfo("UTC"))
         write_calibration(folder, {"stretch": NONE}, self.breach)
-        lines = [json.dumps(asdict(record)) + "\n" for record in self.fit.records]
-        if lines:
-            (folder / "epochs.jsonl").write_text("".join(lines), encoding="utf-8")
+        if self.fit.records:
+            write_epochs(folder, self.fit.records)
         (folder / PRETRAINING_FILE).write_text(json.dumps(self.record, indent=2) + "\n", encoding="utf-8")
 
 

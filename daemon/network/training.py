@@ -3,13 +3,11 @@
 The panel ends with a validation span, which chooses the epoch, and a test span for levels that claim accuracy.
 """
 
-import json
 import math
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -23,7 +21,7 @@ from daemon.core.forecast import QUANTILE_COLUMNS, Forecaster
 from daemon.core.levels import MINIMUM_HOURS, Level
 from daemon.core.metric import Metric
 from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_HOUR, Panel
-from daemon.core.training_info import EpochRecord
+from daemon.core.training_info import EpochRecord, TrainingInfo, write_epochs
 from daemon.forecasting.evaluation import evaluate
 from daemon.network.artifact import write_network
 from daemon.network.calibration import Calibration, calibrate
@@ -41,7 +39,7 @@ from daemon.network.sampling import (
     tsmixup,
     without_servers,
 )
-from daemon.network.training_info import training_info
+from daemon.network.training_info import TrainingFacts, training_info
 from daemon.system.process import keep_freed_memory
 
 BATCH_SIZE = 256
@@ -109,7 +107,7 @@ class TrainedModel:
     fit: Fit
     calibration: Calibration
     breach: BreachModel
-    info: Mapping[str, Any]
+    info: TrainingInfo
 
     def forecaster(self, name: str) -> NetworkForecaster:
         """Return the model as a forecaster; ``name`` is the model id of its forecasts."""
@@ -126,17 +124,14 @@ class TrainedModel:
     @property
     def held_out(self) -> tuple[int, int]:
         """Epoch seconds of the first origin and the last target of the measurement: of test, or else of validation."""
-        last_known = self.spans.validation if self.spans.end > self.spans.validation else self.spans.training
-        return _time(self.panel, last_known - 1), self.panel.end
+        return measured_span(self.panel, self.spans)
 
     def write(self, folder: Path) -> pd.DataFrame:
         """Write the model's files, without the report, into ``folder``; return its sample forecasts."""
         write_network(folder, self.network, self.vocabulary, self.zone)
         write_calibration(folder, asdict(self.calibration), self.breach)
-        lines = [json.dumps(asdict(record)) + "\n" for record in self.fit.records]
-        (folder / "epochs.jsonl").write_text("".join(lines), encoding="utf-8")
-        info = json.dumps(self.info, indent=2, allow_nan=False) + "\n"
-        (folder / "training_info.json").write_text(info, encoding="utf-8")
+        write_epochs(folder, self.fit.records)
+        self.info.write(folder)
         origin = self.panel.start + (self.spans.end - HORIZON_STEPS - 1) * STEP_SECONDS
         samples = sample_forecasts(self.forecaster(folder.name), self.panel, origin)
         samples.to_parquet(folder / "samples.parquet", index=False)
@@ -243,8 +238,44 @@ def train(
     )
     fitted = fit(network, training, validation, plan=plan, device=device, on_epoch=on_epoch, on_step=on_step)
     calibration = calibrate(network, *_halves(history, spans))
-    base = base_breach_model()
-    model = TrainedModel(
+    forecaster = NetworkForecaster(
+        network=network,
+        vocabulary=names.metrics,
+        metrics=metrics,
+        zone=zone,
+        model="",
+        stretch=calibration.stretch,
+    )
+    known_until, end = measured_span(panel, spans)
+    breach = learn(
+        panel,
+        known_until,
+        forecaster,
+        metrics=metrics,
+        base=base_breach_model(),
+        target_precision=target_precision,
+        seed=seed,
+    )
+    facts = TrainingFacts(
+        seed=seed,
+        seconds=time.perf_counter() - started,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        latency_ms=_latency_ms(forecaster, panel),
+        started_from=started_from if start is not None else "scratch",
+        planned_epochs=plan.epochs,
+        seen=tuple(sorted(seen)) if start is not None else (),
+    )
+    info = training_info(
+        panel,
+        level,
+        fitted,
+        measured=evaluate(forecaster, panel, known_until, end, held_out),
+        breaches=measure(breach, panel, known_until, end=end, forecaster=forecaster, metrics=metrics),
+        calibration=calibration,
+        held_out=(known_until, end),
+        facts=facts,
+    )
+    return TrainedModel(
         network=network,
         vocabulary=names.metrics,
         zone=zone,
@@ -253,36 +284,15 @@ def train(
         spans=spans,
         fit=fitted,
         calibration=calibration,
-        breach=base,
-        info={},
+        breach=breach,
+        info=info,
     )
-    forecaster = model.forecaster("")
-    known_until, end = model.held_out
-    breach = learn(
-        panel, known_until, forecaster, metrics=metrics, base=model.breach, target_precision=target_precision, seed=seed
-    )
-    run = {
-        "seed": seed,
-        "seconds": time.perf_counter() - started,
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "latency_ms": _latency_ms(forecaster, panel),
-        "started_from": started_from if start is not None else "scratch",
-        "planned_epochs": plan.epochs,
-        "seen": sorted(seen) if start is not None else [],
-    }
-    measured = evaluate(forecaster, panel, known_until, end, held_out)
-    foretold = measure(breach, panel, known_until, end=end, forecaster=forecaster, metrics=metrics)
-    info = training_info(
-        panel,
-        level,
-        fitted,
-        measured=measured,
-        foretold=foretold,
-        calibration=calibration,
-        held_out=model.held_out,
-        run=run,
-    )
-    return replace(model, breach=breach, info=info)
+
+
+def measured_span(panel: Panel, spans: Spans) -> tuple[int, int]:
+    """Return epoch seconds of the first origin and the last target of the test span, or else of validation."""
+    last_known = spans.validation if spans.end > spans.validation else spans.training
+    return _time(panel, last_known - 1), panel.end
 
 
 def last_hours(panel: Panel, hours: int) -> Panel:

@@ -23,6 +23,7 @@ from daemon.ingest.ingest import Ingest, SourceState
 from daemon.ingest.ports import Store
 from daemon.ingest.window import RecentHistory
 from daemon.models.record import ModelRecord
+from daemon.models.registry import Demotion
 from daemon.models.serving import ServingModel, forecast_panel
 
 _STALE_STEPS = 3
@@ -47,7 +48,7 @@ class Snapshot:
         rows_by_source: number of series by forecaster.
         alerting: risks, alerts and the prediction log.
         verification: scores of earlier forecasts.
-        withdrawn: why the model is demoted and the baseline serves; empty if it is not.
+        demotion: of the model or the base network, instead of which the baseline serves; None while it serves.
     """
 
     at: int
@@ -61,7 +62,7 @@ class Snapshot:
     rows_by_source: Mapping[ForecasterKind, int] = field(default_factory=dict)
     alerting: AlertingResult = field(default_factory=AlertingResult)
     verification: VerificationResult = field(default_factory=VerificationResult)
-    withdrawn: str = ""
+    demotion: Demotion | None = None
 
 
 @dataclass(kw_only=True)
@@ -129,7 +130,7 @@ class Cycle:
             rows_by_source={source: forecast.kinds.count(source) for source in ForecasterKind},
             alerting=alerting,
             verification=verification,
-            withdrawn=self.model.withdrawn,
+            demotion=self.model.demotion,
         )
         with self._stage("expose"):
             for publish in self.publish:
@@ -157,7 +158,7 @@ class Cycle:
 
     def _verify(self, at: int, forecast: Forecast, panel: Panel) -> VerificationResult:
         verification = self.verification.run(at, forecast, panel, self.model.forecaster)
-        if verification.fallback and not self.model.withdrawn:
+        if verification.fallback and self.model.demotion is None:
             self.model.demote(verification.fallback)
         return verification
 
@@ -171,7 +172,7 @@ class Cycle:
     ) -> AlertingResult:
         healthy = all(source.healthy for source in sources)
         record = self.model.record
-        level = record.level.value if record is not None else ""
+        level = record.info.level.value if record is not None else ""
         tick = Tick(
             at=at, forecast=forecast, panel=panel, servers=servers, healthy=healthy, model=self.model.name, level=level
         )

@@ -1,8 +1,8 @@
-"""Train a model on a panel and let it serve."""
+"""Train a model on a panel, decide whether it may serve, and register it."""
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -18,12 +18,11 @@ from daemon.core.forecast import Forecaster, ForecasterKind
 from daemon.core.levels import Level
 from daemon.core.metric import Metric
 from daemon.core.scoring import coverage, scaled_pinball
-from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, Panel
-from daemon.core.training_info import EpochRecord
+from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, Panel, as_text
+from daemon.core.training_info import EpochRecord, GateDecision, TrainingInfo
 from daemon.forecasting.baselines import Climatology, SeasonalNaive
 from daemon.forecasting.evaluation import Scores, held_out_origins, score
-from daemon.models.gate import GateDecision, judge
-from daemon.models.record import read_info
+from daemon.models.gate import decide
 from daemon.models.registry import ModelRegistry
 from daemon.network.artifact import load_forecaster, load_network
 from daemon.network.model import TemporalFusionTransformer
@@ -35,27 +34,35 @@ _log = structlog.get_logger()
 
 
 def gate_decision(model: TrainedModel, registry: ModelRegistry) -> GateDecision:
-    """Return whether ``model`` may serve: it is scored beside what serves on the windows that both can forecast.
+    """Return whether ``model`` may serve: it is compared with what serves on the windows that both can forecast.
 
-    The base network is nothing to beat: training starts from it and keeps it where no epoch is better.
+    It is not compared with the base network: training starts from it, and keeps its weights where no epoch is better.
     """
     name, serving = _serving(registry, model)
-    origins = held_out_origins(*model.held_out)
+    first, end = model.held_out
+    origins = held_out_origins(first, end)
     varying = _varying(model.panel, origins)
     forecasters: dict[str, Forecaster] = {"candidate": model.forecaster("candidate"), "naive": SeasonalNaive({})}
     if serving is not None:
         both = score({**forecasters, "serving": serving}, model.panel, origins)
         loss = _loss(both, "serving")
         if np.isfinite(loss):
-            return judge(_loss(both, "candidate"), name, loss, _coverage(both, varying))
+            decision = decide(_loss(both, "candidate"), name, loss, _coverage(both, varying))
+            return _of_span(decision, origins, end)
     alone = score(forecasters, model.panel, origins)
-    return judge(_loss(alone, "candidate"), name, None, _coverage(alone, varying))
+    decision = decide(_loss(alone, "candidate"), name, None, _coverage(alone, varying))
+    return _of_span(decision, origins, end)
+
+
+def _of_span(decision: GateDecision, origins: range, end: int) -> GateDecision:
+    span = {"origins": len(origins), "from_": as_text(origins.start), "to": as_text(end)}
+    return decision.model_copy(update=span)
 
 
 def _loss(scores: Scores, name: str) -> float:
-    """Return scaled pinball loss relative to seasonal naive's.
+    """Return scaled pinball loss relative to seasonal naive.
 
-    Means over series, and no mean of their ratios: naive is all but perfect where a series only grows steadily.
+    It is a ratio of means over series, not a mean of ratios: naive has almost no loss where a series grows steadily.
     """
     naive = scaled_pinball(scores.sums["naive"], scores.scale)
     return scaled_pinball(scores.sums[name], scores.scale) / naive if naive > 0 else float("nan")
@@ -66,9 +73,9 @@ def _coverage(scores: Scores, rows: npt.NDArray[np.bool_]) -> float:
 
 
 def _serving(registry: ModelRegistry, model: TrainedModel) -> tuple[str | None, Forecaster | None]:
-    """Return the id and the forecaster of the model that serves; one that cannot be loaded is no forecaster.
+    """Return the id and the forecaster of the model that serves; None for one that cannot be loaded.
 
-    Where it, or the base network, was withdrawn, the baseline serves.
+    Where it, or the base network, was demoted, the baseline serves.
     """
     name = None
     try:
@@ -90,24 +97,24 @@ def _varying(panel: Panel, origins: range) -> npt.NDArray[np.bool_]:
 
 
 class TrainingProgress(Protocol):
-    """Somebody who watches a training run."""
+    """Is notified of the progress of a training."""
 
     def epoch(self, record: EpochRecord) -> None:
-        """Note that an epoch ended."""
+        """An epoch ended."""
         ...
 
     def step(self, epoch: int, step: int, steps: int) -> None:
-        """Note that ``step`` of the ``steps`` of an epoch is done."""
+        """``step`` of the ``steps`` of an epoch is done."""
         ...
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A model that was trained and written, and what the gate said of it."""
+    """A model that was trained and written, and the decision of the gate."""
 
     name: str
     model: TrainedModel
-    verdict: GateDecision
+    decision: GateDecision
 
 
 def train_and_register(
@@ -126,18 +133,18 @@ def train_and_register(
 ) -> Trained:
     """Train on ``panel``, write the model's directory, and let it serve if the gate promotes it.
 
-    A run that was cut off goes on from its checkpoint, if data, level, seed and start are the same.
+    A run that was interrupted resumes from its checkpoint, if data, level, seed and start are the same.
 
     Args:
         panel: the history.
         metrics: ranges and thresholds by metric name.
         zone: civil time zone of the calendar.
         level: the training level.
-        registry: where the model goes.
-        progress: who watches.
+        registry: where the model is written.
+        progress: is notified of steps and epochs.
         seed: of all randomness.
         start: ``base``, ``scratch`` or the id of a model, whose weights training starts from.
-        epochs: passes at most, instead of the level's.
+        epochs: maximum number of epochs, instead of that of the level.
         force: train even on less than a week.
         target_precision: of the alerts.
 
@@ -163,39 +170,38 @@ def train_and_register(
         on_epoch=progress.epoch,
         on_step=progress.step,
     )
-    verdict = gate_decision(model, registry)
-    measured_on = {key: model.info["held_out"][key] for key in ("origins", "from", "to")}
-    model = replace(model, info={**model.info, "verdict": {**asdict(verdict), **measured_on}})
+    decision = gate_decision(model, registry)
+    model = replace(model, info=model.info.model_copy(update={"verdict": decision}))
     with registry.new() as (name, folder):
         write_model(model, folder)
-    if verdict.promoted:
+    if decision.promoted:
         registry.promote(name, "promoted by the gate after training")
-        _log.info("model_promoted", model=name, level=level.name.value, reasons=verdict.reasons)
+        _log.info("model_promoted", model=name, level=level.name.value, reasons=decision.reasons)
     else:
-        _log.warning("model_rejected", model=name, level=level.name.value, reasons=verdict.reasons)
-    return Trained(name, model, verdict)
+        _log.warning("model_rejected", model=name, level=level.name.value, reasons=decision.reasons)
+    return Trained(name, model, decision)
 
 
 def write_model(model: TrainedModel, folder: Path) -> None:
-    """Write every file of the directory of ``model`` into ``folder``, the report too."""
+    """Write all files of ``model`` into ``folder``, with the report."""
     samples = model.write(folder)
     units = {name: metric.unit for name, metric in model.metrics.items()}
-    report = render_training_report(model.info, [asdict(record) for record in model.fit.records], samples, units)
+    report = render_training_report(model.info, model.fit.records, samples, units)
     (folder / "report.html").write_text(report, encoding="utf-8")
 
 
 def _seen(registry: ModelRegistry, start: str, panel: Panel) -> set[str]:
-    """Return the servers that the weights of ``start`` were trained on, themselves or in what they started from.
+    """Return the servers that the weights of ``start``, or of what they started from, were trained on.
 
-    Where that is not on record, it may have been all of ``panel``.
+    Where that is not on record, these are all servers of ``panel``.
     """
     if start in ("base", "scratch"):
         return set()
-    info = read_info(registry.path(start))
-    if info is None or "servers" not in info:
+    info = TrainingInfo.read(registry.path(start))
+    if info is None or info.servers is None:
         return {key.server for key in panel.keys}
-    unknown = info.get("unknown_servers") or {}
-    return {*info["servers"], *(info.get("seen_before") or ())} - {*(unknown.get("names") or ())}
+    held_out = () if info.unknown_servers is None else info.unknown_servers.names
+    return {*info.servers, *info.seen_before} - {*held_out}
 
 
 def _network(registry: ModelRegistry, start: str) -> TemporalFusionTransformer | None:

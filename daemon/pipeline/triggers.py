@@ -1,34 +1,34 @@
-"""What asks for a training beside the schedule and people."""
-
-from collections.abc import Collection
-from dataclasses import dataclass
+"""Triggers: what starts a training besides the schedule and people."""
 
 import numpy as np
 
+from daemon.config.training import TrainingConfig
 from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, STEPS_PER_WEEK, Float32, Panel, floor_to_grid
 from daemon.models.runs import TrainingRequest, Trigger, TriggerCheck
 from daemon.pipeline.cycle import Snapshot
 
 _DAY_SECONDS = STEPS_PER_DAY * STEP_SECONDS
 _WEEK_SECONDS = STEPS_PER_WEEK * STEP_SECONDS
-# on real servers a quarter of the series at most is so far from the week before, and a third of those a day later
+# on real servers at most a quarter of the series is that far from the week before, and a third of those a day later
 _FAR = 0.5
 _LEAST_SAMPLES = STEPS_PER_DAY // 4
+# thousands of series take seconds
+_DRIFT_EVERY_SECONDS = 6 * 3600
 
 
 def drifted_share(panel: Panel, trained_until: int, at: int) -> float | None:
-    """Return the share of series whose last day is distributed unlike the last week that the model was trained on.
+    """Return the share of series whose last day has another distribution than the last week of the training.
 
-    Unlike is a two-sample Kolmogorov-Smirnov distance (Smirnov, 1948) above 0.5. Where that week is older than
-    ``panel``, the oldest week of it stands in.
+    The two-sample Kolmogorov-Smirnov distance (Smirnov, 1948) is then above 0.5. Where that week is older than
+    ``panel``, it is replaced by the oldest week of the panel.
 
     Args:
         panel: the history.
         trained_until: epoch seconds of the newest sample that the model was trained on.
-        at: epoch seconds of the newest sample there is.
+        at: epoch seconds of the newest sample.
 
     Returns:
-        0 to 1; None where no series has samples of both, or the day is not past that week.
+        0 to 1; None where no series has samples of both, or the day overlaps that week.
     """
     end = max(trained_until, panel.start + _WEEK_SECONDS - STEP_SECONDS)
     if at - end < _DAY_SECONDS:
@@ -41,69 +41,51 @@ def drifted_share(panel: Panel, trained_until: int, at: int) -> float | None:
 
 
 def _distance(week: Float32, day: Float32) -> float | None:
-    """Return the largest difference of two empirical distribution functions."""
-    week, day = np.sort(week[np.isfinite(week)]), np.sort(day[np.isfinite(day)])
+    """Return the Kolmogorov-Smirnov distance; None where one of them has too few samples."""
+    from scipy.stats import ks_2samp  # noqa: PLC0415 - its import takes a second, and a start needs no drift
+
+    week, day = week[np.isfinite(week)], day[np.isfinite(day)]
     if min(len(week), len(day)) < _LEAST_SAMPLES:
         return None
-    places = np.unique(np.concatenate([week, day]))
-    shares = [np.searchsorted(each, places, side="right") / len(each) for each in (week, day)]
-    return float(np.abs(shares[0] - shares[1]).max())
-
-
-# the distributions of thousands of series take a second
-_DRIFT_EVERY_SECONDS = 6 * 3600
-
-
-@dataclass(frozen=True)
-class TriggerRules:
-    """What the configuration says of triggers.
-
-    Attributes:
-        wanted: those that are looked for.
-        new_servers_share: of the fleet; more servers that the model was not trained on are a reason.
-        drift_share: of the series; more that behave otherwise are a reason.
-    """
-
-    wanted: Collection[Trigger]
-    new_servers_share: float
-    drift_share: float
+    # of the two methods this one spends less time on the p-value, which is not used
+    return float(ks_2samp(week, day, method="asymp").statistic)
 
 
 class Triggers:
-    """Looks at each tick for a reason to train."""
+    """Checks the configured triggers at each tick."""
 
-    def __init__(self, rules: TriggerRules) -> None:
-        self._rules = rules
+    def __init__(self, config: TrainingConfig) -> None:
+        self._config = config
         self._drift: float | None = None
         self._drift_of = ""
         self._drift_at = 0
 
-    def look(self, snapshot: Snapshot, panel: Panel) -> TriggerCheck:
-        """Return the first reason to train that there is at a tick, and how far the servers have drifted."""
+    def check(self, snapshot: Snapshot, panel: Panel) -> TriggerCheck:
+        """Return the request of the first trigger that fires, and how far the servers have drifted."""
         self._measure_drift(snapshot, panel)
         reasons = {
             Trigger.FIRST: lambda: _first(snapshot, panel),
-            Trigger.NEW_SERVERS: lambda: _new_servers(snapshot, self._rules.new_servers_share),
+            Trigger.NEW_SERVERS: lambda: _new_servers(snapshot, self._config.new_servers_share),
             Trigger.QUALITY: lambda: _quality(snapshot),
             Trigger.DRIFT: self._drifted,
         }
         for trigger, reason in reasons.items():
-            if trigger in self._rules.wanted and (text := reason()):
+            if trigger.value in self._config.triggers and (text := reason()):
                 return TriggerCheck(TrainingRequest(trigger, text), self._drift)
         return TriggerCheck(None, self._drift)
 
     def _measure_drift(self, snapshot: Snapshot, panel: Panel) -> None:
         record, since = snapshot.record, snapshot.at - self._drift_at
-        if record is None or record.trained_until is None:
+        if record is None:
             self._drift = None
         elif snapshot.model != self._drift_of or not 0 <= since < _DRIFT_EVERY_SECONDS:
-            self._drift = drifted_share(panel, floor_to_grid(record.trained_until), snapshot.at)
+            self._drift = drifted_share(panel, floor_to_grid(record.info.trained_until), snapshot.at)
             self._drift_of, self._drift_at = snapshot.model, snapshot.at
 
     def _drifted(self) -> str:
-        if self._drift is None or self._drift <= self._rules.drift_share:
+        if self._drift is None or self._drift <= self._config.drift_share:
             return ""
-        return f"{self._drift:.0%} of the series behave otherwise than in the week that the model was last trained on"
+        return f"{self._drift:.0%} of the series have another distribution than in the last week of the training"
 
 
 def _first(snapshot: Snapshot, panel: Panel) -> str:
@@ -117,21 +99,21 @@ def _first(snapshot: Snapshot, panel: Panel) -> str:
 
 def _new_servers(snapshot: Snapshot, most: float) -> str:
     record = snapshot.record
-    if record is None or not record.servers:
+    if record is None or not record.info.servers:
         return ""
-    trained_on = frozenset(record.servers)
-    # of one that is colder there is too little to learn from
+    trained_on = frozenset(record.info.servers)
+    # a cold server has too little history to learn from
     settled = [server for server in snapshot.servers if server.state == "known"]
     new = [server for server in settled if server.name not in trained_on]
     if len(new) > most * len(settled):
-        return f"{len(new)} of {len(settled)} servers are not among those that the model was trained on"
+        return f"the model was not trained on {len(new)} of {len(settled)} servers"
     seen = {server.profile for server in snapshot.servers if server.name in trained_on}
     profiles = sorted({server.profile for server in new} - seen)
     return f"the model was trained on no server of the profile {profiles[0]}" if profiles else ""
 
 
 def _quality(snapshot: Snapshot) -> str:
-    if snapshot.withdrawn:
-        return f"what served was {snapshot.withdrawn}"
-    verdict = snapshot.verification.assessment
-    return "" if verdict is None else verdict.out_of_bounds
+    if snapshot.demotion is not None:
+        return f"the serving model was demoted at {snapshot.demotion.at}: {snapshot.demotion.why}"
+    assessment = snapshot.verification.assessment
+    return "" if assessment is None else assessment.out_of_bounds

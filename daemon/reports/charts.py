@@ -1,4 +1,4 @@
-"""The kinds of charts that reports are made of, in plotly's form."""
+"""The kinds of charts in reports, in plotly's format."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -25,17 +25,17 @@ Numbers = Sequence[float | None]
 
 
 def label(text: str) -> str:
-    """Return ``text`` so that plotly shows it as it is: it reads a few HTML tags in whatever it writes."""
+    """Return ``text`` escaped for plotly, which interprets some HTML tags."""
     return escape(text, quote=False)
 
 
 def shortened(text: str) -> str:
-    """Return ``text`` no longer than an axis has room for."""
+    """Return ``text`` cropped to the room on an axis."""
     return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 1]}…"
 
 
 def numbers(values: Sequence[float | None]) -> list[float | None]:
-    """Return ``values`` with five significant digits, None where there is none."""
+    """Return ``values`` with five significant digits; None where a value is missing or not finite."""
     return [None if value is None or not math.isfinite(value) else float(f"{value:.5g}") for value in values]
 
 
@@ -71,7 +71,7 @@ def line(name: str, x: Numbers, y: Numbers, colour: str, **more: Any) -> dict[st
 
 def names_axis(names: Sequence[str]) -> dict[str, Any]:
     """Return a vertical axis with a place for each name, the first on top."""
-    # two names that begin alike are two places, though their texts may be one
+    # two names with the same beginning are two places, although their cropped texts are equal
     ticks = {"tickvals": [label(name) for name in names], "ticktext": [label(shortened(name)) for name in names]}
     return axis("", type="category", autorange="reversed", ticksuffix=" ", **ticks)
 
@@ -83,7 +83,7 @@ def ratio_axis(title: str) -> dict[str, Any]:
 
 
 def ratio_map(title: str, rows: Mapping[str, Mapping[str, float | None]], columns: Sequence[str], note: str) -> Chart:
-    """Return a heat map of ratios around 1: blue is below, orange above, equally strong for a half and a double."""
+    """Return a heat map of ratios: blue is below 1, orange above, and a half is as strong as a double."""
     names = list(rows)
     cells = [numbers([rows[name].get(column) for column in columns]) for name in names]
     shade = [[None if cell is None or cell <= 0 else math.log2(cell) for cell in row] for row in cells]
@@ -119,8 +119,8 @@ def ratio_map(title: str, rows: Mapping[str, Mapping[str, float | None]], column
 
 
 def reliability_chart(title: str, shares: Mapping[str, Mapping[str, float | None]], note: str) -> Chart:
-    """Return observed against nominal shares, a line per forecaster, with the diagonal on which a sound one lies."""
-    diagonal = line("as it should be", [0, 100], [0, 100], "@muted", mode="lines")
+    """Return observed against nominal shares, a line for each forecaster, beside the ideal diagonal."""
+    diagonal = line("ideal", [0, 100], [0, 100], "@muted", mode="lines")
     diagonal["line"] = {"color": "@muted", "width": 1.5, "dash": "dot"}
     traces = [diagonal]
     for number, (name, observed) in enumerate(shares.items()):
@@ -132,7 +132,7 @@ def reliability_chart(title: str, shares: Mapping[str, Mapping[str, float | None
 
 
 def coverage_chart(title: str, shares: Mapping[str, Mapping[str, float | None]], intervals: Sequence[str]) -> Chart:
-    """Return a row of dots per name: the share inside each interval, beside its nominal share."""
+    """Return a row of dots for each name: the share inside each interval, with a line at its nominal share."""
     names = list(shares)
     traces = []
     for number, interval in enumerate(intervals):
@@ -162,7 +162,7 @@ def coverage_chart(title: str, shares: Mapping[str, Mapping[str, float | None]],
         for number, interval in enumerate(intervals)
     ]
     x = axis("actual values inside (%)", range=[0, 102])
-    note = "A dotted line is where the dots of its colour should lie."
+    note = "The dots should lie on the dotted line of their colour."
     return Chart(title, traces, layout(x, names_axis(names), 120 + 26 * max(len(names), 3), shapes=lines), note)
 
 
@@ -175,14 +175,14 @@ class Fan:
     """One forecast of one series.
 
     Attributes:
-        server: whose it is.
-        metric: what is forecast.
+        server: name of the server.
+        metric: name of the metric.
         origin: epoch seconds (UTC).
-        past: ``(steps,)`` values up to the origin and with it; may be empty.
-        actual: ``(HORIZON_STEPS,)`` what then happened; NaN where it is not known.
+        past: ``(steps,)`` values up to the origin, included; may be empty.
+        actual: ``(HORIZON_STEPS,)`` values after the origin; NaN where one is missing.
         paths: ``(HORIZON_STEPS, quantiles)``.
         unit: of the values; empty if it is not known.
-        note: what else is to be said of it.
+        note: a sentence about it.
     """
 
     server: str
@@ -219,11 +219,11 @@ def fan_chart(fan: Fan) -> Chart:
 
 
 def fans_of(samples: pd.DataFrame, most: int, units: Mapping[str, str]) -> list[Fan]:
-    """Return up to ``most`` forecasts of a frame of samples, of as many metrics and servers as it has.
+    """Return up to ``most`` forecasts of a frame of samples, spread over its metrics and servers.
 
     Args:
-        samples: a row per series and step, in the form of ``samples.parquet``.
-        most: how many at most.
+        samples: a row for each series and step, as in ``samples.parquet``.
+        most: maximum number.
         units: by metric.
     """
     series = {
@@ -235,11 +235,11 @@ def fans_of(samples: pd.DataFrame, most: int, units: Mapping[str, str]) -> list[
 
 
 def varied_choice(moving: dict[tuple[str, str], bool], most: int) -> list[tuple[str, str]]:
-    """Return up to ``most`` of the ``(server, metric)``: the metrics in turn, each from the server least shown so far.
+    """Return up to ``most`` of the ``(server, metric)``: the metrics in turn, from the least chosen server.
 
     Args:
         moving: whether the actual values of each vary; those that do come first.
-        most: how many at most.
+        most: maximum number.
     """
     left = dict(moving)
     chosen: list[tuple[str, str]] = []
@@ -269,7 +269,7 @@ def _fan(key: tuple[str, str], rows: pd.DataFrame, unit: str) -> Fan:
 
 
 def fan_legend(fans: Sequence[Fan]) -> str:
-    """Return in a sentence what the bands and lines of ``fans`` are."""
+    """Return a sentence about the bands and lines of ``fans``."""
     when = "before and after the origin" if any(len(fan.past) for fan in fans) else "after the origin"
-    bands = "The bands hold 50, 80 and 96 % of what is foreseen, the blue line is the median"
-    return f"{bands}; the other line is what was measured {when}."
+    bands = "The bands are the 50, 80 and 96 % intervals, the blue line is the median"
+    return f"{bands}; the other line is the actual values {when}."

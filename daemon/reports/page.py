@@ -1,4 +1,4 @@
-"""One HTML page that holds all it needs: its look, its tables, its charts and the script that draws them."""
+"""A report as one HTML file with its style, tables, charts and the script of the charts."""
 
 import json
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ td { white-space: nowrap; }
 summary { cursor: pointer; color: var(--muted); }
 """
 
-# A colour that starts with @ is one of the page's own; it follows the reader's light or dark.
+# A colour that starts with @ is a variable of the page, which differs in light and dark mode.
 SCRIPT = """
 const charts = JSON.parse(document.getElementById("charts").textContent);
 const night = matchMedia("(prefers-color-scheme: dark)");
@@ -75,18 +75,18 @@ night.addEventListener("change", draw);
 draw();
 """
 
-# Nothing may be fetched or sent, whatever a name from a stranger tries.
+# The browser fetches and sends nothing, even if a server's name holds markup.
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
 
 
 @dataclass(frozen=True)
 class Chart:
-    """One picture.
+    """One chart.
 
     Attributes:
-        title: what is seen.
-        traces: in plotly's form; a colour that starts with ``@`` is one of the page's: paper, ink, muted, line.
-        layout: in plotly's form, over the common one.
+        title: what it shows.
+        traces: in plotly's format; a colour that starts with ``@`` is one of the page: paper, ink, muted, line.
+        layout: in plotly's format.
         note: how to read it.
     """
 
@@ -98,14 +98,14 @@ class Chart:
 
 @dataclass(frozen=True)
 class Charts:
-    """Small pictures side by side, as many as fit."""
+    """Small charts side by side."""
 
     charts: Sequence[Chart]
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text; the first ``text_columns`` columns are read from the left, the others are figures."""
+    """Rows of text; the first ``text_columns`` columns are aligned left, the others are figures."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -121,27 +121,27 @@ class Points:
 
 @dataclass(frozen=True)
 class Folded:
-    """A long table that opens where ``title`` is clicked."""
+    """A long table that opens when ``title`` is clicked."""
 
     title: str
     table: Table
 
 
 Part = str | Points | Table | Folded | Chart | Charts
-"""What a section is made of; a string is a paragraph."""
+"""A part of a section; a string is a paragraph."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands under it."""
+    """A heading and its parts."""
 
     title: str
     parts: Sequence[Part]
 
 
 @dataclass
-class _Drawn:
-    """The charts of a page in their order."""
+class _PlacedCharts:
+    """The charts of a page, in order."""
 
     charts: list[Chart] = field(default_factory=list)
 
@@ -157,27 +157,27 @@ class _Drawn:
 
 
 def render_page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
-    """Return a page as HTML; every text in it is escaped, and it asks nothing of any network."""
-    sampled = _Drawn()
-    body = "".join(_section(section, sampled) for section in sections)
+    """Return a page as HTML; every text in it is escaped, and it needs no network."""
+    placed = _PlacedCharts()
+    body = "".join(_section(section, placed) for section in sections)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>"
         f'<h1>{escape(title)}</h1><p class="muted">{escape(subtitle)}</p>{body}'
-        "<noscript><p>The charts need JavaScript; all else can be read without.</p></noscript></main>"
-        f"{_scripts(sampled.charts) if sampled.charts else ''}</body></html>\n"
+        "<noscript><p>The charts need JavaScript; everything else does not.</p></noscript></main>"
+        f"{_scripts(placed.charts) if placed.charts else ''}</body></html>\n"
     )
 
 
-def _section(section: Section, sampled: _Drawn) -> str:
+def _section(section: Section, placed: _PlacedCharts) -> str:
     return (
-        f"<section><h2>{escape(section.title)}</h2>{''.join(_part(part, sampled) for part in section.parts)}</section>"
+        f"<section><h2>{escape(section.title)}</h2>{''.join(_part(part, placed) for part in section.parts)}</section>"
     )
 
 
-def _part(part: Part, sampled: _Drawn) -> str:
+def _part(part: Part, placed: _PlacedCharts) -> str:
     if isinstance(part, str):
         return f"<p>{escape(part)}</p>"
     if isinstance(part, Points):
@@ -187,8 +187,8 @@ def _part(part: Part, sampled: _Drawn) -> str:
     if isinstance(part, Folded):
         return f"<details><summary>{escape(part.title)}</summary>{_table(part.table)}</details>"
     if isinstance(part, Chart):
-        return sampled.place(part)
-    return f'<div class="charts">{"".join(sampled.place(chart) for chart in part.charts)}</div>'
+        return placed.place(part)
+    return f'<div class="charts">{"".join(placed.place(chart) for chart in part.charts)}</div>'
 
 
 def _table(table: Table) -> str:

@@ -34,10 +34,11 @@ from daemon.ingest.push import PushSource
 from daemon.ingest.replay import ReplaySource, SimulatorSource
 from daemon.ingest.window import RecentHistory
 from daemon.models.registry import ModelRegistry
-from daemon.models.runs import Retraining, TrainingJournal, TrainingRules, Trigger
+from daemon.models.retraining import NextTime, Retraining
+from daemon.models.runs import TrainingJournal
 from daemon.models.serving import ModelLoaders, ServingModel
 from daemon.pipeline.cycle import Cycle, Snapshot
-from daemon.pipeline.triggers import TriggerRules, Triggers
+from daemon.pipeline.triggers import Triggers
 from daemon.service.lifecycle import ConfigReload, ConfiguredPipeline, Service, Stopping
 from daemon.service.training_process import TrainingProcess
 from daemon.simulation.fleet import Fleet
@@ -51,31 +52,14 @@ from daemon.system.scheduler import GridScheduler, next_times
 from daemon.system.systemd import ServiceManager
 
 
-def training_rules(config: Config) -> TrainingRules:
-    """Return what the configuration says of retraining.
+def next_training(config: Config) -> NextTime | None:
+    """Return when the next training is scheduled; None where none is.
 
     Raises:
         ConfigError: the schedule is no cron expression.
     """
-    training = config.training
-    return TrainingRules(
-        level=training.level,
-        seed=training.seed,
-        next_time=None if training.schedule is None else next_times(training.schedule, config.zone),
-        max_runs_per_day=training.max_runs_per_day,
-        keep_models=training.keep_models,
-        pause_seconds=training.trigger_pause_hours * 3600,
-        threads=training.threads,
-        deadline_seconds=training.deadline_minutes * 60,
-        memory_mb=training.memory_limit_mb,
-    )
-
-
-def trigger_rules(config: Config) -> TriggerRules:
-    """Return what the configuration says of triggers."""
-    training = config.training
-    wanted = frozenset(Trigger(name) for name in training.triggers)
-    return TriggerRules(wanted, training.new_servers_share, training.drift_share)
+    schedule = config.training.schedule
+    return None if schedule is None else next_times(schedule, config.zone)
 
 
 def fleet_spec(config: SimulatorConfig) -> FleetSpec:
@@ -176,8 +160,9 @@ def _components(config: Config, path: Path) -> Components:
             TrainingProcess(path),
             TrainingJournal(config.data_dir / "training"),
             ModelRegistry(config.models_dir),
-            training_rules(config),
-            clock.now,
+            config=config.training,
+            next_time=next_training(config),
+            now=clock.now,
         ),
         scenarios=Scenarios(config.data_dir / "scenarios.json", clock.now),
     )
@@ -190,7 +175,7 @@ def build_pipeline(config: Config, on: Components) -> ConfiguredPipeline:
         ForewarnError: a file that the configuration names cannot be read; nothing stays open.
     """
     metrics, retention_seconds = config.domain_metrics(), config.store.retention_days * 86_400
-    training = training_rules(config)
+    next_time = next_training(config)
     with ExitStack() as clients:
         sources = [build_source(source, on.scenarios) for source in config.sources]
         notifiers = [AlertmanagerNotifier(each) for each in config.alerting.alertmanagers]
@@ -209,10 +194,10 @@ def build_pipeline(config: Config, on: Components) -> ConfiguredPipeline:
             progress=progress,
         )
         repository = on.store.alert_repository()
-        triggers = Triggers(trigger_rules(config))
+        triggers = Triggers(config.training)
 
         def retrain(snapshot: Snapshot, panel: Panel) -> None:
-            on.retraining.run(snapshot.at, triggers.look(snapshot, panel))
+            on.retraining.run(snapshot.at, triggers.check(snapshot, panel))
 
         cycle = Cycle(
             ingest=ingest,
@@ -247,7 +232,7 @@ def build_pipeline(config: Config, on: Components) -> ConfiguredPipeline:
         def apply() -> None:
             on.snapshots.configure(metrics, config.exposition.series_budget)
             on.model.reload(_loaders(config))
-            on.retraining.reconfigure(training)
+            on.retraining.reconfigure(config.training, next_time)
             on.scenarios.reconfigure(_simulated(sources))
             on.telemetry.configure([source.name for source in sources], targets)
             configure_logs(config.logging.level, config.logging.format)

@@ -19,7 +19,7 @@ from daemon.config.schema import Config
 from daemon.core.errors import ConfigError, ForewarnError
 from daemon.core.series import STEP_SECONDS, as_text
 from daemon.ingest.ports import Store
-from daemon.models.runs import Retraining
+from daemon.models.retraining import Retraining
 from daemon.pipeline.cycle import Cycle, Snapshot
 from daemon.system.process import return_freed_memory
 from daemon.system.scheduler import GridScheduler

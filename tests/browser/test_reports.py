@@ -15,7 +15,7 @@ from daemon.reports.page import Chart, Section, render_page
 from daemon.reports.training import render_training_report
 from tests.browser.chromium import look_at
 from tests.panels import daily_panel
-from tests.training_records import EPOCHS, INFO, samples
+from tests.training_records import EPOCHS, samples, training_info
 
 PHONE, LAPTOP = 500, 1280
 MEASURE = """<script>
@@ -25,7 +25,7 @@ document.body.dataset.beyond = root.scrollWidth - root.clientWidth;
 
 
 def training_report() -> str:
-    return render_training_report(INFO, EPOCHS, samples(), {"cpu": "%"})
+    return render_training_report(training_info(), EPOCHS, samples(), {"cpu": "%"})
 
 
 def backtest_report() -> str:

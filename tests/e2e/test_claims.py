@@ -15,7 +15,7 @@ from daemon.models.registry import ModelRegistry
 from tests.model_directory import register
 from tests.servers.forewarn import RunningForewarn
 from tests.servers.processes import free_port
-from tests.training_records import INFO
+from tests.training_records import training_info
 
 
 def said(*arguments: str, folder: Path, status: int = 0) -> subprocess.CompletedProcess[str]:
@@ -41,10 +41,10 @@ def serving(registry: ModelRegistry, **changes: Any) -> str:
 def test_claims_gives_each_sentence_with_its_number_and_its_source(registry: ModelRegistry, tmp_path: Path) -> None:
     """Of the model that serves, or of another one; as text and as a document."""
     model, demo = serving(registry), register(registry, level="demo")
-    made = claims(INFO)
+    made = claims(training_info())
     shown = said("claims", "--models", "models", folder=tmp_path).stdout
     assert shown.startswith(f"{model}: level production, serves\n")
-    may, must_not = shown.split("\nwhat must not be said:\n")
+    may, must_not = shown.split("\nwhat must not be claimed:\n")
     for claim in made.may:
         assert f"  - {claim.sentence}\n      {claim.number:g} ({claim.source})\n" in may
     assert must_not == "".join(f"  - {sentence}\n" for sentence in made.must_not)
@@ -116,8 +116,8 @@ def test_readiness_names_what_fails_and_ends_with_3(registry: ModelRegistry, tmp
 def test_without_a_model_nothing_may_be_said_and_nothing_is_ready(tmp_path: Path) -> None:
     """The base network serves, of which nothing was measured here."""
     shown = said("claims", "--models", "models", folder=tmp_path).stdout
-    assert shown.startswith("no model serves\n\nwhat may be said:\n  nothing\n")
-    assert "of the base network, which does, nothing was measured on these servers" in shown
+    assert shown.startswith("no model serves\n\nwhat may be claimed:\n  nothing\n")
+    assert "the base network, which serves instead, was not measured on these servers" in shown
     done = said("readiness", "--models", "models", folder=tmp_path, status=3)
     assert done.stdout.count("FAIL  ") == 10
 
@@ -129,7 +129,7 @@ def test_what_cannot_be_answered_is_told_in_one_line(command: str, registry: Mod
     unknown = said(command, "--model", "nope", "--models", "models", folder=tmp_path, status=1)
     assert unknown.stderr == f"forewarn: no model 'nope' in models; there are: {model}\n"
     (registry.path(model) / "training_info.json").unlink()
-    assert "nothing is on record" in said(command, "--models", "models", folder=tmp_path, status=1).stderr
+    assert "it has no record of its training" in said(command, "--models", "models", folder=tmp_path, status=1).stderr
     assert "gone.yaml" in said(command, "--config", "gone.yaml", folder=tmp_path, status=2).stderr
 
 

@@ -88,7 +88,7 @@ def models(simulated: Path) -> Path:
         "train", "--level", "demo", "--epochs", "1", "--data", simulated, "--models", "models", "--seed", "1",
         folder=folder,
     )  # fmt: skip
-    assert "A demo model is a proof of concept: nothing may be said of its accuracy." in done.stdout
+    assert "A demo model is a proof of concept: nothing may be claimed of its accuracy." in done.stdout
     return folder / "models"
 
 

@@ -63,7 +63,7 @@ def test_the_list_shows_every_model_and_which_one_serves(registry: ModelRegistry
     assert [name for name, row in told.items() if row["serves"]] == [serving]
     assert told[damaged]["problem"] == "model.safetensors: is missing"
     shutil.rmtree(registry.path(serving))
-    assert f"{serving} is to serve and is not there" in models("list", folder=tmp_path).stderr
+    assert f"{serving} is to serve and is missing" in models("list", folder=tmp_path).stderr
 
 
 def test_show_says_why_the_gate_decided_and_the_skill_per_metric(registry: ModelRegistry, tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_show_says_why_the_gate_decided_and_the_skill_per_metric(registry: Model
     name = register(registry, verdict=REJECTED, skill_vs_seasonal_naive={"cpu": 0.61, "used[/var]": 0.83})
     shown = models("show", name, folder=tmp_path).stdout
     assert "level production, trained 2026-02-01 03:04 in 180 s" in shown
-    assert "verdict: rejected\n  It does not beat seasonal naive: 1.234 of its pinball loss.\n" in shown
+    assert "gate decision: rejected\n  It does not beat seasonal naive: 1.234 of its pinball loss.\n" in shown
     rows = [[cell.strip() for cell in line.split("│")][1:-1] for line in shown.splitlines() if "│" in line]
     assert rows == [["cpu", "0.610"], ["used[/var]", "0.830"]]
     told = json.loads(models("show", name, "--json", folder=tmp_path).stdout)
@@ -88,10 +88,10 @@ def test_a_withdrawn_model_is_shown_as_such(registry: ModelRegistry, tmp_path: P
     registry.demote(name, "its pinball loss was 1.200 of the climatology's")
     (row,) = json.loads(models("list", "--json", folder=tmp_path).stdout)["models"]
     assert (row["serves"], row["withdrawn"]) == (False, True)
-    assert "withdrawn" in models("list", folder=tmp_path).stdout
+    assert "demoted" in models("list", folder=tmp_path).stdout
     shown = models("show", name, folder=tmp_path).stdout
-    assert ", withdrawn\n" in shown
-    assert re.search(r"withdrawn at \S+: its pinball loss was 1.200", shown)
+    assert ", demoted\n" in shown
+    assert re.search(r"demoted at \S+: its pinball loss was 1.200", shown)
     models("promote", name, folder=tmp_path)
     assert json.loads(models("list", "--json", folder=tmp_path).stdout)["models"][0]["serves"]
 
@@ -107,7 +107,7 @@ def test_a_rejected_model_can_be_promoted_by_hand_and_that_is_on_record(
     assert done.stdout == f"{rejected} serves from the next tick\n"
     assert "the gate had rejected it: It does not beat seasonal naive: 1.234" in done.stderr
     assert registry.current() == rejected
-    assert registry.promotions()[-1].why == "promoted by hand, though the gate had rejected it"
+    assert registry.promotions()[-1].why == "promoted by hand, although the gate had rejected it"
     refused = models("promote", damaged, folder=tmp_path, status=1).stderr
     assert f"{damaged}: is damaged and cannot serve: calibration.json: is missing" in refused
     models("promote", "nope", folder=tmp_path, status=1)
@@ -115,7 +115,7 @@ def test_a_rejected_model_can_be_promoted_by_hand_and_that_is_on_record(
     back = models("rollback", folder=tmp_path).stdout
     assert back == f"{good} serves again from the next tick, instead of {rejected}\n"
     assert registry.current() == good
-    assert f"no model served before {good}" in models("rollback", folder=tmp_path, status=1).stderr
+    assert f"no model that served before {good}" in models("rollback", folder=tmp_path, status=1).stderr
     assert registry.current() == good
 
 
@@ -126,14 +126,14 @@ def test_rollback_says_what_it_passed_over(registry: ModelRegistry, tmp_path: Pa
         registry.promote(name, "by a test")
     shutil.rmtree(registry.path(names[1]))
     done = models("rollback", folder=tmp_path)
-    assert done.stderr == f"skipped {names[1]}: it is gone\n"
+    assert done.stderr == f"skipped {names[1]}: it is missing\n"
     assert registry.current() == names[0]
 
 
 def test_verify_loads_the_model_and_lists_every_problem(registry: ModelRegistry, tmp_path: Path) -> None:
     """Files that are whole one by one may still be no network that this forewarn can load."""
     whole, strange, cut = (register(registry) for _ in range(3))
-    assert models("verify", whole, folder=tmp_path).stdout == f"{whole}: whole\n"
+    assert models("verify", whole, folder=tmp_path).stdout == f"{whole}: complete\n"
     description = registry.path(strange) / "model.json"
     description.write_text(json.dumps(json.loads(description.read_text()) | {"format": 999}), encoding="utf-8")
     (registry.path(strange) / "evil.pkl").write_bytes(b"x")
@@ -183,10 +183,10 @@ def test_a_training_that_the_gate_refuses_ends_with_3_and_says_why(registry: Mod
         [*line, "--models", "models"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 3, done.stderr
-    assert "The gate rejects it; it is kept and does not serve:" in done.stdout
-    # without figures, as those of a demo model must not be said
-    assert f"  It does not beat the serving model {serving}\n" in done.stdout
+    assert "Rejected: stored but not serving." in done.stdout
+    # without figures, as those of a demo model must not be claimed
+    assert f"  It does not beat the serving model {serving}.\n" in done.stdout
     assert registry.current() == serving
     (made,) = set(registry.ids()) - {serving}
-    assert "verdict: rejected\n" in models("show", made, folder=tmp_path).stdout
-    assert models("verify", made, folder=tmp_path).stdout == f"{made}: whole\n"
+    assert "gate decision: rejected\n" in models("show", made, folder=tmp_path).stdout
+    assert models("verify", made, folder=tmp_path).stdout == f"{made}: complete\n"

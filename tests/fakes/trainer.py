@@ -1,43 +1,43 @@
-"""A trainer that trains nothing; a test says how its run ends."""
+"""A trainer that trains nothing; a test decides how its run ends."""
 
 from pathlib import Path
-from typing import Any
 
-from daemon.models.runs import Outcome, RunState, TrainingRun
+from daemon.config.training import TrainingConfig
+from daemon.models.runs import RunOutcome, RunProgress, RunState, TrainingRun
 
 
 class FakeTrainer:
     """Mirrors the ``Trainer`` port.
 
     Attributes:
-        started: every run that was begun.
+        started: every run that was started.
         ended: how the newest one ended; None while it is under way.
-        said: what it has said.
+        reached: how far it is.
     """
 
     def __init__(self) -> None:
         self.started: list[TrainingRun] = []
-        self.ended: Outcome | None = None
-        self.said: tuple[dict[str, Any], ...] = ()
+        self.ended: RunOutcome | None = None
+        self.reached = RunProgress()
 
-    def start(self, run: TrainingRun, folder: Path, threads: int, deadline_seconds: float, memory_mb: int) -> None:
+    def start(self, run: TrainingRun, folder: Path, config: TrainingConfig) -> None:
         """Remember the run."""
         assert folder.is_dir()
         self.started.append(run)
         self.ended = None
 
-    def told(self) -> tuple[dict[str, Any], ...]:
+    def progress(self) -> RunProgress:
         """Return what the test put there."""
-        return self.said
+        return self.reached
 
-    def outcome(self) -> Outcome | None:
+    def outcome(self) -> RunOutcome | None:
         """Return what the test put there."""
         return self.ended
 
     def cancel(self) -> None:
         """End at once."""
-        self.ended = Outcome(RunState.CANCELLED, "cancelled")
+        self.ended = RunOutcome(RunState.CANCELLED, "cancelled")
 
     def close(self) -> None:
         """End as a stop of the service does."""
-        self.ended = Outcome(RunState.RUNNING, "the service stopped")
+        self.ended = RunOutcome(RunState.RUNNING, "the service stopped")

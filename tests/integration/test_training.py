@@ -114,7 +114,7 @@ def test_the_same_seed_gives_the_same_model(trained: TrainedModel) -> None:
     again = train(daily_panel(), METRICS, UTC, SHORT, seed=1)
     for name, tensor in trained.network.state_dict().items():
         assert torch.equal(tensor, again.network.state_dict()[name]), name
-    assert trained.info["data_fingerprint"] == again.info["data_fingerprint"]
+    assert trained.info.data_fingerprint == again.info.data_fingerprint
 
 
 def test_training_reports_steps_and_epochs() -> None:

@@ -16,30 +16,34 @@ from daemon.api.snapshot_cache import SnapshotCache
 from daemon.api.telemetry import PrometheusTelemetry
 from daemon.core.errors import ConfigError, StoreUnavailable
 from daemon.core.forecast import Forecast, ForecasterKind
-from daemon.core.levels import LevelName
 from daemon.core.series import SeriesKey
 from daemon.core.server import ServerState
+from daemon.core.training_info import EpochRecord
 from daemon.ingest.ingest import Ingest, SourceState
 from daemon.models.record import ModelRecord
 from daemon.pipeline.cycle import Snapshot
 from tests.fakes.source import FakeClock
 from tests.fakes.store import FakeStore
+from tests.training_records import model_record
 
 T0 = 1_767_571_200
-RECORD = ModelRecord(
-    model="m",
-    level=LevelName.PRODUCTION,
-    trained_at=T0 - 3600,
-    epochs=10,
+FIGURES: dict[str, Any] = {
+    "trained_at": "2026-01-04T23:00:00+00:00",
+    "final_val_loss": 0.2,
+    "training_time_hours": 1 / 60,
+    "quantile_loss": 0.3,
+    "skill_vs_seasonal_naive": {"cpu": 0.7},
+}
+LAST_EPOCH = EpochRecord(
+    epoch=9,
     train_loss=0.1,
-    validation_loss=0.2,
+    val_loss=0.2,
     learning_rate=1e-3,
+    time_seconds=6,
+    gpu_memory_mb=0,
     samples_per_second=900,
-    duration_seconds=60,
-    quantile_loss=0.3,
-    skill={"cpu": 0.7},
-    tested=True,
 )
+RECORD = model_record("m", LAST_EPOCH, **FIGURES)
 
 
 class Rig:
@@ -204,9 +208,9 @@ def test_metrics_plain_and_compressed_and_clean() -> None:
 @pytest.mark.parametrize(
     "record",
     [
-        replace(RECORD, level=LevelName.DEMO),
-        replace(RECORD, level=LevelName.VALIDATION),
-        replace(RECORD, tested=False),
+        model_record("m", LAST_EPOCH, **FIGURES, level="demo"),
+        model_record("m", LAST_EPOCH, **FIGURES, level="validation"),
+        model_record("m", LAST_EPOCH, **FIGURES, held_out={"span": "validation"}),
     ],
     ids=["demo", "validation", "untested"],
 )

@@ -12,7 +12,7 @@ from daemon.models.claims import claims, serving_status
 from daemon.models.readiness import readiness_of
 from daemon.models.registry import ModelRegistry
 from tests.model_directory import register
-from tests.training_records import INFO
+from tests.training_records import training_info
 
 PATHS = ("/api/v1/claims", "/api/v1/readiness")
 
@@ -41,7 +41,7 @@ def test_the_claims_are_those_of_the_model_that_serves(rig: Rig) -> None:
     """Every sentence with its number and its source, and what must not be said, as everywhere else."""
     model = register(rig.registry)
     rig.registry.promote(model, "by a test")
-    made = claims(INFO)
+    made = claims(training_info())
     assert made.may
     assert rig.get("/api/v1/claims") == {
         "model": model,
@@ -106,5 +106,5 @@ def test_what_json_cannot_carry_breaks_no_answer(rig: Rig) -> None:
     said = rig.get("/api/v1/claims", model=model)
     assert "m?: 0.500 times the pinball loss of repeating yesterday." in [claim["sentence"] for claim in said["may"]]
     assert "quantile loss of" not in json.dumps(said)
-    odd = register(rig.registry, by_profile={"p\udc80": {"skill": 0.5}}, data_from="\ud800")
+    odd = register(rig.registry, by_profile={"p\udc80": {"skill": 0.5}})
     assert "p? 0.500" in json.dumps(rig.get("/api/v1/readiness", model=odd))

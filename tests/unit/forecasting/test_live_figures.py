@@ -5,6 +5,7 @@ import pytest
 
 from daemon.core.forecast import Forecast
 from daemon.forecasting.verification import LiveAssessment, LiveScore, Tally, VerificationResult
+from daemon.models.registry import Demotion
 from daemon.pipeline.cycle import Snapshot
 from tests.unit.api.test_app import T0, Rig
 
@@ -45,7 +46,7 @@ SNAPSHOT = Snapshot(
     forecast=Forecast(origin=T0, keys=(), paths=np.empty((0, 0, 0), np.float32), kinds=()),
     model="m",
     verification=VerificationResult(SCORES, 9, ASSESSMENT),
-    withdrawn="demoted at noon: it was worse",
+    demotion=Demotion("noon", "it was worse"),
 )
 
 
@@ -101,7 +102,7 @@ def test_a_demoted_model_is_shown(rig: Rig) -> None:
     """The status holds the reason and the metric is 1; once the model serves again the metric is 0."""
     assert rig.client.get("/api/v1/status").json()["withdrawn"] == "demoted at noon: it was worse"
     assert "forewarn_model_withdrawn 1.0" in rig.client.get("/metrics").text
-    rig.telemetry.publish(replace(SNAPSHOT, withdrawn=""))
+    rig.telemetry.publish(replace(SNAPSHOT, demotion=None))
     assert "forewarn_model_withdrawn 0.0" in rig.client.get("/metrics").text
 
 

@@ -74,7 +74,7 @@ def test_rolling_back_undoes_one_promotion_after_the_other(tmp_path: Path) -> No
     assert registry.rollback() == Rollback(second, third, {})
     assert registry.current() == second
     assert registry.rollback().model == first
-    with pytest.raises(ModelNotFound, match=f"no model served before {first}"):
+    with pytest.raises(ModelNotFound, match=f"no model that served before {first}"):
         registry.rollback()
     assert registry.current() == first
     assert [(each.model, each.previous, each.back) for each in registry.promotions()] == [
@@ -96,12 +96,12 @@ def test_rolling_back_passes_over_models_that_are_gone_or_damaged(tmp_path: Path
     (registry.path(second) / "training_info.json").write_text("{", encoding="utf-8")
     done = registry.rollback()
     assert (done.model, done.instead_of, list(done.skipped)) == (first, fifth, [fourth, third, second])
-    assert done.skipped[fourth] == "it is gone"
+    assert done.skipped[fourth] == "it is missing"
     assert done.skipped[third].startswith("model.safetensors: cannot be read")
     assert "the record of its training is damaged" in done.skipped[second]
     registry.promote(fifth, "by a test")
     shutil.rmtree(registry.path(first))
-    with pytest.raises(ModelNotFound, match=f"{first}: it is gone.*promote one with forewarn models promote"):
+    with pytest.raises(ModelNotFound, match=f"{first}: it is missing.*promote one with forewarn models promote"):
         registry.rollback()
     assert registry.current() == fifth
 
@@ -116,7 +116,7 @@ def test_rolling_back_goes_to_a_model_that_served_twice(tmp_path: Path) -> None:
     registry.promote(second, "again")
     registry.promote(first, "again")
     shutil.rmtree(registry.path(second))
-    with pytest.raises(ModelNotFound, match=f"no model served before {first}.*{second}: it is gone"):
+    with pytest.raises(ModelNotFound, match=f"no model that served before {first}.*{second}: it is missing"):
         registry.rollback()
 
 
@@ -134,7 +134,7 @@ def test_rolling_back_knows_what_a_hand_wrote_into_current(tmp_path: Path) -> No
 def test_what_served_when_and_why_is_on_record(tmp_path: Path) -> None:
     """The journal is a line of JSON per promotion; a damaged line is an error that names file and line."""
     registry = ModelRegistry(tmp_path)
-    assert registry.promotions() == []
+    assert registry.promotions() == ()
     first, second = made(registry, 2)
     registry.promote(first, "promoted by the gate")
     journal = tmp_path / "promotions.jsonl"
@@ -143,7 +143,7 @@ def test_what_served_when_and_why_is_on_record(tmp_path: Path) -> None:
         file.write('{"at": "2026-')
     registry.promote(second, "by hand")
     assert registry.current() == second
-    with pytest.raises(BadModel, match=r"promotions\.jsonl: line 2 is damaged.*take that line out"):
+    with pytest.raises(BadModel, match=r"promotions\.jsonl: line 2 is damaged.*remove that line"):
         registry.promotions()
     lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
     journal.write_text(lines[0] + lines[2], encoding="utf-8")
@@ -163,7 +163,7 @@ def test_promoting_puts_a_garbled_current_right(tmp_path: Path) -> None:
     assert registry.promotions()[0].previous is None
 
 
-def test_a_withdrawn_model_is_on_record_until_it_is_promoted(tmp_path: Path) -> None:
+def test_a_demoted_model_is_on_record_until_it_is_promoted(tmp_path: Path) -> None:
     """The trail says when and why; it is no step of a rollback, and a promotion by hand lifts it."""
     registry = ModelRegistry(tmp_path)
     first, second = made(registry, 2)
@@ -173,7 +173,8 @@ def test_a_withdrawn_model_is_on_record_until_it_is_promoted(tmp_path: Path) -> 
     registry.demote(second, "it was worse")
     line = registry.demotion(second)
     assert line is not None
-    assert (line.why, line.withdrawn) == ("it was worse", True)
+    assert line.why == "it was worse"
+    assert line.at == registry.promotions()[-1].at
     assert registry.current() == second
     assert registry.demotion(first) is None
     assert registry.rollback().model == first
@@ -182,7 +183,7 @@ def test_a_withdrawn_model_is_on_record_until_it_is_promoted(tmp_path: Path) -> 
     assert registry.demotion(second) is None
 
 
-def test_the_base_network_can_be_withdrawn_before_there_is_a_model(tmp_path: Path) -> None:
+def test_the_base_network_can_be_demoted_before_there_is_a_model(tmp_path: Path) -> None:
     """It has no directory, and need not."""
     registry = ModelRegistry(tmp_path / "models")
     registry.demote("base", "it was worse")
@@ -191,7 +192,7 @@ def test_the_base_network_can_be_withdrawn_before_there_is_a_model(tmp_path: Pat
 
 
 def test_a_journal_of_an_older_version_is_read(tmp_path: Path) -> None:
-    """Its lines say nothing of withdrawals."""
+    """Its lines have no key for demotions."""
     registry = ModelRegistry(tmp_path)
     line = {"at": "2026-01-01T00:00:00+00:00", "model": "m", "previous": None, "why": "x", "back": False}
     (tmp_path / "promotions.jsonl").write_text(json.dumps(line) + "\n")

@@ -4,20 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.config.training import TrainingConfig
 from daemon.core.levels import LevelName
 from daemon.models.registry import ModelRegistry
+from daemon.models.retraining import Retraining, TrainingRefused, over_budget
 from daemon.models.runs import (
-    Outcome,
-    Retraining,
+    RunOutcome,
     RunState,
     TrainingJournal,
-    TrainingRefused,
     TrainingRequest,
-    TrainingRules,
     TrainingRun,
     Trigger,
     TriggerCheck,
-    over_budget,
 )
 from tests.fakes.source import FakeClock
 from tests.fakes.trainer import FakeTrainer
@@ -25,8 +23,8 @@ from tests.fakes.trainer import FakeTrainer
 T0 = 1_767_571_200
 DAY = 86_400
 KEEP = 2
-PAUSE = 6 * 3600
-GOOD = Outcome(RunState.SUCCEEDED, "better than what served", "m1", 41.0)
+PAUSE_HOURS = 6
+GOOD = RunOutcome(RunState.SUCCEEDED, "better than what served", "m1", 41.0)
 
 
 class Rig:
@@ -35,22 +33,21 @@ class Rig:
     def __init__(self, folder: Path, most: int = 2) -> None:
         self.clock, self.journal = FakeClock(T0 + 3600), TrainingJournal(folder)
         self.registry = ModelRegistry(folder / "models")
-        self.rules = TrainingRules(
-            level=LevelName.DEMO,
-            seed=5,
-            next_time=lambda at: at // DAY * DAY + DAY,
-            max_runs_per_day=most,
-            keep_models=KEEP,
-            pause_seconds=PAUSE,
-            threads=1,
-            deadline_seconds=60.0,
-            memory_mb=500,
+        self.config = TrainingConfig(
+            level=LevelName.DEMO, seed=5, max_runs_per_day=most, keep_models=KEEP, trigger_pause_hours=PAUSE_HOURS
         )
         self.restart()
 
     def restart(self) -> None:
         self.trainer = FakeTrainer()
-        self.retraining = Retraining(self.trainer, self.journal, self.registry, self.rules, self.clock.now)
+        self.retraining = Retraining(
+            self.trainer,
+            self.journal,
+            self.registry,
+            config=self.config,
+            next_time=lambda at: at // DAY * DAY + DAY,
+            now=self.clock.now,
+        )
 
     def tick(self, hours: float = 0, request: TrainingRequest | None = None) -> None:
         self.clock.time += hours * 3600

@@ -1,12 +1,14 @@
 import json
 import pickle
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from daemon.core.training_info import write_epochs
 from daemon.models.record import cannot_serve, problems
 from tests.model_directory import write_model
 from tests.training_records import EPOCHS
@@ -20,8 +22,8 @@ def model(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_whole_model_has_no_problems(model: Path) -> None:
-    """Every file of the design, and nothing else."""
+def test_a_complete_model_has_no_problems(model: Path) -> None:
+    """Every file of a model, and nothing else."""
     assert problems(model) == []
     assert cannot_serve(model) is None
 
@@ -43,7 +45,7 @@ def test_each_file_is_needed_and_read(name: str, model: Path) -> None:
     assert cannot_serve(model) == (f"{name}: is missing" if needed else None)
 
 
-def cut_weights(model: Path) -> None:
+def truncate_weights(model: Path) -> None:
     path = model / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
 
@@ -70,7 +72,7 @@ def change_info(**changes: Any) -> Callable[[Path], None]:
     return change
 
 
-def take_from_info(model: Path) -> None:
+def remove_verdict(model: Path) -> None:
     path = model / "training_info.json"
     info = json.loads(path.read_text())
     del info["verdict"]
@@ -79,22 +81,22 @@ def take_from_info(model: Path) -> None:
 
 def change_last_epoch(**changes: Any) -> Callable[[Path], None]:
     def change(model: Path) -> None:
-        lines = [json.dumps(record) for record in (*EPOCHS[:-1], EPOCHS[-1] | changes)]
+        lines = [json.dumps(record) for record in (*map(asdict, EPOCHS[:-1]), asdict(EPOCHS[-1]) | changes)]
         (model / "epochs.jsonl").write_text("\n".join(lines) + "\n")
 
     return change
 
 
-def take_from_epoch(model: Path) -> None:
-    lines = [json.dumps({key: value for key, value in record.items() if key != "val_loss"}) for record in EPOCHS[:1]]
-    (model / "epochs.jsonl").write_text("\n".join(lines))
+def remove_loss(model: Path) -> None:
+    record = {key: value for key, value in asdict(EPOCHS[0]).items() if key != "val_loss"}
+    (model / "epochs.jsonl").write_text(json.dumps(record))
 
 
-def forget_an_epoch(model: Path) -> None:
-    (model / "epochs.jsonl").write_text("".join(json.dumps(record) + "\n" for record in EPOCHS[1:]))
+def remove_epoch(model: Path) -> None:
+    write_epochs(model, EPOCHS[1:])
 
 
-def take_from_samples(model: Path) -> None:
+def remove_actual_values(model: Path) -> None:
     path = model / "samples.parquet"
     pd.read_parquet(path).drop(columns=["actual"]).to_parquet(path)
 
@@ -102,22 +104,24 @@ def take_from_samples(model: Path) -> None:
 @pytest.mark.parametrize(
     ("integrity_error", "problem"),
     [
-        (cut_weights, "model.safetensors: cannot be read: "),
-        (add_pickle, "network.pkl: does not belong to a model; take it away"),
-        (add_folder, "more: does not belong to a model; take it away"),
+        (truncate_weights, "model.safetensors: cannot be read: "),
+        (add_pickle, "network.pkl: does not belong to a model; remove it"),
+        (add_folder, "more: does not belong to a model; remove it"),
         (link_outside, "report.html: is a link; a model directory holds its files itself"),
-        (take_from_info, "training_info.json: verdict is missing"),
+        (remove_verdict, "training_info.json: verdict is missing"),
         (change_info(final_val_loss=None), "training_info.json: final_val_loss is None, and should be a finite number"),
         (change_info(epochs=True), "training_info.json: epochs is True, and should be a finite number"),
-        (change_info(data_hours=float("inf")), "training_info.json: cannot be read: Infinity is no number"),
-        (take_from_epoch, "epochs.jsonl: line 1: val_loss is missing"),
+        (change_info(verdict=3), "training_info.json: verdict is 3: "),
+        (change_info(data_hours=float("inf")), "training_info.json: cannot be read: Infinity is not a number"),
+        (remove_loss, "epochs.jsonl: line 1: val_loss is missing"),
         (
             change_last_epoch(train_loss="low"),
             "epochs.jsonl: line 6: train_loss is 'low', and should be a finite number",
         ),
-        (change_last_epoch(train_loss=float("nan")), "epochs.jsonl: cannot be read: NaN is no number"),
-        (forget_an_epoch, "epochs.jsonl: 5 lines, and training_info.json says 6 epochs"),
-        (take_from_samples, "samples.parquet: actual is missing"),
+        (change_last_epoch(train_loss=None), "epochs.jsonl: line 6: train_loss is None, and should be a finite number"),
+        (change_last_epoch(train_loss=float("nan")), "epochs.jsonl: cannot be read: NaN is not a number"),
+        (remove_epoch, "epochs.jsonl: 5 lines, and training_info.json has 6 epochs"),
+        (remove_actual_values, "samples.parquet: actual is missing"),
     ],
 )
 def test_each_problem_is_named(integrity_error: Callable[[Path], None], problem: str, model: Path) -> None:
@@ -131,8 +135,8 @@ def test_each_problem_is_named(integrity_error: Callable[[Path], None], problem:
 def test_every_problem_is_listed(model: Path) -> None:
     """Not only the first one."""
     add_pickle(model)
-    cut_weights(model)
-    take_from_info(model)
+    truncate_weights(model)
+    remove_verdict(model)
     (model / "report.html").write_text(" \n")
     assert [problem.split(": ")[0] for problem in problems(model)] == [
         *("network.pkl", "model.safetensors", "training_info.json", "report.html"),

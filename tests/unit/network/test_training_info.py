@@ -1,13 +1,11 @@
-from typing import Any
-
 import pytest
 
 from daemon.core.levels import LEVELS, Level, LevelName
-from daemon.core.training_info import EpochRecord
+from daemon.core.training_info import EpochRecord, TrainingInfo
 from daemon.forecasting.evaluation import Evaluation
 from daemon.network.calibration import NONE, Calibration
 from daemon.network.fitting import Fit
-from daemon.network.training_info import training_info
+from daemon.network.training_info import TrainingFacts, training_info
 from tests.panels import daily_panel
 
 PRODUCTION = LEVELS[LevelName.PRODUCTION]
@@ -15,7 +13,7 @@ PRODUCTION = LEVELS[LevelName.PRODUCTION]
 
 def record(
     quantile_loss: float = 0.155, train_loss: float = 0.1, val_loss: float = 0.12, level: Level = PRODUCTION
-) -> dict[str, Any]:
+) -> TrainingInfo:
     """Return the record of two epochs, the first of which was kept."""
     losses = ((train_loss, val_loss), (0.01, 9.0))
     epochs = tuple(
@@ -41,10 +39,15 @@ def record(
         unknown_servers=None,
         origins=13,
     )
-    run = {
-        "seed": 1, "seconds": 36.0, "parameters": 5, "latency_ms": 30.0, "started_from": "base",
-        "planned_epochs": 20, "seen": ["other"],
-    }  # fmt: skip
+    facts = TrainingFacts(
+        seed=1,
+        seconds=36.0,
+        parameters=5,
+        latency_ms=30.0,
+        started_from="base",
+        planned_epochs=20,
+        seen=("other",),
+    )
     fit, calibration = (
         Fit(records=epochs, best_epoch=0, best_loss=val_loss, early_stopping=True, device="cpu"),
         Calibration(
@@ -63,10 +66,10 @@ def record(
         level,
         fit,
         measured=measured,
-        foretold={},
+        breaches={},
         calibration=calibration,
         held_out=(panel.start, panel.end),
-        run=run,
+        facts=facts,
     )
 
 
@@ -81,27 +84,31 @@ def record(
     ],
 )
 def test_the_quantile_loss_is_rated(loss: float, expected: str | None) -> None:
-    """Below 0.10 excellent, below 0.20 good, up to 0.30 acceptable; what was not measured has no rating."""
-    assert record(loss)["quantile_loss_rating"] == expected
+    """Below 0.10 excellent, below 0.20 good, up to 0.30 acceptable; a loss that was not measured has no rating."""
+    assert record(loss).quantile_loss_rating == expected
 
 
 def test_a_validation_loss_far_above_the_training_loss_is_overfitting() -> None:
     """By the epoch that was kept: from one and a half times as much, the four remedies are named."""
-    made = record(train_loss=0.1, val_loss=0.16)["overfitting"]
-    assert (made["warned"], made["ratio"]) == (True, pytest.approx(1.6))
-    assert tuple(made["remedies"]) == ("more dropout", "a smaller model", "more data", "more regularisation")
-    sound = record(train_loss=0.1, val_loss=0.14)["overfitting"]
-    assert (sound["warned"], tuple(sound["remedies"])) == (False, ())
+    made = record(train_loss=0.1, val_loss=0.16).overfitting
+    assert made is not None
+    assert (made.warned, made.ratio) == (True, pytest.approx(1.6))
+    assert made.remedies == ("more dropout", "a smaller model", "more data", "more regularisation")
+    sound = record(train_loss=0.1, val_loss=0.14).overfitting
+    assert sound is not None
+    assert (sound.warned, sound.remedies) == (False, ())
 
 
 def test_the_plan_and_what_training_started_from_are_recorded() -> None:
-    """How many epochs were asked for, beside those that were run; and whom the weights had seen before."""
+    """The planned epochs beside those that were run, and the servers that the weights at the start had seen."""
     made = record()
-    assert (made["epochs"], made["planned_epochs"], made["convergence"]) == (2, 20, "achieved")
-    assert (made["started_from"], made["seen_before"]) == ("base", ["other"])
+    assert (made.epochs, made.planned_epochs, made.convergence) == (2, 20, "achieved")
+    assert (made.started_from, made.seen_before) == ("base", ("other",))
 
 
 @pytest.mark.parametrize(("name", "span"), [("validation", "validation"), ("production", "test")])
 def test_the_span_that_the_figures_come_from_is_recorded(name: str, span: str) -> None:
     """A level without test hours measures on the span that chose the epoch, and says so."""
-    assert record(level=LEVELS[LevelName(name)])["held_out"]["span"] == span
+    held_out = record(level=LEVELS[LevelName(name)]).held_out
+    assert held_out is not None
+    assert held_out.span == span

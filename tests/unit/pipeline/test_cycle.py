@@ -259,17 +259,19 @@ def test_the_baseline_serves_where_the_model_was_worse_until_another_one_is_prom
     rig = Rig(tmp_path, cpu_model, daily_panel(3, 11, missing=0))
     name = rig.model()
     served = [rig.cycle.run(AT + hour * 3600) for hour in range(24)]
-    first = next(hour for hour, snapshot in enumerate(served) if snapshot.withdrawn)
+    first = next(hour for hour, snapshot in enumerate(served) if snapshot.demotion is not None)
     # nine origins of the last twelve hours, the newest of them nine hours ago
     assert first == 18
     assert sources_of(served[first - 1]) == {"cpu": {"model"}, "mem": {"baseline"}}
     assert sources_of(served[first]) == {"cpu": {"baseline"}, "mem": {"baseline"}}
-    assert "of the climatology's" in served[first].withdrawn
+    demotion = served[first].demotion
+    assert demotion is not None
+    assert "of the climatology's" in demotion.why
     assert served[-1].model == name
     assert [line.withdrawn for line in rig.registry.promotions()] == [False, True]
     again = ServingModel(rig.registry, rig.loaders)
     assert again.refresh(PANEL) is None
     other = rig.model()
     snapshot = rig.cycle.run(AT + 24 * 3600)
-    assert (snapshot.withdrawn, snapshot.model) == ("", other)
+    assert (snapshot.demotion, snapshot.model) == (None, other)
     assert sources_of(snapshot)["cpu"] == {"model"}

@@ -25,6 +25,7 @@ from daemon.network.training import TrainedModel, split
 from daemon.pipeline.training import Trained, gate_decision, train_and_register
 from tests.model_directory import register
 from tests.panels import START, daily_panel
+from tests.training_records import training_info
 
 METRICS = ("cpu", "mem")
 RANGES = {name: Metric(name=name, minimum=0, maximum=100) for name in METRICS}
@@ -62,7 +63,7 @@ def candidate(
         fit=fit,
         calibration=calibration,
         breach=base_breach_model(),
-        info={},
+        info=training_info(),
     )
 
 
@@ -118,37 +119,37 @@ def test_a_serving_model_that_cannot_be_loaded_is_no_hindrance(integrity_error: 
     name = serve(registry, trained_network())
     integrity_error(registry, name)
     with capture_logs() as events:
-        verdict = gate_decision(candidate(trained_network()), registry)
-    assert (verdict.promoted, verdict.serving_model, verdict.serving_loss) == (True, name, None)
-    assert f"{name} could forecast none of the windows" in verdict.reasons[1]
+        decision = gate_decision(candidate(trained_network()), registry)
+    assert (decision.promoted, decision.serving_model, decision.serving_loss) == (True, name, None)
+    assert f"{name} could not forecast any of these windows" in decision.reasons[1]
     assert [(event["event"], event["model"]) for event in events] == [("serving_model_unusable", name)]
 
 
 def test_a_serving_model_of_other_metrics_is_no_hindrance(registry: ModelRegistry) -> None:
     """It can be loaded, but can forecast none of the windows."""
     name = serve(registry, trained_network(), ("disk",))
-    verdict = gate_decision(candidate(trained_network()), registry)
-    assert (verdict.promoted, verdict.serving_model, verdict.serving_loss) == (True, name, None)
+    decision = gate_decision(candidate(trained_network()), registry)
+    assert (decision.promoted, decision.serving_model, decision.serving_loss) == (True, name, None)
 
 
 def test_losses_are_compared_on_the_windows_that_all_can_forecast(registry: ModelRegistry) -> None:
     """Where the serving model knows one metric of two, a candidate with its weights is no better and no worse."""
     serve(registry, trained_network(), ("cpu",))
-    verdict = gate_decision(candidate(trained_network()), registry)
-    assert verdict.serving_loss == verdict.candidate_loss
+    decision = gate_decision(candidate(trained_network()), registry)
+    assert decision.serving_loss == decision.candidate_loss
     assert (
-        verdict.candidate_loss
+        decision.candidate_loss
         != gate_decision(candidate(trained_network()), ModelRegistry(Path("none"))).candidate_loss
     )
 
 
 def test_intervals_that_are_too_wide_are_refused(registry: ModelRegistry) -> None:
     """However good the median is."""
-    verdict = gate_decision(candidate(trained_network(), stretch=WIDE), registry)
-    assert not verdict.promoted
-    assert verdict.coverage_80 is not None
-    assert verdict.coverage_80 > 0.95
-    assert "not sound" in verdict.reasons[2]
+    decision = gate_decision(candidate(trained_network(), stretch=WIDE), registry)
+    assert not decision.promoted
+    assert decision.coverage_80 is not None
+    assert decision.coverage_80 > 0.95
+    assert "not sound" in decision.reasons[2]
 
 
 def with_rows(panel: Panel, rows: Iterable[tuple[str, np.ndarray[Any, Any]]]) -> Panel:
@@ -174,13 +175,13 @@ def test_series_that_stand_still_are_left_out_of_the_coverage(registry: ModelReg
 def test_a_held_out_span_without_a_window_promotes_nothing(registry: ModelRegistry) -> None:
     """Less than eight hours were held out: nothing is known of the model."""
     panel = daily_panel(days=2)
-    verdict = gate_decision(candidate(trained_network(), panel), registry)
-    assert (verdict.promoted, verdict.candidate_loss, verdict.coverage_80) == (False, None, None)
-    assert "nothing is known of the model" in verdict.reasons[0]
+    decision = gate_decision(candidate(trained_network(), panel), registry)
+    assert (decision.promoted, decision.candidate_loss, decision.coverage_80) == (False, None, None)
+    assert "the model was not measured" in decision.reasons[0]
 
 
-def test_where_the_model_was_withdrawn_the_baseline_is_what_is_to_be_beaten(registry: ModelRegistry) -> None:
-    """It is what serves; a candidate that beat only the withdrawn one would be no step forward."""
+def test_where_the_model_was_demoted_the_candidate_has_to_beat_the_baseline(registry: ModelRegistry) -> None:
+    """The baseline serves; it is no progress to beat the demoted model only."""
     first = trained(registry, "base")
     beside_model = gate_decision(candidate(trained_network(), daily_panel()), registry)
     assert beside_model.serving_model == first.name
@@ -190,8 +191,8 @@ def test_where_the_model_was_withdrawn_the_baseline_is_what_is_to_be_beaten(regi
     assert beside_baseline.serving_loss not in (None, beside_model.serving_loss)
 
 
-class Unwatched:
-    """Progress that nobody looks at."""
+class NoProgress:
+    """Ignores all progress."""
 
     def epoch(self, record: EpochRecord) -> None:
         """Note nothing."""
@@ -203,15 +204,15 @@ class Unwatched:
 def trained(registry: ModelRegistry, start: str) -> Trained:
     level = replace(DEMO, stride_steps=96)
     return train_and_register(
-        daily_panel(), RANGES, UTC, level, registry=registry, progress=Unwatched(), seed=1, start=start
+        daily_panel(), RANGES, UTC, level, registry=registry, progress=NoProgress(), seed=1, start=start
     )
 
 
-def test_a_model_is_written_with_its_verdict_and_serves_only_if_promoted(registry: ModelRegistry) -> None:
+def test_a_model_is_written_with_its_gate_decision_and_serves_only_if_promoted(registry: ModelRegistry) -> None:
     """One that beats nothing is kept, explained and logged, and what served goes on serving."""
     with capture_logs() as events:
         first, second = trained(registry, "base"), trained(registry, "scratch")
-    assert (first.verdict.promoted, second.verdict.promoted) == (True, False)
+    assert (first.decision.promoted, second.decision.promoted) == (True, False)
     assert registry.current() == first.name
     assert set(registry.ids()) == {first.name, second.name}
     assert [promotion.model for promotion in registry.promotions()] == [first.name]
@@ -219,12 +220,12 @@ def test_a_model_is_written_with_its_verdict_and_serves_only_if_promoted(registr
         ("model_promoted", first.name),
         ("model_rejected", second.name),
     ]
-    assert events[1]["reasons"] == second.verdict.reasons
+    assert events[1]["reasons"] == second.decision.reasons
     record = registry.record(second.name)
     assert record is not None
-    assert (record.promoted, record.reasons) == (False, second.verdict.reasons)
+    assert record.info.verdict == second.decision
     info = json.loads((registry.path(second.name) / "training_info.json").read_text(encoding="utf-8"))
     assert info["verdict"]["serving_model"] == first.name
-    assert info["verdict"]["candidate_loss"] == second.verdict.candidate_loss
+    assert info["verdict"]["candidate_loss"] == second.decision.candidate_loss
     assert (info["verdict"]["origins"], info["verdict"]["naive_loss"]) == (5, 1.0)
     assert (info["verdict"]["from"], info["verdict"]["to"]) == ("2026-01-11T23:55:00Z", "2026-01-12T23:55:00Z")

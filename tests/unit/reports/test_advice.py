@@ -1,11 +1,11 @@
 from typing import Any
 
 from daemon.reports.training import NOTHING, next_steps
-from tests.training_records import EPOCHS, INFO
+from tests.training_records import EPOCHS, training_info
 
 
 def steps(**changes: Any) -> str:
-    return "\n".join(next_steps({**INFO, **changes}, EPOCHS))
+    return "\n".join(next_steps(training_info(**changes), EPOCHS))
 
 
 def test_a_sound_run_asks_for_nothing() -> None:
@@ -22,22 +22,22 @@ def test_a_level_that_allows_no_figures_is_to_be_raised() -> None:
 
 def test_overfitting_is_named_with_its_remedies() -> None:
     """The ratio and all remedies on record are said."""
-    said = steps(overfitting={"warned": True, "ratio": 1.618, "remedies": ["more dropout", "more data"]})
-    assert "1.62 times the training loss" in said
-    assert "more dropout, more data" in said
+    advice = steps(overfitting={"warned": True, "ratio": 1.618, "remedies": ["more dropout", "more data"]})
+    assert "1.62 times the training loss" in advice
+    assert "more dropout, more data" in advice
 
 
 def test_metrics_no_better_than_yesterday_are_named_worst_first() -> None:
     """What is worse than seasonal naive is worth a look."""
-    said = steps(skill_vs_seasonal_naive={"cpu": 0.6, "disk": 1.02, "mem": 1.31})
-    assert "mem (1.31), disk (1.02)." in said
-    assert "cpu" not in said
+    advice = steps(skill_vs_seasonal_naive={"cpu": 0.6, "disk": 1.02, "mem": 1.31})
+    assert "mem (1.31), disk (1.02)." in advice
+    assert "cpu" not in advice
 
 
 def test_coverage_off_its_nominal_share_is_said_with_its_side() -> None:
     """Too narrow is not the same as too wide; within five points neither is said."""
-    assert "70.0 % of the actual values, it is too narrow" in steps(coverage={"80": 0.70})
-    assert "90.0 % of the actual values, it is wider" in steps(coverage={"80": 0.90})
+    assert "70.0 % of the actual values; it is too narrow" in steps(coverage={"80": 0.70})
+    assert "90.0 % of the actual values; it is wider" in steps(coverage={"80": 0.90})
     assert steps(coverage={"80": 0.76}) == NOTHING
 
 
@@ -49,14 +49,14 @@ def test_a_run_that_did_not_converge_says_how() -> None:
 
 def test_a_refused_model_and_a_short_history_are_said() -> None:
     """What stands in the way of serving comes first."""
-    said = steps(verdict={"promoted": False}, data_hours=200.0)
-    assert said.startswith("This model does not serve")
-    assert "200 h of the 720 h" in said
+    advice = steps(verdict={"promoted": False}, data_hours=200.0)
+    assert advice.startswith("This model does not serve")
+    assert "the level needs 720 h, and there were 200 h" in advice
 
 
 def test_a_demo_model_is_given_no_figure_of_its_accuracy() -> None:
     """However bad its skill and coverage are, nothing is said of them."""
-    said = steps(level="demo", skill_vs_seasonal_naive={"cpu": 1.5}, coverage={"80": 0.2}, convergence="not achieved")
-    assert "1.5" not in said
-    assert "20.0" not in said
-    assert "epochs" not in said
+    advice = steps(level="demo", skill_vs_seasonal_naive={"cpu": 1.5}, coverage={"80": 0.2}, convergence="not achieved")
+    assert "1.5" not in advice
+    assert "20.0" not in advice
+    assert "epochs" not in advice

@@ -20,35 +20,36 @@ def test_the_default_is_the_model_that_serves(registry: ModelRegistry) -> None:
     """Another one can be named, and does not serve."""
     serving, other = register(registry), register(registry, level="demo")
     registry.promote(serving, "by a test")
-    assert serving_status(registry) == serving_status(registry, serving) == ServingStatus(serving, True, "")
-    assert serving_status(registry, other) == ServingStatus(other, False, "")
+    assert serving_status(registry) == serving_status(registry, serving) == ServingStatus(serving, True)
+    assert serving_status(registry, other) == ServingStatus(other, False)
     assert claims_of(registry, serving_status(registry)).level == "production"
     assert claims_of(registry, serving_status(registry, other)).level == "demo"
 
 
 def test_without_a_model_the_claims_name_what_serves(registry: ModelRegistry) -> None:
-    """The base network, or where that was withdrawn, the climatology; neither is ready."""
+    """The base network, or where that was demoted, the climatology; neither is ready."""
     status = serving_status(registry)
-    assert status == ServingStatus(None, False, "")
-    assert "of the base network, which does," in claims_of(registry, status).must_not[0]
+    assert status == ServingStatus(None, False)
+    assert "and the base network, which serves instead," in claims_of(registry, status).must_not[0]
     registry.demote("base", "it was worse")
     status = serving_status(registry)
-    assert status.withdrawn.endswith(": it was worse")
-    assert "of the climatology baseline, which does," in claims_of(registry, status).must_not[0]
+    assert status.demotion is not None
+    assert status.demotion.why == "it was worse"
+    assert "and the climatology baseline, which serves instead," in claims_of(registry, status).must_not[0]
     assert len(readiness_of(registry, status).failing) == 10
 
 
-def test_a_withdrawn_model_does_not_serve_and_that_is_said(registry: ModelRegistry) -> None:
+def test_a_demoted_model_does_not_serve_and_that_is_claimed(registry: ModelRegistry) -> None:
     """Until it is promoted again."""
     model = register(registry)
     registry.promote(model, "by a test")
     registry.demote(model, "it was worse")
     status = serving_status(registry)
     assert (status.model, status.serves) == (model, False)
-    assert status.withdrawn.startswith("withdrawn at ")
-    assert status.withdrawn in claims_of(registry, status).must_not[0]
+    assert status.demotion is not None
+    assert f"it was demoted at {status.demotion.at}: it was worse." in claims_of(registry, status).must_not[0]
     registry.promote(model, "by a test")
-    assert serving_status(registry) == ServingStatus(model, True, "")
+    assert serving_status(registry) == ServingStatus(model, True)
 
 
 def test_a_model_that_is_not_there_or_has_no_record_is_an_error(registry: ModelRegistry) -> None:
@@ -56,7 +57,11 @@ def test_a_model_that_is_not_there_or_has_no_record_is_an_error(registry: ModelR
     with pytest.raises(ModelNotFound, match="'nope'"):
         serving_status(registry, "nope")
     model = register(registry)
-    for content, problem in ((None, "nothing is on record"), ("[]", "no JSON object"), ("{", "damaged")):
+    for content, problem in (
+        (None, "no record of its training"),
+        ("[]", "a JSON object is expected"),
+        ("{", "damaged"),
+    ):
         path = registry.path(model) / "training_info.json"
         path.unlink() if content is None else path.write_text(content)
         status = serving_status(registry, model)
@@ -66,15 +71,17 @@ def test_a_model_that_is_not_there_or_has_no_record_is_an_error(registry: ModelR
 
 
 def test_the_files_of_a_model_are_counted(registry: ModelRegistry) -> None:
-    """Epochs with both losses and samples with an actual value; of a file that is not to be read nothing is known."""
+    """Epochs with both losses, and samples with an actual value; a file that cannot be read fails its check."""
     model = register(registry)
     folder, status = registry.path(model), serving_status(registry, model)
     assert readiness_of(registry, status).failing == ()
     lines = (folder / "epochs.jsonl").read_text().splitlines()
-    (folder / "epochs.jsonl").write_text("\n".join([*lines[:-1], json.dumps({"train_loss": 1.0, "val_loss": None})]))
+    (folder / "epochs.jsonl").write_text(
+        "\n".join([*lines[:-1], json.dumps(json.loads(lines[-1]) | {"val_loss": None})])
+    )
     made = readiness_of(registry, status)
     assert made.failing == ("losses recorded",)
-    assert made.checks[2].evidence == "5 of 6 epochs have a loss of training and of validation"
+    assert made.checks[2].evidence == "5 of 6 epochs have a training loss and a validation loss"
     for integrity_error in (b"\xff", b"{", b"1\n", b"[" * 200_000):
         (folder / "epochs.jsonl").write_bytes(integrity_error)
         (folder / "samples.parquet").write_bytes(integrity_error)
@@ -92,8 +99,8 @@ def test_samples_without_actual_values_are_none(registry: ModelRegistry, tmp_pat
     whole = pd.read_parquet(path)
     half = whole.assign(actual=whole["actual"].where(whole["step"] > 48))
     for frame, evidence in (
-        (half, f"{len(whole) // 2} of {len(whole)} sample predictions have the actual value beside them"),
-        (whole.assign(actual=float("nan")), f"0 of {len(whole)} sample predictions have the actual value beside them"),
+        (half, f"{len(whole) // 2} of {len(whole)} sample predictions have an actual value"),
+        (whole.assign(actual=float("nan")), f"0 of {len(whole)} sample predictions have an actual value"),
         (whole.drop(columns="actual"), "cannot be read: samples.parquet"),
         (whole.assign(actual="high"), "cannot be read: samples.parquet"),
     ):
