@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, HttpUrl, SecretStr, field_validator, model_validator
+from pydantic import Field, HttpUrl, field_validator, model_validator
 
-from daemon.config.section import BasicAuthConfig, Section, TlsConfig
+from daemon.config.section import HttpClientConfig, Section
 from daemon.core.metric import is_calendar_day
 
 
@@ -145,7 +145,7 @@ class SimulatorConfig(_Fetched):
         return value
 
 
-class PrometheusConfig(_Fetched):
+class PrometheusConfig(_Fetched, HttpClientConfig):
     """Range queries against a Prometheus-compatible server."""
 
     type: Literal["prometheus"] = Field(description="`prometheus`.")
@@ -161,11 +161,6 @@ class PrometheusConfig(_Fetched):
         "the default drops the port.",
     )
     profile_label: str | None = Field(None, description="Label that names the server's profile, if there is one.")
-    headers: dict[str, SecretStr] = Field(default_factory=dict, description="Further request headers.")
-    basic_auth: BasicAuthConfig | None = Field(None, description="HTTP basic authentication.")
-    bearer_token: SecretStr | None = Field(None, description="Bearer token, best as `${ENVIRONMENT_VARIABLE}`.")
-    bearer_token_file: Path | None = Field(None, description="File with the bearer token; read at each request.")
-    tls: TlsConfig = Field(default_factory=TlsConfig, description="TLS towards the server.")
     timeout_seconds: float = Field(30, gt=0, le=600, description="Limit for one request.")
     deadline_seconds: float = Field(
         120, gt=0, le=3600, description="Limit for all requests of one stream in a tick, retries included."
@@ -193,13 +188,6 @@ class PrometheusConfig(_Fetched):
         if groups != 1:
             raise ValueError(f"needs exactly one group, has {groups}")
         return value
-
-    @model_validator(mode="after")
-    def _one_authentication(self) -> Self:
-        given = [key for key in ("basic_auth", "bearer_token", "bearer_token_file") if getattr(self, key)]
-        if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} are alternatives; keep one")
-        return self
 
 
 class ReplayConfig(_Fetched):

@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from threading import Event
 from time import monotonic
 
 import httpx
@@ -14,7 +13,7 @@ import yaml
 from daemon.config.sources import PrometheusConfig
 from daemon.core.errors import ForewarnError, QueryRejected
 from daemon.ingest.prometheus import server_name
-from daemon.ingest.prometheus_client import PrometheusHttp
+from daemon.ingest.prometheus_client import PrometheusApi
 
 
 @dataclass(frozen=True)
@@ -121,28 +120,27 @@ def discover(
         SourceUnavailable: the server cannot be asked.
         NothingToWatch: it has none of ``exporters``, or none of them gives a metric.
     """
-    http = PrometheusHttp(config, Event(), transport)
+    api = PrometheusApi(config, transport)
     try:
-        return _Look(http, config).discovery(exporters, metrics)
+        return _Survey(api, config).discovery(exporters, metrics)
     finally:
-        http.close()
+        api.http.close()
 
 
-class _Look:
-    def __init__(self, http: PrometheusHttp, config: PrometheusConfig) -> None:
-        self._http = http
-        self._config = config
+class _Survey:
+    def __init__(self, api: PrometheusApi, config: PrometheusConfig) -> None:
+        self._api, self._config = api, config
 
     def discovery(self, exporters: Sequence[Exporter], metrics: Sequence[str]) -> Discovery:
         # Someone waits for this, so an address where nothing answers is not tried for long.
-        self._http.query("vector(1)", monotonic() + _REACH_SECONDS)
+        self._api.query("vector(1)", monotonic() + _REACH_SECONDS)
         label = self._config.server_label
         probed = [(exporter, self._instances(f"count by ({label}) ({exporter.probe})")) for exporter in exporters]
         there = [(exporter, instances) for exporter, instances in probed if instances]
         if not there:
             sought = ", ".join(f"{exporter.name} ({exporter.probe})" for exporter in exporters)
             raise NothingToWatch(
-                f"{self._http.url} answers, but has no series now of any exporter that forewarn knows: {sought}; "
+                f"{self._api.http.url} answers, but has no series now of any exporter that forewarn knows: {sought}; "
                 "have it scrape one of them, or write sources: and metrics: yourself as docs/configuration.md shows"
             )
         given: dict[str, list[_Answer]] = defaultdict(list)
@@ -153,7 +151,7 @@ class _Look:
         kept = [metric for metric in metrics if given[metric]]
         if not kept:
             raise NothingToWatch(
-                f"{self._http.url} has {', '.join(exporter.name for exporter, _ in there)}, but no query gives data "
+                f"{self._api.http.url} has {', '.join(exporter.name for exporter, _ in there)}, but no query gives data "
                 f"now: {'; '.join(sorted({reason for each in reasons.values() for reason in each}))}"
             )
         groups = [instances for _, instances in there]
@@ -189,7 +187,7 @@ class _Look:
             reasons.append(f"{exporter.name} has {query.series}, but the query gives nothing{hint}")
 
     def _instances(self, promql: str) -> tuple[str, ...]:
-        vector = self._http.query(promql, monotonic() + self._config.deadline_seconds)
+        vector = self._api.query(promql, monotonic() + self._config.deadline_seconds)
         values = (item["metric"].get(self._config.server_label, "") for item in vector)
         return tuple(sorted({value for value in values if value}))
 

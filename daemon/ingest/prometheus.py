@@ -4,7 +4,6 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from itertools import combinations
-from threading import Event
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -24,8 +23,7 @@ from daemon.core.series import (
     ceil_to_grid,
     floor_to_grid,
 )
-from daemon.ingest.prometheus_client import PrometheusHttp, QueryTooLarge
-from daemon.system.http_client import run_interruptibly
+from daemon.ingest.prometheus_client import PrometheusApi, QueryTooLarge
 
 _HANDOVER_STEPS = 2
 
@@ -153,8 +151,7 @@ class PrometheusSource:
 
     def __init__(self, config: PrometheusConfig, transport: httpx.BaseTransport | None = None) -> None:
         self._config = config
-        self._stopping = Event()
-        self._http = PrometheusHttp(config, self._stopping, transport)
+        self._api = PrometheusApi(config, transport)
 
     @property
     def name(self) -> str:
@@ -191,32 +188,28 @@ class PrometheusSource:
         seconds = self._config.deadline_seconds
         until = monotonic() + seconds
         try:
-            return run_interruptibly(
-                lambda: self._fetch(stream, start, end, until), self._stopping, seconds + _GRACE_SECONDS
+            return self._api.http.run_interruptibly(
+                lambda: self._fetch(stream, start, end, until), seconds + _GRACE_SECONDS
             )
         except InterruptedError as error:
             raise SourceUnavailable(f"source {self.name}: closed while {stream} was being fetched") from error
         except TimeoutError as error:
             raise SourceUnavailable(
-                f"source {self.name}: {self._http.url}: {stream} did not arrive within {seconds:g} s; "
-                "see that the server is up, or raise deadline_seconds"
+                f"source {self.name}: {self._api.http.url}: {stream} did not arrive within {seconds:g} s; "
+                "check that the server is running, or raise deadline_seconds"
             ) from error
         except QueryRejected as error:
             raise QueryRejected(f"source {self.name}: query {stream}: {error}") from error
 
     def close(self) -> None:
-        """Give up fetches under way and release the connections."""
-        self._stopping.set()
-        self._http.close()
+        """End fetches under way and release the connections."""
+        self._api.http.close()
 
     def _fetch(self, stream: str, start: int, end: int, until: float) -> Samples:
         try:
             return to_samples(joined(self._matrices(stream, start, end, until)), stream, end, self._config)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise SourceUnavailable(
-                f"source {self.name}: {self._http.url}: it answers, but not as Prometheus' API does ({error!r}); "
-                "set url to Prometheus itself"
-            ) from error
+            raise self._api.not_prometheus(f" ({error!r})") from error
 
     def _matrices(self, stream: str, start: int, end: int, until: float) -> list[list[Any]]:
         promql = self._config.queries[stream]
@@ -225,7 +218,7 @@ class PrometheusSource:
         while at <= end:
             to = min(end, at + (steps - 1) * STEP_SECONDS)
             try:
-                matrices.append(self._http.query_range(promql, at, to, STEP_SECONDS, until))
+                matrices.append(self._api.query_range(promql, at, to, STEP_SECONDS, until))
             except QueryTooLarge:
                 asked = (to - at) // STEP_SECONDS + 1
                 if asked <= STEPS_PER_HOUR:

@@ -17,7 +17,7 @@ from daemon.core.errors import ForewarnError, QueryRejected, SourceUnavailable
 from daemon.core.series import Panel, floor_to_grid
 from daemon.ingest.discovery import known_exporters
 from daemon.ingest.prometheus import PrometheusSource
-from daemon.ingest.prometheus_client import PrometheusHttp, QueryTooLarge
+from daemon.ingest.prometheus_client import PrometheusApi, QueryTooLarge
 from tests.servers.certificates import make_certificates
 from tests.servers.history import History, node_history, write_history
 from tests.servers.prometheus import RunningPrometheus
@@ -143,9 +143,9 @@ def test_a_limit_on_samples_is_met_by_smaller_chunks(recorded: Recorded, tmp_pat
     with server:
         start = recorded.end - 3 * 86_400
         config = configured(server.url, chunk_hours=900)
-        http = PrometheusHttp(config, threading.Event())
+        api = PrometheusApi(config)
         with pytest.raises(QueryTooLarge, match="too many samples"):
-            http.query_range(NODE["cpu_busy_pct"], start, recorded.end, 300, time.monotonic() + 10)
+            api.query_range(NODE["cpu_busy_pct"], start, recorded.end, 300, time.monotonic() + 10)
         samples = PrometheusSource(config).fetch("cpu_busy_pct", start, recorded.end)
     assert len(samples) == 3 * 288 + 1
 

@@ -5,8 +5,9 @@ import pytest
 
 from daemon.config.sources import PrometheusConfig
 from daemon.core.errors import ForewarnError, SourceUnavailable
-from daemon.ingest import prometheus_client as prometheus_http
+from daemon.ingest import prometheus_client
 from daemon.ingest.prometheus import PrometheusSource
+from daemon.system.http_client import Retries
 from tests.servers.awkward import breaks_off, drips, says_nothing, tcp_server
 from tests.servers.processes import free_port, wait_until
 
@@ -43,14 +44,14 @@ def test_a_server_that_is_not_there_is_named() -> None:
     """A refused connection is retried, then told with URL, reason and fix."""
     port = free_port()
     with pytest.raises(
-        SourceUnavailable, match=rf"main: http://127.0.0.1:{port}/?: cannot be reached: .*refused.*; see"
+        SourceUnavailable, match=rf"main: http://127.0.0.1:{port}/?: cannot be reached: .*refused.*; check that it"
     ):
         source_at(port, timeout=1, deadline=1).fetch("cpu", 0, 600)
 
 
 def test_an_outage_is_told_long_before_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     """The deadline leaves room for long answers; a server that is not there does not hold up a tick for as long."""
-    monkeypatch.setattr(prometheus_http, "_PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(prometheus_client, "_RETRIES", Retries(attempts=None, patience_seconds=0.5))
     begun = time.monotonic()
     with pytest.raises(SourceUnavailable, match="cannot be reached"):
         source_at(free_port(), timeout=30, deadline=120).fetch("cpu", 0, 600)
