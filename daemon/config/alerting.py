@@ -18,7 +18,7 @@ class AlertmanagerConfig(HttpClientConfig):
         description="Name in logs, metrics and the queue; unique, letters, digits, _ and -.",
     )
     url: HttpUrl = Field(description="Base URL, as in http://alertmanager:9093.")
-    timeout_seconds: float = Field(5, gt=0, le=60, description="Limit for one request.")
+    timeout_seconds: float = Field(5, gt=0, le=60, description="Timeout of one request.")
 
 
 class AlertingConfig(Section):

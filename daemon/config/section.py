@@ -19,8 +19,8 @@ class Section(BaseModel):
         """Return the path of every key that is marked with ``RESTART``, outside of lists and mappings."""
         paths = []
         for name, field in cls.model_fields.items():
-            extra, inner = field.json_schema_extra, field.annotation
-            if isinstance(extra, dict) and extra.get("restart"):
+            inner = field.annotation
+            if field.json_schema_extra == RESTART:
                 paths.append(name)
             elif isinstance(inner, type) and issubclass(inner, Section):
                 paths += [f"{name}.{path}" for path in inner.restart_keys()]

@@ -151,8 +151,8 @@ class _Survey:
         kept = [metric for metric in metrics if given[metric]]
         if not kept:
             raise NothingToWatch(
-                f"{self._api.http.url} has {', '.join(exporter.name for exporter, _ in there)}, but no query gives data "
-                f"now: {'; '.join(sorted({reason for each in reasons.values() for reason in each}))}"
+                f"{self._api.http.url} has {', '.join(exporter.name for exporter, _ in there)}, but no query has data: "
+                f"{'; '.join(sorted({reason for each in reasons.values() for reason in each}))}"
             )
         groups = [instances for _, instances in there]
         groups += [tuple(one for answer in given[metric] for one in answer.instances) for metric in kept]

@@ -19,6 +19,7 @@ from daemon.api.server import HttpServer
 from daemon.api.snapshot_cache import SnapshotCache
 from daemon.api.telemetry import PrometheusTelemetry
 from daemon.config.loading import default_text, load_config
+from daemon.config.schema import ExpositionConfig, HttpConfig
 from daemon.config.web import load_web_config
 from daemon.core.errors import ConfigError
 from tests.fakes.source import FakeClock
@@ -44,7 +45,7 @@ class Listener:
 
     def __init__(self, web: Path, token: Path | None = None, limits: ClientLimits | None = None) -> None:
         clock = FakeClock(0)
-        snapshots = SnapshotCache(clock, {}, 1000)
+        snapshots = SnapshotCache(clock, {}, ExpositionConfig())
         access = WebAccess(web)
         authentication = Authentication(token, lambda: access.now().basic_auth_users)
         app = create_app(
@@ -56,7 +57,7 @@ class Listener:
             access=access,
             limits=limits,
         )
-        self._server = HttpServer(app, "127.0.0.1", 0, access.context)
+        self._server = HttpServer(app, HttpConfig(listen="127.0.0.1:0"), access.context)
         self.url = f"{'https' if access.context else 'http'}://127.0.0.1:{self._server.port}"
 
     def __enter__(self) -> "Listener":
@@ -208,7 +209,7 @@ def client(web: Path) -> Iterator[TestClient]:
     def fails() -> None:
         raise RuntimeError("secret internals")
 
-    snapshots = SnapshotCache(clock, {}, 1000)
+    snapshots = SnapshotCache(clock, {}, ExpositionConfig())
     app = create_app(
         snapshots,
         PrometheusTelemetry(clock),

@@ -14,6 +14,8 @@ from daemon.api.push import PushEndpoint
 from daemon.api.security import Authentication, ClientLimits, WebAccess
 from daemon.api.snapshot_cache import SnapshotCache
 from daemon.api.telemetry import PrometheusTelemetry
+from daemon.config.schema import Config, ExpositionConfig
+from daemon.config.sources import PushConfig
 from daemon.core.errors import ConfigError, StoreUnavailable
 from daemon.core.forecast import Forecast, ForecastSource
 from daemon.core.levels import LevelName
@@ -42,6 +44,16 @@ RECORD = ModelRecord(
 )
 
 
+CONFIG = Config.model_validate(
+    {
+        "sources": [{"name": "push", "type": "push"}],
+        "metrics": {"cpu": {}, "mem": {}},
+        "store": {"retention_days": 8},
+        "http": {"max_body_bytes": 2048},
+    }
+)
+
+
 class Rig:
     """The application over a board that a test fills."""
 
@@ -49,18 +61,16 @@ class Rig:
         self.clock, self.store = FakeClock(T0 + 30), FakeStore()
         self.telemetry = PrometheusTelemetry(self.clock)
         self.refused: list[str] = []
-        self.snapshots = SnapshotCache(self.clock, {}, 1000)
+        self.snapshots = SnapshotCache(self.clock, {}, ExpositionConfig())
         ingest = Ingest(
             sources=[], store=self.store, metrics=("cpu", "mem"), retention_seconds=86_400, telemetry=self.telemetry
         )
         endpoint = PushEndpoint(
-            source="push",
+            source=PushConfig(name="push", type="push"),
+            config=CONFIG,
             ingest=ingest,
-            metrics=("cpu", "mem"),
-            retention_seconds=86_400,
             clock=self.clock,
             telemetry=self.telemetry,
-            max_body_bytes=2048,
         )
         access = WebAccess(None)
         authentication = Authentication(token_file, dict)

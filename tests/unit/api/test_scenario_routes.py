@@ -9,6 +9,7 @@ from daemon.api.scenarios import add_scenarios
 from daemon.api.security import Authentication, WebAccess
 from daemon.api.snapshot_cache import SnapshotCache
 from daemon.api.telemetry import PrometheusTelemetry
+from daemon.config.schema import ExpositionConfig
 from daemon.simulation.scenario import MOST_ACTIVE, Scenarios
 from tests.fakes.source import FakeClock
 
@@ -24,7 +25,7 @@ class Rig:
         self.clock = FakeClock(NOON + 30)
         self.scenarios = Scenarios(folder / "scenarios.json", self.clock.now)
         self.scenarios.reconfigure(SERVERS)
-        telemetry, snapshots = PrometheusTelemetry(self.clock), SnapshotCache(self.clock, {}, 1000)
+        telemetry, snapshots = PrometheusTelemetry(self.clock), SnapshotCache(self.clock, {}, ExpositionConfig())
         access = WebAccess(None)
         app = create_app(
             snapshots,

@@ -34,8 +34,8 @@ def said(text: str) -> str:
         (f"basic_auth: {{username: u, password: {HIDDEN}, password_file: f}}", "exactly one"),
         (f"basic_auth: {{username: u, password: [{HIDDEN}]}}", "basic_auth.password"),
         (f"headers: {HIDDEN}", "headers"),
-        ("bearer_token: 2024-13-45", "put it into quotes"),
-        ("? [a, b]\n    : c", "put it into quotes"),
+        ("bearer_token: 2024-13-45", "quote it"),
+        ("? [a, b]\n    : c", "quote it"),
     ],
 )
 def test_what_is_wrong_in_or_beside_a_secret_is_said_without_it(line: str, where: str) -> None:

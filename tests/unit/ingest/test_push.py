@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from daemon.config.sources import PushConfig
 from daemon.core.errors import BadPush, QueryRejected
 from daemon.core.series import STEP_SECONDS, SeriesKey, as_text
 from daemon.ingest.ports import Source
@@ -79,9 +80,9 @@ def test_a_body_of_no_known_form_is_refused_whole(document: object, found: str) 
     ("timestamp", "reason", "detail"),
     [
         (None, "missing_field", "no timestamp"),
-        (NOON, "wrong_type", "1767614400 is not a text; write ISO 8601"),
-        (True, "wrong_type", "true is not a text"),
-        ([], "wrong_type", "a list is not a text"),
+        (NOON, "wrong_type", "1767614400 is not a string; write ISO 8601"),
+        (True, "wrong_type", "true is not a string"),
+        ([], "wrong_type", "a list is not a string"),
         ("noon", "bad_timestamp", "'noon' is not a time; write ISO 8601"),
         ("", "bad_timestamp", "'' is not a time"),
         (str(NOON), "bad_timestamp", "is not a time"),
@@ -114,7 +115,7 @@ def test_the_ends_of_the_span_are_taken(timestamp: str) -> None:
     ("server", "reason", "detail"),
     [
         (None, "missing_field", "no server"),
-        (7, "wrong_type", "7 is not a text"),
+        (7, "wrong_type", "7 is not a string"),
         ("", "empty_server", "is empty"),
         (" \t", "empty_server", "is empty"),
         ("x" * 256, "bad_name", "has 256 characters, more than 255"),
@@ -175,7 +176,7 @@ def test_an_unknown_metric_is_named() -> None:
         (1, "gpu", "unknown_metric"),
         (2, "metrics.gpu", "unknown_metric"),
     ]
-    assert "no metric 'gpu' is configured" in result.rejected[0].detail
+    assert "the metric 'gpu' is not configured" in result.rejected[0].detail
     assert taken(result) == [("a", "cpu", 0, 2.0)]
 
 
@@ -269,10 +270,10 @@ def test_no_garbage_gets_through_or_breaks_anything(document: object) -> None:
         assert len(one.detail) < 500
 
 
-def test_a_push_is_a_source_with_nothing_to_ask_for() -> None:
-    """The adapter has what the port asks for, and no stream."""
-    source: Source = PushSource("agents", backfill_seconds=600)
-    assert (source.name, source.streams, source.backfill_seconds, source.overlap_seconds) == ("agents", (), 600, 0)
+def test_a_push_source_has_no_streams() -> None:
+    """It has the configured name, and nothing to fetch."""
+    source: Source = PushSource(PushConfig(name="agents", type="push"))
+    assert (source.name, source.streams, source.backfill_seconds, source.overlap_seconds) == ("agents", (), 0, 0)
     with pytest.raises(QueryRejected, match=r"'agents' has no stream 'cpu'"):
         source.fetch("cpu", NOON, NOON)
     source.close()

@@ -3,7 +3,7 @@ from typing import get_args
 
 from daemon.config.loading import default_text, parse_config
 from daemon.config.sources import IncidentName, SimulatorConfig
-from daemon.service.build import fleet_spec
+from daemon.ingest.replay import fleet_spec
 from daemon.simulation.incident import KINDS, IncidentTuning
 from daemon.simulation.spec import FleetSpec
 
