@@ -55,7 +55,7 @@ CONFIG = Config.model_validate(
 
 
 class Rig:
-    """The application over a board that a test fills."""
+    """The application over a snapshot cache that a test fills."""
 
     def __init__(self, token_file: Path | None = None, push: bool = True, limits: ClientLimits | None = None) -> None:
         self.clock, self.store = FakeClock(T0 + 30), FakeStore()
@@ -121,7 +121,7 @@ def record(server: str = "a", at: str = "2026-01-05T00:00:00Z", **values: Any) -
 
 
 def test_ready_only_with_a_fresh_forecast() -> None:
-    """Before the first tick, and when ticks stop coming, the service says that it is not ready, and why."""
+    """Before the first tick, and when ticks stop, the service is not ready and reports the reason."""
     rig = Rig()
     assert rig.client.get("/healthz").json() == {"status": "ok"}
     assert rig.client.get("/readyz").status_code == 503
@@ -176,7 +176,7 @@ def test_documents() -> None:
     "path", ["/api/v1/servers/x", "/nope", "/api/v1/forecasts?limit=0", "/api/v1/forecasts?limit=a"]
 )
 def test_an_error_has_one_form(path: str) -> None:
-    """Whatever is wrong with a request, the answer says it in the same two fields."""
+    """Every error answer has the same two fields."""
     rig = Rig()
     rig.publish()
     answer = rig.client.get(path)
@@ -235,7 +235,7 @@ def test_what_may_not_be_claimed_is_no_metric(record: ModelRecord) -> None:
 
 
 def test_push_stores_the_good_and_names_the_bad() -> None:
-    """Of a mixed body nothing good is lost and nothing bad passes silently."""
+    """The valid samples of a mixed body are stored, and every other part is rejected with a reason."""
     rig = Rig()
     answer = rig.push(
         [
@@ -284,7 +284,7 @@ def test_a_value_that_comes_twice_counts_once() -> None:
     ],
 )
 def test_a_bad_body_is_refused_with_a_reason(body: bytes, status: int) -> None:
-    """A body without one good record is a 4xx that says why, and nothing is stored."""
+    """A body without a valid record is a 4xx with the reason, and nothing is stored."""
     rig = Rig()
     answer = rig.client.post("/api/v1/metrics", content=body)
     assert answer.status_code == status
@@ -302,14 +302,14 @@ def test_a_store_that_fails_is_a_503() -> None:
 
 
 def test_push_has_to_be_configured() -> None:
-    """Without a source of type push the endpoint takes nothing, and says what to configure."""
+    """Without a source of type push the endpoint answers 404 and names the fix."""
     answer = Rig(push=False).push([record(cpu=1)])
     assert answer.status_code == 404
     assert "source of type push" in answer.json()["error"]
 
 
 def test_a_token_is_asked_for_where_one_is_configured(tmp_path: Path) -> None:
-    """Everything but the health checks needs the bearer token."""
+    """Every path except the health checks needs the bearer token."""
     token = tmp_path / "token"
     token.write_text("s3cret\n", encoding="utf-8")
     rig = Rig(token)
@@ -324,7 +324,7 @@ def test_a_token_is_asked_for_where_one_is_configured(tmp_path: Path) -> None:
 
 
 def test_a_reload_that_is_refused_says_why() -> None:
-    """A configuration that cannot be used is the caller's error, each problem named."""
+    """An invalid configuration is a 400 that contains every problem."""
     rig = Rig()
     assert rig.client.post("/-/reload").json() == {"status": "reloaded"}
     rig.refused = ["config.yaml: schedule.delay_seconds: 900: too long"]
@@ -333,8 +333,8 @@ def test_a_reload_that_is_refused_says_why() -> None:
     assert "schedule.delay_seconds: 900" in answer.json()["error"]
 
 
-def test_a_client_that_asks_without_end_is_told_to_wait() -> None:
-    """Over its limit it gets 429 with the seconds, which is counted; the health checks answer on."""
+def test_a_client_over_its_limit_has_to_wait() -> None:
+    """Over its limit it gets 429 with the seconds, and the metric counts it; the health checks still answer."""
     rig = Rig(limits=ClientLimits(requests_per_minute=3))
     assert [rig.client.get("/metrics").status_code for _ in range(4)] == [200, 200, 200, 429]
     answer = rig.client.get("/api/v1/status")
@@ -347,7 +347,7 @@ def test_a_client_that_asks_without_end_is_told_to_wait() -> None:
 
 
 def test_clients_without_an_address_share_one_limit() -> None:
-    """As at a Unix socket, where the listener knows of none."""
+    """A client without an address, as at a Unix socket, has a limit too."""
     rig = Rig(limits=ClientLimits(requests_per_minute=1))
 
     async def at_a_socket(scope: Any, receive: Any, send: Any) -> None:
@@ -360,7 +360,7 @@ def test_clients_without_an_address_share_one_limit() -> None:
 def test_credentials_are_not_looked_at_after_too_many_wrong_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even right ones, and nothing slow is computed; who sends none is asked for them, and loses nothing."""
+    """Not even valid ones, and bcrypt does not run; requests without credentials still get 401."""
     token = tmp_path / "token"
     token.write_text("s3cret")
     rig = Rig(token, limits=ClientLimits(failed_logins_per_minute=2))

@@ -73,7 +73,7 @@ def test_relative_paths_are_relative_to_the_file() -> None:
 
 
 def test_all_problems_are_named_at_once() -> None:
-    """Each problem has its key path, its value and a way out."""
+    """Each problem has its key path, its value and the fix."""
     found = problems(
         """
         timezon: UTC
@@ -146,18 +146,18 @@ def test_all_problems_are_named_at_once() -> None:
     ],
 )
 def test_bad_file_is_explained(text: str, expected: str) -> None:
-    """Whatever is wrong with a file, the message says what."""
+    """The message names the problem of the file."""
     assert any(expected in problem for problem in problems(text)), problems(text)
 
 
 def test_source_names_are_distinct() -> None:
-    """Watermarks and metrics go by the source's name, so no two may share one."""
+    """Watermarks and metrics are by source name, so names must be unique."""
     text = SMALL.replace("metrics:", "  - {name: simulator, type: push}\nmetrics:")
     assert any("'simulator' is used twice" in problem for problem in problems(text))
 
 
 def test_environment_is_substituted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """``${NAME}`` stands for the variable, anywhere in a value."""
+    """``${NAME}`` is replaced by the variable, anywhere in a value."""
     monkeypatch.setenv("FOREWARN_TEST_ZONE", "Berlin")
     assert parse(SMALL + "timezone: Europe/${FOREWARN_TEST_ZONE}\n").timezone == "Europe/Berlin"
 
@@ -172,7 +172,7 @@ def test_secrets_are_not_shown() -> None:
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"])
 def test_unreadable_file(tmp_path: Path, content: bytes | None) -> None:
-    """A file that is missing or no text is named, with the way to make one."""
+    """A missing or binary file is named, with the command that creates one."""
     path = tmp_path / "c.yaml"
     if content is not None:
         path.write_bytes(content)
