@@ -95,7 +95,7 @@ class HttpServer:
             self._socket = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
         except OSError as error:
             raise AddressUnavailable(
-                f"http.listen: {http.listen}: cannot be bound: {error.strerror}; "
+                f"http.listen: {http.listen} cannot be bound: {error.strerror}; "
                 "stop the program that uses the port, or choose another port"
             ) from error
         config = uvicorn.Config(

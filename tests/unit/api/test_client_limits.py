@@ -43,7 +43,7 @@ def test_zero_is_no_limit() -> None:
 
 def test_any_number_of_clients_takes_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest clients are forgotten, the newest are not."""
-    monkeypatch.setattr("daemon.api.security._MOST_CLIENTS", 10)
+    monkeypatch.setattr("daemon.api.security._MAXIMUM_CLIENTS", 10)
     counted, _ = limits(requests=1)
     for number in range(100):
         counted.request(str(number))

@@ -232,7 +232,7 @@ def test_a_passing_outage_is_retried(status: int) -> None:
         (httpx.Response(200, text="<html>Welcome to the hotel</html>"), ["not as Prometheus' API"]),
         (httpx.Response(200, json=[1]), ["not as Prometheus' API"]),
         (httpx.Response(200, json=MALFORMED), ["not as Prometheus' API"]),
-        (httpx.Response(200, json=matrix(({"instance": "a"}, [(START + 1, "1")]))), ["not asked for"]),
+        (httpx.Response(200, json=matrix(({"instance": "a"}, [(START + 1, "1")]))), ["not requested"]),
         (httpx.Response(400, text="plain HTTP sent to HTTPS port"), ["status 400"]),
     ],
 )  # fmt: skip

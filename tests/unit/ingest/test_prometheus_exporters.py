@@ -82,7 +82,7 @@ def test_what_is_left_out_has_a_reason() -> None:
     """The text names the missing exporter or collector."""
     reasons = {one.metric: one.reason for one in discovered({"node_cpu_seconds_total": ["a:9100"]}).left_out}
     assert "--collector.tcpstat" in reasons["tcp_close_wait"]
-    assert reasons["gpu_util_pct"] == "needs dcgm_exporter, which is not there"
+    assert reasons["gpu_util_pct"] == "needs dcgm_exporter, which was not found"
 
 
 def test_a_prometheus_without_a_known_exporter_is_refused() -> None:

@@ -54,9 +54,7 @@ def test_the_memory_of_torch_is_by_uuid(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("cuda", [None, FakeCuda(awake=False), FakeCuda(fails=True)])
-def test_without_cuda_it_is_empty_and_does_not_initialise_it(
-    monkeypatch: pytest.MonkeyPatch, cuda: FakeCuda | None
-) -> None:
+def test_without_cuda_it_is_empty(monkeypatch: pytest.MonkeyPatch, cuda: FakeCuda | None) -> None:
     """So it is during the import of torch, without use of CUDA, and with a GPU that fails."""
     loaded(monkeypatch, cuda)
     assert torch_memory() == {}
