@@ -126,7 +126,7 @@ class SimulatorConfig(_Fetched):
     )
     missing_rate: float = Field(0.002, ge=0, le=0.5, description="Share of single samples that are missing.")
     growth_pct_month: float = Field(
-        1.0, ge=-10, le=10, description="Mean growth of the traffic per month, in percent; it differs between servers."
+        1, ge=-10, le=10, description="Mean growth of the traffic per month, in percent; it differs between servers."
     )
     month_turn_ratio: float = Field(
         1.6,

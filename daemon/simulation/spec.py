@@ -52,7 +52,7 @@ class FleetSpec:
     incidents: Mapping[str, IncidentTuning] = field(default_factory=dict)
     month_turn_ratio: float = _DEFAULT.month_turn_ratio
     holidays: tuple[str, ...] = HOLIDAYS
-    growth_pct_month: float = _DEFAULT.growth_pct_month
+    growth_pct_month: float = float(_DEFAULT.growth_pct_month)
     reboots_per_server_week: float = _DEFAULT.reboots_per_server_week
     missing_rate: float = _DEFAULT.missing_rate
     outages_per_server_week: float = _DEFAULT.outages_per_server_week
