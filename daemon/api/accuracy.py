@@ -1,4 +1,4 @@
-"""What served forecasts came to, over HTTP."""
+"""Accuracy of the served forecasts over HTTP."""
 
 from collections.abc import Iterable
 
@@ -14,9 +14,9 @@ from daemon.pipeline.cycle import Snapshot
 
 
 class LiveFigures(BaseModel):
-    """What the forecasts of one forecaster (a model's id, ``base`` or ``baseline``), metric and horizon came to.
+    """Accuracy of one forecaster (the id of a model, ``base`` or ``baseline``) for one metric and horizon.
 
-    ``skill`` is pinball loss relative to seasonal naive's, ``against_baseline`` relative to the climatology's; below 1
+    ``skill`` is the pinball loss relative to seasonal naive, ``against_baseline`` relative to the climatology; below 1
     is better. ``coverage`` is the share of the values inside each interval.
     """
 
@@ -29,8 +29,11 @@ class LiveFigures(BaseModel):
     against_baseline: float | None
 
 
-class Judged(BaseModel):
-    """What serves, by its last hours: ``worse_than_baseline`` and ``out_of_bounds`` say why, or are empty."""
+class ServingFigures(BaseModel):
+    """Accuracy of the serving forecaster in the last hours.
+
+    ``worse_than_baseline`` and ``out_of_bounds`` have the reason if it is; otherwise they are empty.
+    """
 
     forecaster: str
     hours: float
@@ -43,13 +46,13 @@ class Judged(BaseModel):
 
 
 class AccuracyDocument(BaseModel):
-    """Served forecasts against what then happened, of the origins from ``since`` to ``until``."""
+    """Accuracy of the served forecasts with origins from ``since`` to ``until``."""
 
     since: str | None
     until: str | None
     waiting: int
     withdrawn: str
-    judged: Judged | None
+    judged: ServingFigures | None
     figures: list[LiveFigures]
 
 
@@ -58,7 +61,7 @@ def add_accuracy(app: FastAPI, snapshots: SnapshotCache) -> None:
 
     @app.get("/api/v1/accuracy", responses=refusals())
     def accuracy() -> AccuracyDocument:
-        """Return what the forecasts that were served came to, by forecaster, metric and horizon."""
+        """Return the accuracy of the served forecasts by forecaster, metric and horizon."""
         snapshot = snapshots.newest()
         scores = snapshot.verification.scores
         return AccuracyDocument(
@@ -66,25 +69,25 @@ def add_accuracy(app: FastAPI, snapshots: SnapshotCache) -> None:
             until=as_text(scores[-1].origin) if scores else None,
             waiting=snapshot.verification.pending,
             withdrawn=demotion_text(snapshot.demotion),
-            judged=_judged(snapshot),
+            judged=_serving(snapshot),
             figures=_figures(scores),
         )
 
 
-def _judged(snapshot: Snapshot) -> Judged | None:
-    verdict = snapshot.verification.assessment
-    if verdict is None:
+def _serving(snapshot: Snapshot) -> ServingFigures | None:
+    serving = snapshot.verification.assessment
+    if serving is None:
         return None
-    tally = verdict.tally
-    return Judged(
-        forecaster=verdict.forecaster,
-        hours=verdict.seconds / 3600,
+    tally = serving.tally
+    return ServingFigures(
+        forecaster=serving.forecaster,
+        hours=serving.seconds / 3600,
         values=tally.count,
         coverage=tally.coverage,
         skill=tally.skill,
         against_baseline=tally.against_baseline,
-        worse_than_baseline=verdict.worse_than_baseline,
-        out_of_bounds=verdict.out_of_bounds,
+        worse_than_baseline=serving.worse_than_baseline,
+        out_of_bounds=serving.out_of_bounds,
     )
 
 

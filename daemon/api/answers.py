@@ -1,4 +1,4 @@
-"""What the JSON API answers: documents of plain records."""
+"""Documents of the JSON API for servers, forecasts, sources and pushes, and its error answers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,40 +13,40 @@ from daemon.core.server import ServerState
 from daemon.pipeline.cycle import Snapshot
 
 _MEANINGS = {
-    400: "What was sent cannot be used; says why.",
-    401: "Credentials are needed, or were wrong.",
-    403: "Refused to pages of other sites.",
-    404: "There is no such thing.",
-    409: "Not now; says why.",
+    400: "The content is not valid; the detail has the reason.",
+    401: "Credentials are missing or wrong.",
+    403: "The request comes from a page of another site.",
+    404: "Not found.",
+    409: "Not possible in the present state; the detail has the reason.",
     413: "The body is too large.",
-    422: "A parameter or the body is not of its form.",
-    429: "This client has asked too often, or failed to log in; `Retry-After` says for how many seconds to wait.",
-    503: "Cannot be served now.",
+    422: "A parameter or the body does not have the documented form.",
+    429: "Too many requests or failed logins of this client; `Retry-After` has the seconds to wait.",
+    503: "The request cannot be served now.",
 }
 _ANYWHERE = (401, 413, 429, 503)
 
 
 class ErrorDocument(BaseModel):
-    """What is wrong, and more of it."""
+    """An error and its detail."""
 
     error: str
     detail: str
 
 
 def error_answer(status: int, error: str, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """Return an error as every path answers it."""
+    """Return an error answer in the form of every path."""
     return JSONResponse({"error": error, "detail": detail}, status, headers)
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return ``statuses``, and those that every path but the health checks can have, for the OpenAPI document."""
+    """Return the error answers for OpenAPI: ``statuses``, and those of every path except the health checks."""
     return {
         status: {"model": ErrorDocument, "description": _MEANINGS[status]} for status in sorted({*_ANYWHERE, *statuses})
     }
 
 
 class SourceDocument(BaseModel):
-    """How a source fared in the last tick."""
+    """The state of a source in the last tick."""
 
     name: str
     healthy: bool
@@ -57,7 +57,7 @@ class SourceDocument(BaseModel):
 
 
 class StatusDocument(BaseModel):
-    """The service as of its last tick."""
+    """The state of the service in its last tick."""
 
     version: str
     ready: bool
@@ -82,7 +82,7 @@ class ServerDocument(BaseModel):
 
 
 class ForecastDocument(BaseModel):
-    """The quantile paths of one series; ``times`` and each path run from 5 minutes after the origin to 8 hours."""
+    """The quantile paths of one series; ``times`` and each path cover 5 minutes to 8 hours after the origin."""
 
     origin: str
     server: str
@@ -110,7 +110,7 @@ class ForecastsPage(BaseModel):
 
 
 class RejectionDocument(BaseModel):
-    """A record, or a value of one, that was not taken."""
+    """A rejected record, or a rejected value of one."""
 
     index: int
     field: str
@@ -119,7 +119,7 @@ class RejectionDocument(BaseModel):
 
 
 class PushDocument(BaseModel):
-    """What became of a push: how many samples are safely stored, and what was not taken."""
+    """The result of a push: the number of stored samples, and the rejected parts."""
 
     accepted: int
     rejected: int
@@ -127,7 +127,7 @@ class PushDocument(BaseModel):
 
 
 def source_documents(snapshot: Snapshot) -> list[SourceDocument]:
-    """Return the sources as of a tick."""
+    """Return the documents of the sources of a snapshot."""
     return [
         SourceDocument(
             name=source.name,
@@ -142,7 +142,7 @@ def source_documents(snapshot: Snapshot) -> list[SourceDocument]:
 
 
 def server_document(server: ServerState) -> ServerDocument:
-    """Return one server."""
+    """Return the document of one server."""
     return ServerDocument(
         server=server.name,
         profile=server.profile,
@@ -153,7 +153,7 @@ def server_document(server: ServerState) -> ServerDocument:
 
 
 def forecast_document(snapshot: Snapshot, row: int) -> ForecastDocument:
-    """Return one row of the forecast."""
+    """Return the document of one row of the forecast."""
     forecast = snapshot.forecast
     key, paths = forecast.keys[row], forecast.paths[row]
     steps = np.arange(1, len(paths) + 1)

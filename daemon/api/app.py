@@ -1,4 +1,4 @@
-"""The HTTP surface."""
+"""The HTTP application: health, /metrics, the JSON API, push and reload, with errors in one form."""
 
 import json
 from collections.abc import Callable
@@ -44,8 +44,8 @@ from daemon.models.registry import demotion_text
 
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 _LIKELIEST = 20
-_Limit = Annotated[int, Query(ge=1, le=1000, description="Most items in the answer.")]
-_Offset = Annotated[int, Query(ge=0, description="Items to skip.")]
+_Limit = Annotated[int, Query(ge=1, le=1000, description="Maximum number of items in the answer.")]
+_Offset = Annotated[int, Query(ge=0, description="Number of items to skip.")]
 
 
 def create_app(
@@ -61,13 +61,13 @@ def create_app(
     """Return the application.
 
     Args:
-        snapshots: where the newest tick's result is.
+        snapshots: holds the result of the newest tick.
         telemetry: the service's own metrics.
-        push: gives what takes pushed metrics; None where no source of type push is configured.
-        reload: follows the configuration file as it is now; raises ForewarnError where it cannot be used.
-        authentication: of every path but the health checks.
-        access: headers of every answer.
-        limits: of one client; None is no limit.
+        push: returns the endpoint for pushed metrics; None if no source of type push is configured.
+        reload: applies the present configuration file; raises ForewarnError if it is not valid.
+        authentication: checks the credentials for every path except the health checks.
+        access: has the additional headers of every answer.
+        limits: limits the requests of each client; None is no limit.
     """
     app = FastAPI(title="forewarn", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False)
     _add_errors(app)
@@ -102,7 +102,7 @@ def _add_errors(app: FastAPI) -> None:
 
 
 def _allowed(app: FastAPI, request: Request) -> str:
-    """Return the methods of a path; a route of its own for each would name only one in its refusal."""
+    """Return the methods of a path: each is a route, and the error of one route would name only its own method."""
     routes = [route for route in app.routes if route.matches(request.scope)[0] is not Match.NONE]
     return ", ".join(sorted({method for route in routes for method in getattr(route, "methods", None) or ()}))
 
@@ -114,18 +114,18 @@ def _add_health(app: FastAPI, snapshots: SnapshotCache) -> None:
 
     @app.get("/healthz")
     async def alive() -> dict[str, str]:
-        """Answer as long as the process serves requests."""
+        """Answer 200 while the process serves requests."""
         return {"status": "ok"}
 
     @app.get("/readyz", responses={503: {"model": StatusDocument}})
     async def ready() -> JSONResponse:
-        """Answer 200 if a forecast younger than two intervals exists, else 503; and how every source fared."""
+        """Answer 200 if the newest forecast is younger than two intervals, else 503; with the state of the sources."""
         document = _status(snapshots)
         return JSONResponse(document.model_dump(), 200 if document.ready else 503)
 
     @app.get("/api/v1/status", responses=refusals())
     async def status() -> StatusDocument:
-        """Return the service's state as of its last tick."""
+        """Return the state of the service in its last tick."""
         return _status(snapshots)
 
 
@@ -161,7 +161,7 @@ def _add_exposition(app: FastAPI, snapshots: SnapshotCache, telemetry: Prometheu
 def _add_documents(app: FastAPI, snapshots: SnapshotCache) -> None:
     @app.get("/api/v1/servers", responses=refusals(422))
     def servers(limit: _Limit = 100, offset: _Offset = 0) -> ServersPage:
-        """Return the servers that delivered a sample within a day, by name."""
+        """Return the servers with a sample within the last day, by name."""
         known = snapshots.newest().servers
         return ServersPage(
             total=len(known), offset=offset, items=[server_document(item) for item in known[offset : offset + limit]]
@@ -172,14 +172,14 @@ def _add_documents(app: FastAPI, snapshots: SnapshotCache) -> None:
         """Return one server."""
         found = next((item for item in snapshots.newest().servers if item.name == server), None)
         if found is None:
-            raise HTTPException(404, f"no server {server!r} has delivered a sample within a day")
+            raise HTTPException(404, f"no server {server!r} with a sample within the last day")
         return server_document(found)
 
     @app.get("/api/v1/forecasts", responses=refusals(422))
     def forecasts(
         server: str | None = None, metric: str | None = None, limit: _Limit = 100, offset: _Offset = 0
     ) -> ForecastsPage:
-        """Return the quantile paths of all series, or of one server's, or of one metric's."""
+        """Return the quantile paths of all series, optionally of one server or one metric."""
         snapshot = snapshots.newest()
         rows = [
             row
@@ -193,7 +193,7 @@ def _add_documents(app: FastAPI, snapshots: SnapshotCache) -> None:
 def _add_alerts(app: FastAPI, snapshots: SnapshotCache) -> None:
     @app.get("/api/v1/alerts", responses=refusals(422))
     def alerts(limit: _Limit = 100, offset: _Offset = 0) -> AlertsPage:
-        """Return the alerts that are pending or firing, and the likeliest breaches."""
+        """Return the pending and firing alerts, and the most probable breaches."""
         alerting = snapshots.newest().alerting
         items = sorted(alerting.alerts.items())
         likeliest = sorted(alerting.risks, key=lambda risk: -(risk.probability or 0))
@@ -206,7 +206,7 @@ def _add_alerts(app: FastAPI, snapshots: SnapshotCache) -> None:
 
     @app.get("/api/v1/alerts/history", responses=refusals(422))
     def history(limit: _Limit = 100, offset: _Offset = 0) -> HistoryPage:
-        """Return the ledger of predictions, newest first, with what became of each and the figures of all."""
+        """Return the prediction log, newest first, with the outcome of each prediction and the metrics of all."""
         alerting = snapshots.newest().alerting
         newest_first = alerting.predictions[::-1]
         return HistoryPage(
@@ -220,18 +220,18 @@ def _add_alerts(app: FastAPI, snapshots: SnapshotCache) -> None:
 def _add_reload(app: FastAPI, reload: Callable[[], None]) -> None:
     @app.post("/-/reload", responses=refusals(400, 403))
     def reload_configuration() -> dict[str, str]:
-        """Follow the configuration file as it is now, or answer why it cannot be used and go on as before."""
+        """Apply the present configuration file; if it is not valid, answer with the reason and keep the running one."""
         try:
             reload()
         except ForewarnError as error:
-            raise HTTPException(400, f"the configuration was refused: {error}") from error
+            raise HTTPException(400, f"the configuration was rejected: {error}") from error
         return {"status": "reloaded"}
 
 
 def _add_push(app: FastAPI, push: Callable[[], PushEndpoint | None]) -> None:
     @app.post(PUSH_PATH, responses=refusals(400, 403, 404), openapi_extra={"requestBody": BODY})
     async def push_metrics(request: Request) -> PushDocument:
-        """Store pushed metrics: a JSON list of records, long or wide; answers once they are safely stored."""
+        """Store pushed metrics, a JSON list of records, long or wide; answers after they are stored."""
         endpoint = push()
         if endpoint is None:
             raise HTTPException(404, "push is not configured; add a source of type push")
@@ -243,10 +243,10 @@ def _add_push(app: FastAPI, push: Callable[[], PushEndpoint | None]) -> None:
         return await run_in_threadpool(endpoint.take, document)
 
 
-async def _limited_body(request: Request, most: int) -> bytes:
+async def _limited_body(request: Request, max_bytes: int) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > most:
-            raise HTTPException(413, f"the body has more than {most} bytes; send it in parts")
+        if len(body) > max_bytes:
+            raise HTTPException(413, f"the body has more than {max_bytes} bytes; send it in parts")
     return bytes(body)

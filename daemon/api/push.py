@@ -1,19 +1,20 @@
-"""Metrics that others push."""
+"""``POST /api/v1/metrics``: checks and stores pushed metrics."""
 
 from collections import Counter
-from collections.abc import Collection
 
 import structlog
 from fastapi import HTTPException
 
 from daemon.api.answers import PushDocument, RejectionDocument
+from daemon.config.schema import Config
+from daemon.config.sources import PushConfig
 from daemon.core.clock import Clock
 from daemon.core.errors import BadPush
 from daemon.core.telemetry import Telemetry
 from daemon.ingest.ingest import Ingest
 from daemon.ingest.push import parse_push
 
-_MOST_SHOWN = 100
+_MAXIMUM_REJECTIONS = 100
 _RECORDS = {
     "type": "array",
     "items": {
@@ -30,7 +31,7 @@ _RECORDS = {
         "additionalProperties": {"type": ["number", "null"]},
     },
 }
-#: The body of a push, as OpenAPI describes it; each record of it is judged on its own.
+#: The body of a push for OpenAPI; a record that does not match is rejected, not the whole body.
 BODY = {
     "description": "Records: long (`metric` and `value`), wide (each metric a field) or nested (in `metrics`).",
     "required": True,
@@ -47,33 +48,35 @@ _log = structlog.get_logger()
 
 
 class PushEndpoint:
-    """Checks a pushed document, stores what is good in it, and says what is not."""
+    """Stores the valid samples of a pushed document and reports the rejected ones."""
 
     def __init__(
         self,
         *,
-        source: str,
+        source: PushConfig,
+        config: Config,
         ingest: Ingest,
-        metrics: Collection[str],
-        retention_seconds: int,
         clock: Clock,
         telemetry: Telemetry,
-        max_body_bytes: int,
     ) -> None:
-        self._source, self._ingest, self._metrics = source, ingest, metrics
-        self._retention_seconds, self._clock, self._telemetry = retention_seconds, clock, telemetry
-        self.max_body_bytes = max_body_bytes
+        self._source, self._config, self._ingest = source.name, config, ingest
+        self._clock, self._telemetry = clock, telemetry
+
+    @property
+    def max_body_bytes(self) -> int:
+        """Limit of the body, in bytes."""
+        return self._config.http.max_body_bytes
 
     def take(self, document: object) -> PushDocument:
-        """Store the good records of ``document``.
+        """Store the valid samples of ``document``.
 
         Raises:
-            HTTPException: 400 if the document as a whole, or every record of it, is bad.
+            HTTPException: 400 if the document as a whole, or every record in it, is not valid.
             StoreUnavailable: nothing was stored.
         """
         now = int(self._clock.now())
         try:
-            result = parse_push(document, now, self._metrics, now - self._retention_seconds)
+            result = parse_push(document, now, self._config.metrics, now - self._config.store.retention_seconds)
         except BadPush as error:
             self._telemetry.rejected(self._source, "bad_push", 1)
             raise HTTPException(400, str(error)) from error
@@ -85,11 +88,11 @@ class PushEndpoint:
         if reasons and not len(result.samples):
             first = result.rejected[0]
             raise HTTPException(
-                400, f"no record could be taken; record {first.index}, {first.field}: {first.detail} ({first.reason})"
+                400, f"every record was rejected; record {first.index}, {first.field}: {first.detail} ({first.reason})"
             )
         self._ingest.accept(self._source, result.samples)
         shown = [
             RejectionDocument(index=item.index, field=item.field, reason=item.reason, detail=item.detail)
-            for item in result.rejected[:_MOST_SHOWN]
+            for item in result.rejected[:_MAXIMUM_REJECTIONS]
         ]
         return PushDocument(accepted=len(result.samples), rejected=len(result.rejected), rejections=shown)

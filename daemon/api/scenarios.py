@@ -1,4 +1,4 @@
-"""Scenarios over HTTP: what a running simulator lets happen, making it happen, ending it."""
+"""Scenarios over HTTP: list, start and cancel incidents on simulated servers."""
 
 from typing import Annotated, Any
 
@@ -21,33 +21,33 @@ from daemon.simulation.scenario import (
 )
 
 _PATH = "/api/v1/scenarios"
-_Limit = Annotated[int, Query(ge=1, le=1000, description="Most items in the answer.")]
-_Offset = Annotated[int, Query(ge=0, description="Items to skip.")]
+_Limit = Annotated[int, Query(ge=1, le=1000, description="Maximum number of items in the answer.")]
+_Offset = Annotated[int, Query(ge=0, description="Number of items to skip.")]
 _Minutes = Annotated[float, Field(gt=0, le=LONGEST_MINUTES, allow_inf_nan=False, strict=True)]
 
 
 class ScenarioRequest(BaseModel):
-    """What is asked for: to ``servers``, or those of ``profile``, or all. Minutes are of the service's clock."""
+    """A scenario on ``servers``, on those of ``profile``, or on all servers. Minutes are of the service's clock."""
 
     model_config = ConfigDict(extra="forbid")
 
     kind: ScenarioKind
     servers: list[str] | None = Field(None, min_length=1, max_length=10_000)
     profile: str | None = None
-    ramp_minutes: _Minutes | None = Field(None, description="Until full size; null is what is usual for the kind.")
-    duration_minutes: _Minutes | None = Field(None, description="Until the servers recover; null is a week.")
+    ramp_minutes: _Minutes | None = Field(None, description="Time until full size; null is the default of the kind.")
+    duration_minutes: _Minutes | None = Field(None, description="Time until the servers recover; null is a week.")
 
     @field_validator("kind", mode="before")
     @classmethod
     def _known(cls, value: Any) -> Any:
         kinds = [kind.value for kind in ScenarioKind]
         if value not in kinds:
-            raise ValueError(f"{repr(value)[:80]} is no kind of scenario; use {', '.join(kinds)}")
+            raise ValueError(f"{repr(value)[:80]} is not a kind of scenario; use {', '.join(kinds)}")
         return value
 
 
 class ScenarioDocument(BaseModel):
-    """A scenario; ``until`` is the last step before its servers recover, those in ``released`` did so earlier."""
+    """A scenario; its servers recover after ``until``, those in ``released`` recovered earlier."""
 
     id: str
     kind: ScenarioKind
@@ -74,7 +74,7 @@ def add_scenarios(app: FastAPI, scenarios: Scenarios) -> None:
 
     @app.get(_PATH, responses=refusals(404, 422))
     def listed(limit: _Limit = 100, offset: _Offset = 0) -> ScenariosPage:
-        """Return the scenarios that are active, and those that were last, newest first; 404 without a simulator."""
+        """Return the active and the latest ended scenarios, newest first; 404 without a simulator."""
         try:
             known = scenarios.listed()
         except NoSimulator as error:
@@ -84,7 +84,7 @@ def add_scenarios(app: FastAPI, scenarios: Scenarios) -> None:
 
     @app.post(_PATH, status_code=201, responses=refusals(400, 403, 404, 409, 422))
     def post(request: ScenarioRequest) -> ScenarioDocument:
-        """Let something happen to simulated servers from the next step on; 409 if too much happens already."""
+        """Start a scenario on simulated servers at the next step; 409 if there are too many already."""
         try:
             return _document(*scenarios.post(Wanted(**request.model_dump())))
         except BadScenario as error:
@@ -96,7 +96,7 @@ def add_scenarios(app: FastAPI, scenarios: Scenarios) -> None:
 
     @app.delete(_PATH + "/{scenario}", responses=refusals(403, 404, 409, 422))
     def cancel(scenario: str) -> ScenarioDocument:
-        """End a scenario; its servers recover over the next steps. 409 if it has ended already."""
+        """Cancel a scenario; its servers recover over the next steps. 409 if it has already ended."""
         try:
             return _document(*scenarios.cancel(scenario))
         except (NoSuchScenario, NoSimulator) as error:

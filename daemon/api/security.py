@@ -1,4 +1,4 @@
-"""What every request passes before it is served, and every answer gets: who may ask, how much, and from where."""
+"""Security of the HTTP server: authentication, limits per client, TLS and users, and hardening of every answer."""
 
 import base64
 import binascii
@@ -28,42 +28,56 @@ from daemon.config.web import WebConfig, load_web_config, server_context
 from daemon.core.errors import ConfigError, ForewarnError
 from daemon.core.file_access import reason_of
 
-_MOST_REMEMBERED = 256
+_MAXIMUM_REMEMBERED = 256
+_MAXIMUM_CLIENTS = 10_000
+_MAXIMUM_BODY_BYTES = 65_536
+_NETWORK_BITS = 64
+
+PUSH_PATH = "/api/v1/metrics"
+_OPEN_PATHS = ("/healthz", "/readyz")
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
 
 _log = structlog.get_logger()
 
 
 class CredentialsUnreadable(ForewarnError):
-    """What requests are checked against cannot be read now."""
+    """The configured credentials cannot be read now."""
 
 
 class Authentication:
-    """Checks ``Authorization`` headers; takes the same time whether or not there is such a user."""
+    """Checks ``Authorization`` headers, in the same time for known and unknown users."""
 
     def __init__(self, token_file: Path | None, users: Callable[[], Mapping[str, str]]) -> None:
-        """Check against these.
+        """Prepare the checks.
 
         Args:
-            token_file: file with the bearer token, read at each request; None where there is none.
-            users: gives the bcrypt hash of each user's password.
+            token_file: file with the bearer token, read at each request; None for no token.
+            users: returns the bcrypt hash of the password of each user.
         """
         self._token_file, self._users = token_file, users
         self._nobody = bcrypt.hashpw(secrets.token_bytes(16), bcrypt.gensalt(10))
-        # bcrypt is slow on purpose, and Prometheus asks often; what passed is remembered by a keyed hash
+        # bcrypt is slow on purpose, and Prometheus scrapes often; valid credentials are remembered by a keyed hash
         self._key = secrets.token_bytes(32)
         self._passed: set[bytes] = set()
 
     @property
     def challenges(self) -> tuple[str, ...]:
-        """The schemes that can be used, for ``WWW-Authenticate``; none where everybody may ask."""
+        """The accepted schemes, for ``WWW-Authenticate``; empty without authentication."""
         schemes = ("Bearer",) * (self._token_file is not None)
         return (*schemes, 'Basic realm="forewarn"') if self._users() else schemes
 
     def allows(self, header: str) -> bool:
-        """Return whether a request with this header may be served; may take a tenth of a second.
+        """Return whether the header has valid credentials; may take a tenth of a second.
 
         Raises:
-            CredentialsUnreadable: the token's file cannot be read.
+            CredentialsUnreadable: the file of the token cannot be read.
         """
         scheme, _, given = header.partition(" ")
         if scheme.lower() == "bearer" and self._token_file is not None:
@@ -91,24 +105,20 @@ class Authentication:
             return False
         known = self._users().get(user)
         hashed = self._nobody if known is None else known.encode()
-        mark = hmac.digest(self._key, b"\0".join([user.encode(), password.encode(), hashed]), hashlib.sha256)
-        if mark in self._passed:
+        digest = hmac.digest(self._key, b"\0".join([user.encode(), password.encode(), hashed]), hashlib.sha256)
+        if digest in self._passed:
             return True
-        # bcrypt looks at no more than 72 bytes, and newer versions refuse more
+        # bcrypt uses 72 bytes at most, and newer versions reject more
         if not bcrypt.checkpw(password.encode()[:72], hashed) or known is None:
             return False
-        if len(self._passed) >= _MOST_REMEMBERED:
+        if len(self._passed) >= _MAXIMUM_REMEMBERED:
             self._passed.clear()
-        self._passed.add(mark)
+        self._passed.add(digest)
         return True
 
 
-_MOST_CLIENTS = 10_000
-_NETWORK_BITS = 64
-
-
 class ClientLimits:
-    """Counts what each client does; 0 is no limit."""
+    """Limits the requests and the failed logins of each client; 0 is no limit."""
 
     def __init__(
         self,
@@ -116,34 +126,34 @@ class ClientLimits:
         failed_logins_per_minute: int = 0,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin with nobody counted.
+        """Start without any count.
 
         Args:
-            requests_per_minute: of one client.
-            failed_logins_per_minute: likewise.
-            now: seconds of any clock that is not set back.
+            requests_per_minute: maximum requests of one client.
+            failed_logins_per_minute: maximum failed logins of one client.
+            now: returns the seconds of a monotonic clock.
         """
         self._requests = _Limit(requests_per_minute, now)
         self._failed_logins = _Limit(failed_logins_per_minute, now)
 
     def request(self, client: str) -> int:
-        """Count a request, and return the seconds that ``client`` is to wait before it is served; 0 if it may be."""
+        """Count a request and return the seconds until ``client`` may send it again; 0 if it is allowed."""
         return self._requests.count(client)
 
     def before_login(self, client: str) -> int:
-        """Return the seconds that ``client`` is to wait before its credentials are looked at; 0 if they may be."""
+        """Return the seconds until the credentials of ``client`` are checked again; 0 if they are checked now."""
         return self._failed_logins.wait(client)
 
     def login_failed(self, client: str) -> None:
-        """Count credentials that were wrong."""
+        """Count wrong credentials."""
         self._failed_logins.count(client)
 
 
 def client_name(address: str | None) -> str:
-    """Return what a client is counted under: its address, or its network where one host has as many as it likes.
+    """Return the name of a client for its limits: the IPv4 address, or the /64 network of an IPv6 address.
 
     Args:
-        address: as the listener or a proxy before it gives it; None at a Unix socket.
+        address: address of the client or of its proxy; None for a Unix socket.
     """
     try:
         found = ip_address(address or "")
@@ -177,9 +187,9 @@ class _Limit:
 
 
 class _Counters(Storage):
-    """Counters of windows of one length, those of the newest clients.
+    """Counters of time windows of one length, for the newest clients.
 
-    The library's own for memory has no bound, and starts a thread at every hit.
+    The in-memory storage of the library is unbounded and starts a thread at every hit.
     """
 
     STORAGE_SCHEME = None
@@ -188,7 +198,7 @@ class _Counters(Storage):
         super().__init__()
         self._now = now
         self._lock = threading.Lock()
-        # in the order of their ends, as all windows are of one length
+        # ordered by their end, because all windows have one length
         self._windows: dict[str, tuple[float, int]] = {}
 
     @property
@@ -227,35 +237,35 @@ class _Counters(Storage):
     def _forget(self) -> None:
         while self._windows:
             oldest = next(iter(self._windows))
-            if self._windows[oldest][0] > self._now() and len(self._windows) <= _MOST_CLIENTS:
+            if self._windows[oldest][0] > self._now() and len(self._windows) <= _MAXIMUM_CLIENTS:
                 return
             del self._windows[oldest]
 
 
 class WebAccess:
-    """Users, headers and TLS as the file says now; while that cannot be used, as it said before."""
+    """Users, headers and TLS of the web configuration, read again when a file changes; an invalid file is ignored."""
 
     def __init__(self, path: Path | None) -> None:
-        """Read ``path``; without one there are no users, no headers and no TLS.
+        """Read ``path``; None means no users, no headers and no TLS.
 
         Raises:
-            ConfigError: it cannot be used.
+            ConfigError: the file is not valid.
         """
         self._path = path
         self._config = WebConfig() if path is None else load_web_config(path)
-        self._seen = self._changed_at()
+        self._read_at = self._changed_at()
         tls = self._config.tls_server_config
         self._context = None if tls is None else server_context(tls, str(path))
-        #: What a listener is made with; each handshake uses the certificates that are there then.
+        #: TLS settings of the server; each handshake uses the present certificates.
         self.context = self._context
         if self.context is not None:
             self.context.sni_callback = self._with_present_certificates
 
     def now(self) -> WebConfig:
-        """Return the configuration."""
+        """Return the present configuration."""
         changed_at = self._changed_at()
-        if changed_at != self._seen and self._path is not None:
-            self._seen = changed_at
+        if changed_at != self._read_at and self._path is not None:
+            self._read_at = changed_at
             try:
                 self._config = load_web_config(self._path)
                 tls = self._config.tls_server_config
@@ -286,21 +296,8 @@ def _modified(path: Path) -> int:
         return 0
 
 
-PUSH_PATH = "/api/v1/metrics"
-_OPEN_PATHS = ("/healthz", "/readyz")
-_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-_MOST_BODY_BYTES = 65_536
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
-
-
 class _TooManyFailures(Exception):
-    """A client's credentials were wrong so often that they are not looked at for a while."""
+    """A client had too many failed logins; its credentials are not checked for some seconds."""
 
     def __init__(self, seconds: int) -> None:
         super().__init__()
@@ -310,7 +307,7 @@ class _TooManyFailures(Exception):
 def add_authentication(
     app: FastAPI, authentication: Authentication, limits: ClientLimits, telemetry: PrometheusTelemetry
 ) -> None:
-    """Serve only whom ``authentication`` allows, but the health checks to everybody."""
+    """Require authentication for every path except the health checks."""
 
     def allows(client: str, header: str) -> bool:
         seconds = limits.before_login(client) if header else 0
@@ -332,11 +329,11 @@ def add_authentication(
             return error_answer(503, "the request cannot be served now", str(error))
         except _TooManyFailures as error:
             telemetry.request_refused("failed_logins")
-            return _too_many("credentials were wrong more often than http.failed_logins_per_minute", error.seconds)
+            return _too_many("more failed logins than http.failed_logins_per_minute", error.seconds)
         if allowed:
             return await proceed(request)
         telemetry.request_refused("unauthenticated")
-        response = error_answer(401, "authentication needed", f"send Authorization: {' or '.join(challenges)}")
+        response = error_answer(401, "authentication required", f"send Authorization: {' or '.join(challenges)}")
         for scheme in challenges:
             response.headers.append("WWW-Authenticate", scheme)
         return response
@@ -349,7 +346,7 @@ def add_hardening(
     limits: ClientLimits,
     telemetry: PrometheusTelemetry,
 ) -> None:
-    """Refuse what no client of ours sends, show nothing of a bug, and set the headers of every answer."""
+    """Reject excessive, cross-site and large requests, hide details of bugs, and set the headers of every answer."""
 
     @app.middleware("http")
     async def harden(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -361,7 +358,7 @@ def add_hardening(
             try:
                 response = await proceed(request)
             except ClientDisconnect:
-                response = error_answer(400, "the body is not whole", "the client left before it was")
+                response = error_answer(400, "the body is incomplete", "the client disconnected before its end")
             except Exception as error:  # noqa: BLE001 - the boundary of one request
                 where = {"method": request.method, "path": request.url.path}
                 _log.error("request_failed", **where, error=str(error), exc_info=True)
@@ -372,14 +369,14 @@ def add_hardening(
 
 
 def _refusal(request: Request, authenticated: bool, limits: ClientLimits) -> tuple[str, Response] | None:
-    """Return why the request is refused, as the metric has it, and the answer; None if it is not."""
+    """Return the reason of a refusal, as the label of the metric, and the answer; None if the request is accepted."""
     seconds = 0 if request.url.path in _OPEN_PATHS else limits.request(_client(request))
     if seconds:
-        return "requests", _too_many("this client has asked more often than http.requests_per_minute", seconds)
+        return "requests", _too_many("more requests of this client than http.requests_per_minute", seconds)
     if _from_elsewhere(request, authenticated):
-        return "other_site", error_answer(403, "refused", "a page of another site may not change anything here")
+        return "other_site", error_answer(403, "refused", "pages of other sites must not change anything")
     if _too_large(request):
-        text = f"the body has more than {_MOST_BODY_BYTES} bytes, or does not say how many"
+        text = f"the body has more than {_MAXIMUM_BODY_BYTES} bytes, or no Content-Length"
         return "too_large", error_answer(413, "refused", text)
     return None
 
@@ -394,10 +391,10 @@ def _too_many(reason: str, seconds: int) -> Response:
 
 
 def _from_elsewhere(request: Request, authenticated: bool) -> bool:
-    """Say whether a browser sends this for a page of another site, which must not change anything.
+    """Return whether a browser sends the request for a page of another site, which must not change anything.
 
-    Such a site may have its name point to this machine (DNS rebinding): where nobody is asked who they are, a browser
-    has to know this service by its address.
+    The name of such a site may resolve to this machine (DNS rebinding), so without authentication the Host header
+    must be an address.
     """
     origin, host = request.headers.get("Origin"), request.headers.get("Host", "")
     if request.method in _SAFE_METHODS or origin is None:
@@ -414,8 +411,8 @@ def _is_address(host: str) -> bool:
 
 
 def _too_large(request: Request) -> bool:
-    """Say whether a body is too large; pushes have a limit of their own, which is kept while they are read."""
+    """Return whether the body is too large; a push has its own limit, which is checked while it is read."""
     if request.url.path == PUSH_PATH:
         return False
     length = request.headers.get("Content-Length", "0")
-    return "Transfer-Encoding" in request.headers or not length.isdigit() or int(length) > _MOST_BODY_BYTES
+    return "Transfer-Encoding" in request.headers or not length.isdigit() or int(length) > _MAXIMUM_BODY_BYTES

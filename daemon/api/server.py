@@ -1,4 +1,4 @@
-"""The listener."""
+"""The HTTP server in a thread of its own, and the Swagger UI that it serves."""
 
 import socket
 import ssl
@@ -9,7 +9,13 @@ import uvicorn
 from fastapi import FastAPI, HTTPException
 from fastapi.responses import Response
 
+from daemon.config.schema import HttpConfig
 from daemon.core.errors import ForewarnError
+
+_BACKLOG = 128
+_GRACE_SECONDS = 1
+_MAXIMUM_CONNECTIONS = 512
+_MAXIMUM_HEADER_BYTES = 32_768
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -27,7 +33,7 @@ _PAGE = """<!doctype html>
 </body>
 </html>
 """
-# validatorUrl: unless it is null, the document's address is sent to a public validator
+# unless validatorUrl is null, Swagger UI sends the address of the document to a public validator
 _START = """SwaggerUIBundle({
   url: "openapi.json",
   dom_id: "#swagger-ui",
@@ -40,7 +46,7 @@ _FILES = {
     "swagger-ui.css": "text/css",
     "favicon-32x32.png": "image/png",
 }
-# Swagger UI draws with data: pictures; scripts and styles are only those of these files
+# Swagger UI has images in data: URLs; scripts and styles come from these files only
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -48,7 +54,7 @@ _POLICY = (
 
 
 def add_swagger_ui(app: FastAPI) -> None:
-    """Add the page and what it loads."""
+    """Add the page /docs and its files; no other host is asked for any."""
     folder = files("fastapi_swagger.resources")
 
     @app.get("/docs", include_in_schema=False)
@@ -66,38 +72,31 @@ def add_swagger_ui(app: FastAPI) -> None:
         return Response(folder.joinpath(name).read_bytes(), media_type=_FILES[name])
 
 
-_BACKLOG = 128
-_GRACE_SECONDS = 1
-_MOST_CONNECTIONS = 512
-_MOST_HEADER_BYTES = 32_768
-
-
 class AddressUnavailable(ForewarnError):
-    """The configured address cannot be listened on."""
+    """The configured address cannot be bound."""
 
 
 class HttpServer:
-    """Serves an application from a thread of its own."""
+    """Serves an application in a thread of its own."""
 
-    def __init__(self, app: FastAPI, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
-        """Bind ``host`` and ``port`` at once, so that a taken port is an error before anything else starts.
+    def __init__(self, app: FastAPI, http: HttpConfig, tls: ssl.SSLContext | None = None) -> None:
+        """Bind the address now, so that a port in use is an error before anything else starts.
 
         Args:
-            app: what to serve.
-            host: name or address.
-            port: 0 is any.
+            app: the application.
+            http: address and port; port 0 is any free port.
             tls: None is plain HTTP.
 
         Raises:
-            AddressUnavailable: it cannot be bound.
+            AddressUnavailable: the address cannot be bound.
         """
         try:
-            family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            family, _, _, _, address = socket.getaddrinfo(http.host, http.port, type=socket.SOCK_STREAM)[0]
             self._socket = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
         except OSError as error:
             raise AddressUnavailable(
-                f"http.listen: {host}:{port} cannot be bound: {error.strerror}; "
-                "stop what listens there or choose another port"
+                f"http.listen: {http.listen} cannot be bound: {error.strerror}; "
+                "stop the program that uses the port, or choose another port"
             ) from error
         config = uvicorn.Config(
             app,
@@ -105,10 +104,10 @@ class HttpServer:
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=_GRACE_SECONDS,
-            limit_concurrency=_MOST_CONNECTIONS,
-            h11_max_incomplete_event_size=_MOST_HEADER_BYTES,
+            limit_concurrency=_MAXIMUM_CONNECTIONS,
+            h11_max_incomplete_event_size=_MAXIMUM_HEADER_BYTES,
         )
-        # uvicorn makes a context from file names only
+        # uvicorn builds a TLS context from file names only
         config.load()
         config.ssl = tls
         self._server = uvicorn.Server(config)
@@ -118,15 +117,15 @@ class HttpServer:
 
     @property
     def port(self) -> int:
-        """The port that is listened on."""
+        """Port of the bound address."""
         return int(self._socket.getsockname()[1])
 
     def start(self) -> None:
-        """Begin to serve."""
+        """Start to serve."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Serve no more; requests under way get a second."""
+        """Stop to serve; running requests get a second."""
         self._server.should_exit = True
         if self._thread.is_alive():
             self._thread.join(_GRACE_SECONDS + 1)

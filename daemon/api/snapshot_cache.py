@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from daemon.api.exposition import EMPTY, Exposition, expose
+from daemon.config.schema import ExpositionConfig
 from daemon.core.clock import Clock
 from daemon.core.errors import ForewarnError
 from daemon.core.metric import Metric
@@ -19,15 +20,15 @@ class NoTickYet(ForewarnError):
 class SnapshotCache:
     """Holds one snapshot and its exposition; both are replaced together."""
 
-    def __init__(self, clock: Clock, metrics: Mapping[str, Metric], series_budget: int) -> None:
+    def __init__(self, clock: Clock, metrics: Mapping[str, Metric], exposition: ExpositionConfig) -> None:
         self._clock = clock
-        self.configure(metrics, series_budget)
+        self.configure(metrics, exposition)
         self._shown: tuple[Snapshot | None, Exposition] = (None, EMPTY)
 
-    def configure(self, metrics: Mapping[str, Metric], series_budget: int) -> None:
+    def configure(self, metrics: Mapping[str, Metric], exposition: ExpositionConfig) -> None:
         """Use these from the next snapshot on."""
         self._directions = {name: metric.direction for name, metric in metrics.items()}
-        self._series_budget = series_budget
+        self._series_budget = exposition.series_budget
 
     def publish(self, snapshot: Snapshot) -> None:
         """Render ``snapshot`` and replace the shown one."""

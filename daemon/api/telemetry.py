@@ -1,4 +1,4 @@
-"""The service's own metrics."""
+"""The service's own metrics: the ``Telemetry`` port on a Prometheus registry."""
 
 import threading
 import time
@@ -28,54 +28,56 @@ from daemon.models.retraining import TrainingState
 from daemon.pipeline.cycle import Snapshot
 from daemon.system.process import TorchMemory, memory
 
+_STAGE_BUCKETS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
+
 _log = structlog.get_logger()
 
 
 def _pynvml() -> Any:
-    import pynvml  # noqa: PLC0415 - a start does not wait for it
+    import pynvml  # noqa: PLC0415 - keeps the start short
 
     return pynvml
 
 
 class GpuMetrics(Collector):
-    """Collects at each scrape; without a GPU, or without a driver that answers, there is no series of it."""
+    """Collects GPU metrics at each scrape; without a GPU or a working driver there are no series."""
 
     def __init__(
         self, torch_memory: Callable[[], Mapping[str, TorchMemory]], library: Callable[[], Any] = _pynvml
     ) -> None:
-        """Note where the figures come from; neither is asked before the first scrape.
+        """Prepare the collector; the sources are read at the first scrape.
 
         Args:
-            torch_memory: what torch holds in this process, by the driver's UUID of the GPU.
-            library: gives the NVML module.
+            torch_memory: returns the memory that torch uses in this process, by the UUID of the GPU.
+            library: returns the NVML module.
         """
         self._torch_memory, self._library = torch_memory, library
         self._lock = threading.Lock()
-        self._begun = False
+        self._initialised_once = False
         self._nvml: Any = None
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield the metrics."""
         memory = GaugeMetricFamily(
             "forewarn_gpu_memory_bytes",
-            "Memory of a GPU: used by all and total, as the driver says; allocated, reserved and at the peak allocated "
-            "by torch in this process, which a training is not part of.",
+            "Memory of a GPU: used and total, from the driver; allocated, reserved and peak allocated by torch in this "
+            "process, without trainings.",
             labels=["device", "kind"],
         )
         utilization = GaugeMetricFamily(
-            "forewarn_gpu_utilization_ratio", "Share of the last moments in which the GPU worked.", labels=["device"]
+            "forewarn_gpu_utilization_ratio", "Share of the last seconds in which the GPU was busy.", labels=["device"]
         )
-        names = self._add_what_the_driver_says(memory, utilization)
+        names = self._add_driver_metrics(memory, utilization)
         for uuid, held in self._torch_memory().items():
-            # the driver counts by slot, torch by speed and by CUDA_VISIBLE_DEVICES; the UUID is the same
+            # the driver numbers GPUs by slot, torch by speed and CUDA_VISIBLE_DEVICES; the UUID is the same
             device = names.get(uuid, uuid)
             memory.add_metric([device, "allocated"], held.allocated)
             memory.add_metric([device, "reserved"], held.reserved)
             memory.add_metric([device, "peak"], held.peak)
         yield from (family for family in (memory, utilization) if family.samples)
 
-    def _add_what_the_driver_says(self, memory: GaugeMetricFamily, utilization: GaugeMetricFamily) -> dict[str, str]:
-        """Return the devices' names by UUID."""
+    def _add_driver_metrics(self, memory: GaugeMetricFamily, utilization: GaugeMetricFamily) -> dict[str, str]:
+        """Add the metrics of the driver, and return the names of the devices by UUID."""
         names: dict[str, str] = {}
         nvml = self._initialised()
         if nvml is None:
@@ -86,23 +88,23 @@ class GpuMetrics(Collector):
             return names
         for index in range(count):
             device = str(index)
-            # a GPU that fell off the bus, or that does not know a figure, takes none from the others
+            # a GPU that fails, or lacks a value, must not affect the others
             try:
                 handle = nvml.nvmlDeviceGetHandleByIndex(index)
                 names[nvml.nvmlDeviceGetUUID(handle)] = device
-                said = nvml.nvmlDeviceGetMemoryInfo(handle)
-                memory.add_metric([device, "used"], said.used)
-                memory.add_metric([device, "total"], said.total)
+                found = nvml.nvmlDeviceGetMemoryInfo(handle)
+                memory.add_metric([device, "used"], found.used)
+                memory.add_metric([device, "total"], found.total)
                 utilization.add_metric([device], nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100)
             except nvml.NVMLError:
                 continue
         return names
 
     def _initialised(self) -> Any:
-        """Return NVML, initialised at the first call; None where that failed: then there is no GPU to speak of."""
+        """Return NVML, initialised at the first call; None if that failed, so without a GPU."""
         with self._lock:
-            if not self._begun:
-                self._begun = True
+            if not self._initialised_once:
+                self._initialised_once = True
                 nvml = self._library()
                 try:
                     nvml.nvmlInit()
@@ -113,39 +115,39 @@ class GpuMetrics(Collector):
 
 
 class ServiceMetrics(Collector):
-    """Collects what is true at the moment of a scrape."""
+    """Collects readiness and memory at the moment of a scrape."""
 
     def __init__(self, registry: CollectorRegistry, problems: Callable[[], Collection[str]], started: float) -> None:
         """Register the metrics.
 
         Args:
-            registry: where.
-            problems: why the service is not ready; empty if it is.
-            started: wall time of the start, in epoch seconds, at which the configuration was read.
+            registry: registry of the metrics.
+            problems: returns why the service is not ready; empty if it is ready.
+            started: wall time at which the configuration was read, in epoch seconds.
         """
         self._problems = problems
         registry.register(self)
         self._reloaded = Gauge(
             "forewarn_config_last_reload_successful",
-            "1 if the configuration file could be used when it was last read.",
+            "1 if the configuration file was valid when it was last read.",
             registry=registry,
         )
         self._reload_time = Gauge(
             "forewarn_config_last_reload_success_timestamp_seconds",
-            "When the configuration that is followed was read.",
+            "Time at which the running configuration was read.",
             registry=registry,
         )
         self.reloaded(True, started)
 
     def reloaded(self, succeeded: bool, now: float) -> None:
-        """Note that the configuration file was read at wall time ``now``."""
+        """Record that the configuration file was read at wall time ``now``."""
         self._reloaded.set(succeeded)
         if succeeded:
             self._reload_time.set(now)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield the metrics."""
-        text = "1 if there is a forecast that is fresh enough, as /readyz says."
+        text = "1 if there is a recent forecast, as for /readyz."
         yield GaugeMetricFamily("forewarn_ready", text, not self._problems())
         found = memory(Path("/"))
         if found is not None:
@@ -159,18 +161,15 @@ class ServiceMetrics(Collector):
             yield family
 
 
-_STAGE_BUCKETS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
-
-
 class PrometheusTelemetry:
-    """Implements the ``Telemetry`` port on a registry of its own, and renders it."""
+    """Implements the ``Telemetry`` port on its own registry, and renders it."""
 
     def __init__(self, clock: Clock, problems: Callable[[], Collection[str]] = tuple) -> None:
         """Register the metrics.
 
         Args:
-            clock: the service's.
-            problems: why the service is not ready; empty if it is.
+            clock: clock of the service.
+            problems: returns why the service is not ready; empty if it is ready.
         """
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._clock = clock
@@ -191,34 +190,41 @@ class PrometheusTelemetry:
             "forewarn_ingest_samples", "Samples that were new or changed a value.", ["source"], registry=registry
         )
         self._rejected = Counter(
-            "forewarn_ingest_rejected_samples", "Samples that were refused.", ["source", "reason"], registry=registry
+            "forewarn_ingest_rejected_samples", "Rejected samples.", ["source", "reason"], registry=registry
         )
         self._failures = Counter(
             "forewarn_source_failures",
-            "Fetches that failed; the stream is empty when the whole source failed.",
+            "Failed fetches; the label stream is empty if the whole source failed.",
             ["source", "stream"],
             registry=registry,
         )
         self._empty = Counter(
-            "forewarn_source_empty_fetches", "Fetches that gave no sample.", ["source", "stream"], registry=registry
+            "forewarn_source_empty_fetches", "Fetches without a sample.", ["source", "stream"], registry=registry
         )
         self._skipped = Counter(
             "forewarn_ticks_skipped",
-            "Grid times without a tick of their own, as one before took too long.",
+            "Grid times without a tick, because an earlier tick took too long.",
             registry=registry,
         )
         self._refused = Counter(
             "forewarn_http_requests_refused",
-            "Requests that were refused before they were looked at any further, by why.",
+            "Requests that were refused before they were processed, by reason.",
             ["reason"],
             registry=registry,
         )
         self._source_up = Gauge(
-            "forewarn_source_up", "1 if the source could be fetched in the last tick.", ["source"], registry=registry
+            "forewarn_source_up",
+            "1 if every stream of the source was fetched in the last tick.",
+            ["source"],
+            registry=registry,
         )
         self._lag = Gauge("forewarn_ingest_lag_seconds", "Age of the newest sample.", registry=registry)
-        self._age = Gauge("forewarn_forecast_age_seconds", "Age of the forecast's origin.", registry=registry)
-        self._rows = Gauge("forewarn_forecast_source", "Series forecast by each source.", ["source"], registry=registry)
+        self._age = Gauge(
+            "forewarn_forecast_age_seconds", "Age of the origin of the newest forecast.", registry=registry
+        )
+        self._rows = Gauge(
+            "forewarn_forecast_source", "Series by the forecaster that served them.", ["source"], registry=registry
+        )
         self._servers = Gauge("forewarn_servers", "Servers by state.", ["state"], registry=registry)
         self._service = ServiceMetrics(registry, problems, time.time())
         self._model = ModelMetrics(clock, registry)
@@ -230,7 +236,7 @@ class PrometheusTelemetry:
         self._targets: frozenset[str] = frozenset()
 
     def configure(self, sources: Collection[str], targets: Collection[str]) -> None:
-        """Show no state of sources and targets that are configured no more."""
+        """Remove the state of sources and targets that are no longer configured."""
         for source in self._sources.difference(sources):
             self._source_up.remove(source)
         for target in self._targets.difference(targets):
@@ -238,57 +244,57 @@ class PrometheusTelemetry:
         self._sources, self._targets = frozenset(sources), frozenset(targets)
 
     def show_training(self, state: Callable[[], TrainingState]) -> None:
-        """Show, from now on, what ``state`` says of trainings."""
+        """Add the metrics of trainings; ``state`` returns the present state."""
         self._registry.register(TrainingMetrics(state))
         self._model.show_training(state)
 
     def show_gpus(self, torch_memory: Callable[[], Mapping[str, TorchMemory]]) -> None:
-        """Show, from now on, the GPUs, and what ``torch_memory`` says that this process holds of them."""
+        """Add the metrics of GPUs; ``torch_memory`` returns the memory that this process uses."""
         self._registry.register(GpuMetrics(torch_memory))
 
     def reloaded(self, succeeded: bool) -> None:
-        """Note that the configuration file was read again."""
+        """Record that the configuration file was read again."""
         self._service.reloaded(succeeded, time.time())
 
     def stage(self, name: str, seconds: float, succeeded: bool) -> None:
-        """Note that a stage of the pipeline ran."""
+        """Record the duration and the result of a stage of the pipeline."""
         self._stage_seconds.labels(name).observe(seconds)
         self._stage_runs.labels(name, "success" if succeeded else "failure").inc()
 
     def ingested(self, source: str, samples: int) -> None:
-        """Note samples that were new or changed."""
+        """Count samples that were new or changed."""
         self._ingested.labels(source).inc(samples)
 
     def rejected(self, source: str, reason: str, samples: int) -> None:
-        """Note samples that were refused, and why."""
+        """Count rejected samples by reason."""
         self._rejected.labels(source, reason).inc(samples)
 
     def source_failed(self, source: str, stream: str) -> None:
-        """Note that a stream, or the whole source, could not be fetched."""
+        """Count a failed fetch of a stream, or of the whole source."""
         self._failures.labels(source, stream).inc()
 
     def source_empty(self, source: str, stream: str) -> None:
-        """Note that a stream answered without a sample."""
+        """Count a fetch of a stream without a sample."""
         self._empty.labels(source, stream).inc()
 
     def notifications(self, target: str, result: str, count: int) -> None:
-        """Note notifications that were sent, failed, rejected or dropped."""
+        """Count notifications that were sent, failed, rejected or dropped."""
         self._alerts.notifications(target, result, count)
 
     def queued(self, target: str, count: int) -> None:
-        """Note how many notifications wait for ``target``."""
+        """Record the number of queued notifications for ``target``."""
         self._alerts.queued(target, count)
 
     def request_refused(self, reason: str) -> None:
-        """Note a request that was refused: for its rate, its credentials, its origin or its size."""
+        """Count a request that was refused for its rate, credentials, origin or size."""
         self._refused.labels(reason).inc()
 
     def ticks_skipped(self, ticks: int) -> None:
-        """Note grid times that had no tick of their own."""
+        """Count grid times without a tick."""
         self._skipped.inc(ticks)
 
     def publish(self, snapshot: Snapshot) -> None:
-        """Show the state as of a tick."""
+        """Record the result of a tick."""
         newest = max((server.newest for server in snapshot.servers), default=0)
         self._lag.set_function(lambda: max(0.0, self._clock.now() - newest))
         self._age.set_function(lambda: max(0.0, self._clock.now() - snapshot.at))

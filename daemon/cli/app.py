@@ -1,4 +1,4 @@
-"""``forewarn``: the commands, and how errors become exit codes."""
+"""The command line of ``forewarn``: its commands, shared options, progress bar and exit codes."""
 
 import os
 import signal
@@ -29,19 +29,20 @@ ConfigOption = Annotated[
     ),
 ]
 ModelsOption = Annotated[
-    Path | None, typer.Option("--models", help="Folder of model directories; default from the config.")
+    Path | None, typer.Option("--models", help="Directory of the models; the default is from the configuration.")
 ]
 ModelOption = Annotated[
-    str | None, typer.Option("--model", help="Id of a model; default is the one that serves.", metavar="ID")
+    str | None, typer.Option("--model", help="Id of a model; the default is the serving model.", metavar="ID")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document only.")]
 
-_LINE_EVERY_SECONDS = 10.0
+_LINE_INTERVAL_SECONDS = 10.0
+_TABLE_WIDTH = 180
 
 
 @contextmanager
 def progress_bar(label: str) -> Iterator[Callable[[float], None]]:
-    """Yield a function that is told how much is done, 0 to 1; everything goes to standard error."""
+    """Yield a function that reports the progress, 0 to 1, on standard error."""
     if not sys.stderr.isatty():
         yield _lines(label)
         return
@@ -52,32 +53,29 @@ def progress_bar(label: str) -> Iterator[Callable[[float], None]]:
 
 
 def _lines(label: str) -> Callable[[float], None]:
-    started = said = time.monotonic()
+    started = printed = time.monotonic()
 
     def report(done: float) -> None:
-        nonlocal said
+        nonlocal printed
         now = time.monotonic()
-        if done >= 1 or now - said < _LINE_EVERY_SECONDS:
+        if done >= 1 or now - printed < _LINE_INTERVAL_SECONDS:
             return
-        said = now
+        printed = now
         left = (now - started) * (1 - done) / max(done, 1e-6)
         print(f"{label}: {done:.0%}, about {left:.0f} s left", file=sys.stderr, flush=True)  # noqa: T201
 
     return report
 
 
-_WIDE_COLUMNS = 180
-
-
 def table_console() -> Console:
-    """Return a console as wide as the terminal, or wide enough for any table where there is none."""
+    """Return a console as wide as the terminal; without a terminal wide enough for every table."""
     console = Console()
-    return console if console.is_terminal else Console(width=_WIDE_COLUMNS)
+    return console if console.is_terminal else Console(width=_TABLE_WIDTH)
 
 
 _FAILED, _WRONG_USE, _REFUSED, _SIGNALLED = 1, 2, 3, 128
 _HELP = {"help_option_names": ["-h", "--help"]}
-# the module in which each command stands
+# the module of each command
 _COMMANDS = {
     "run": "run",
     "demo": "run",
@@ -94,13 +92,13 @@ _COMMANDS = {
     "export": "files",
     "import": "files",
 }
-# for the service, not for people
+# for the service, not for users
 _HIDDEN = {"retrain": "train"}
 _FUNCTIONS = {"import": "import_", "check-config": "check_config"}
 
 
 class _LazyGroup(TyperGroup):
-    """Imports a command's module when the command runs, and all of them only for help on the whole."""
+    """Imports the module of a command when it runs; all modules only for the overall help."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(_COMMANDS)
@@ -141,11 +139,11 @@ def forewarn(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Take the options that come before a command."""
+    """Take the options before the command."""
 
 
 def main() -> None:
-    """Run the command line; exit 0 done, 1 failed, 2 wrong use or config, 3 refused by a gate, 130 by Ctrl-C."""
+    """Run the command line; exit 0 done, 1 failed, 2 wrong use or config, 3 rejected by a gate, 130 by Ctrl-C."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupted)
     try:
@@ -157,12 +155,10 @@ def main() -> None:
     except ForewarnError as error:
         _fail([str(error)], _FAILED)
     except OSError as error:
-        # whatever file it was: without a name there is nothing that its user could put right
+        # without the name of a file it is a bug, not an error that a user can correct
         if error.filename is None:
             raise
-        _fail(
-            [f"{error.filename}: {reason_of(error, 'check the path, what you may do there, and its space')}"], _FAILED
-        )
+        _fail([f"{error.filename}: {reason_of(error, 'check the path, its permissions and the free space')}"], _FAILED)
 
 
 def _fail(problems: list[str], code: int) -> None:
@@ -172,10 +168,10 @@ def _fail(problems: list[str], code: int) -> None:
 
 
 def _interrupted(number: int, frame: FrameType | None) -> None:
-    """End with the status that a shell gives a signal, taking away what is half written.
+    """Exit with the status that a shell gives a signal, and remove temporary files.
 
-    SystemExit, as Lightning makes a failure of KeyboardInterrupt; and in the middle of an import at once, as some
-    packages catch everything there and go on.
+    It raises SystemExit, because Lightning turns KeyboardInterrupt into an error. During an import it exits at once,
+    because some packages catch every exception there and continue.
     """
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):

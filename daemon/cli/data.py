@@ -1,62 +1,62 @@
-"""Where a command takes its history from: a metrics file, or the store of a configuration."""
+"""The inputs of a command: its configuration, its models, and its history from a metrics file or the store."""
 
 import os
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-import typer
-
-from daemon.core.errors import ConfigError
-from daemon.core.file_access import is_present
-
-if TYPE_CHECKING:
-    from daemon.config.schema import Config
 import shlex
 import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from daemon.core.errors import NotEnoughHistory
-from daemon.core.file_access import permission_denied, user_name
+import typer
+
+from daemon.core.errors import ConfigError, NotEnoughHistory
+from daemon.core.file_access import is_present, permission_denied, user_name
 from daemon.core.levels import LevelName
 from daemon.core.metric import Metric
 from daemon.core.series import STEP_SECONDS, Panel, floor_to_grid, parse_time
 from daemon.models.registry import ModelRegistry
 
+if TYPE_CHECKING:
+    from daemon.config.schema import Config
+
 VARIABLE = "FOREWARN_CONFIG"
 LOCAL_CONFIG = Path("config.yaml")
 SYSTEM_CONFIG = Path("/etc/forewarn/config.yaml")
+_EMPTY_STORE = "the store is empty; start the service first, or import a metrics file"
 
 
 def find_config(option: Path | None) -> Path | None:
     """Return the configuration file: ``--config``, ``$FOREWARN_CONFIG``, ``./config.yaml``, or the one in ``/etc``.
 
     Raises:
-        ConfigError: a file is named by option or variable, and does not exist.
+        ConfigError: the file of the option or of the variable does not exist.
     """
     named = os.environ.get(VARIABLE)
     for name, path in (("--config", option), (f"${VARIABLE}", Path(named) if named else None)):
         if path is None:
             continue
         if not is_present(path):
-            raise ConfigError([f"{name} {path}: does not exist; name an existing file, or make one with forewarn init"])
+            raise ConfigError(
+                [f"{name} {path}: does not exist; name an existing file, or create one with forewarn init"]
+            )
         return path
     return next((path for path in (LOCAL_CONFIG, SYSTEM_CONFIG) if is_present(path)), None)
 
 
 def config_file(option: Path | None) -> Path:
-    """Return the configuration file, which there has to be; report on stderr which, unless ``--config`` names it.
+    """Return the configuration file; report it on stderr unless ``--config`` names it.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no configuration file.
     """
     file = find_config(option)
     if file is None:
-        trigger_check = f"${VARIABLE} is not set, and neither {LOCAL_CONFIG} nor {SYSTEM_CONFIG} exists"
+        searched = f"${VARIABLE} is not set, and neither {LOCAL_CONFIG} nor {SYSTEM_CONFIG} exists"
         raise ConfigError(
-            [f"no configuration: {trigger_check}; name a file with --config, or make one with forewarn init"]
+            [f"no configuration: {searched}; name a file with --config, or create one with forewarn init"]
         )
     if option is None:
         typer.echo(f"forewarn: using the configuration {file}", err=True)
@@ -64,14 +64,14 @@ def config_file(option: Path | None) -> Path:
 
 
 def configuration(option: Path | None, *, required: bool = True) -> "Config":
-    """Return the configuration that a command works by, as ``config_file`` finds it.
+    """Return the configuration of a command, from the file of ``find_config``.
 
     Args:
         option: value of ``--config``.
-        required: fail where there is none; else the defaults of the package apply.
+        required: fail without a file; otherwise the defaults of the package apply.
 
     Raises:
-        ConfigError: there is none, or it cannot be used.
+        ConfigError: there is no configuration file, or it is not valid.
     """
     from daemon.config.loading import default_text, load_config, parse_config
 
@@ -81,10 +81,10 @@ def configuration(option: Path | None, *, required: bool = True) -> "Config":
 
 
 def require_owner(*directories: Path) -> None:
-    """Refuse to go on where one of ``directories`` belongs to another user; one that does not exist yet is nobody's.
+    """Refuse to continue if one of the directories belongs to another user; a missing directory is accepted.
 
     Raises:
-        ConfigError: names the directory, its owner, who runs, and the command line to use instead.
+        ConfigError: names the directory, its owner, the user, and the command line to use instead.
     """
     for directory in directories:
         try:
@@ -96,40 +96,41 @@ def require_owner(*directories: Path) -> None:
         if owner != os.geteuid():
             raise ConfigError(
                 [
-                    f"{directory} is owned by {user_name(owner)}, and this runs as {user_name(os.geteuid())}, whose "
-                    f"files the service may not be able to use; run: {command_as(user_name(owner))}"
+                    f"{directory} is owned by {user_name(owner)}, and this command runs as "
+                    f"{user_name(os.geteuid())}, whose files the service may not be able to read; "
+                    f"run: {command_as(user_name(owner))}"
                 ]
             )
 
 
 def require_models_owner(models: Path, data_dir: Path | None) -> None:
-    """Refuse as ``require_owner`` does to write models, into a folder that may or may not be under ``data_dir``."""
+    """Refuse to write models as another user than the owner of ``models``, and of ``data_dir`` if it contains them."""
     inside = data_dir is not None and models.absolute().is_relative_to(data_dir.absolute())
     require_owner(*([data_dir] if inside and data_dir is not None else []), models)
 
 
 def command_as(user: str) -> str:
-    """Return this command, quoted for a shell, as ``user`` has to run it."""
+    """Return the command line, quoted for a shell, that runs this command as ``user``."""
     program, *arguments = sys.argv
     found = shutil.which("forewarn")
     elsewhere = Path(program).name == "forewarn" and (found is None or not Path(found).samefile(program))
     named = os.environ.get(VARIABLE)
     if named and not any(argument.startswith(("-c", "--config")) for argument in arguments):
-        # sudo does not hand the environment on
+        # sudo does not pass the environment on
         arguments += ["--config", named]
     return shlex.join(["sudo", "-u", user, program if elsewhere else "forewarn", *arguments])
 
 
 def registry_of(folder: Path | None, option: Path | None, *, writes: bool = False) -> ModelRegistry:
-    """Return the models in ``folder``, or where that is None those of the configuration.
+    """Return the registry of the models in ``folder``, or of the configuration if it is None.
 
     Args:
         folder: value of ``--models``.
         option: value of ``--config``.
-        writes: the command changes which model serves, which only the owner of the models may do.
+        writes: the command changes the serving model, so it must run as the owner of the models.
 
     Raises:
-        ConfigError: the configuration cannot be used, or the models belong to another user.
+        ConfigError: the configuration is not valid, or the models belong to another user.
     """
     data_dir = None
     if folder is None:
@@ -142,12 +143,9 @@ def registry_of(folder: Path | None, option: Path | None, *, writes: bool = Fals
     return ModelRegistry(folder)
 
 
-_EMPTY_STORE = "the store is empty; start the service first, or import a metrics file"
-
-
 @dataclass(frozen=True, kw_only=True)
 class Input:
-    """A history and what the configuration says of it."""
+    """A history, and the configuration that applies to it."""
 
     panel: Panel
     metrics: Mapping[str, Metric]
@@ -167,20 +165,20 @@ def read_input(
     *,
     trains: bool = False,
 ) -> Input:
-    """Return the last ``hours`` of ``data``, or of the configured store where ``data`` is None.
+    """Return the last ``hours`` of ``data``, or of the configured store if ``data`` is None.
 
-    A metrics file needs no configuration; where there is one, it gives ranges, time zone and defaults.
+    A metrics file does not need a configuration; if there is one, it gives metrics, time zone and defaults.
 
     Args:
         option: value of ``--config``.
         data: metrics file.
         models: value of ``--models``.
         hours: length of the history.
-        until: last time of the history, ISO 8601 with zone.
-        trains: the command writes a model, which only the owner of the models may do.
+        until: last time of the history, ISO 8601 with time zone.
+        trains: the command writes a model, so it must run as the owner of the models.
 
     Raises:
-        ConfigError: the configuration or ``until`` cannot be used, or the models belong to another user.
+        ConfigError: the configuration or ``until`` is not valid, or the models belong to another user.
         BadMetricsFile: ``data`` cannot be read.
         NotEnoughHistory: the store is empty.
     """
@@ -217,7 +215,7 @@ def _from_file(path: Path, hours: float, end: int | None) -> Panel:
     last = panel.end if end is None else min(end, panel.end)
     first = max(panel.start, _first(last, hours))
     if last < first:
-        raise NotEnoughHistory(f"{path}: nothing lies before --until")
+        raise NotEnoughHistory(f"{path}: there is no sample before --until")
     return panel.between(first, last)
 
 
@@ -226,7 +224,7 @@ def _from_store(url: str, hours: float, end: int | None) -> Panel:
     from daemon.store.history import SqlStore
 
     if not is_created(url):
-        # opening would create it, and perhaps as a user whose files the service cannot use
+        # to open it would create it, perhaps as a user whose files the service cannot read
         raise NotEnoughHistory(_EMPTY_STORE)
     store = SqlStore(url)
     try:

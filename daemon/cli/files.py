@@ -1,16 +1,24 @@
+"""``forewarn simulate``, ``export`` and ``import``: the commands that write and read metrics files."""
+
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from daemon.cli.app import ConfigOption
+from daemon.config.sources import FleetConfig, SimulatorConfig
+
+_TEN_YEARS_HOURS = 87_600
+_EVERYTHING_HOURS = 24 * 9600
+_SIMULATOR, _FLEET = SimulatorConfig(name="simulator", type="simulator"), FleetConfig()
+_Count = typer.Option(min=0, help="Number of servers of this profile.")
 
 
 def import_(
     file: Annotated[Path, typer.Argument(help="Metrics file to read, .parquet or .csv.")],
     config: ConfigOption = None,
 ) -> None:
-    """Take a metrics file into the history."""
+    """Import a metrics file into the store."""
     from daemon.cli.data import config_file, require_owner
     from daemon.config.loading import load_config
     from daemon.core.series import Samples
@@ -22,39 +30,36 @@ def import_(
     require_owner(loaded.data_dir)
     panel = read_metrics_file(file)
     known = panel.select([row for row, key in enumerate(panel.keys) if key.metric in loaded.metrics])
-    strange = sorted({key.metric for key in panel.keys} - set(loaded.metrics))
+    unknown = sorted({key.metric for key in panel.keys} - set(loaded.metrics))
     store = SqlStore(loaded.store_url)
     try:
         written = store.append(Samples.from_panel(known))
     finally:
         store.close()
     typer.echo(f"{file}: {written} samples new or changed")
-    if strange:
-        typer.echo(f"left out, as they are not under metrics: in {chosen}: {', '.join(strange)}", err=True)
-
-
-_TEN_YEARS_HOURS = 87_600
-_Count = typer.Option(min=0, help="Servers of this profile.")
+    if unknown:
+        typer.echo(f"left out, because they are not under metrics: in {chosen}: {', '.join(unknown)}", err=True)
 
 
 def simulate(
-    out: Annotated[Path, typer.Option(help="Folder for server_metrics.parquet, incidents.parquet and fleet.json.")],
-    hours: Annotated[float, typer.Option(min=1, max=_TEN_YEARS_HOURS, help="Span to simulate.")] = 168,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same fleet and history.")] = 0,
+    out: Annotated[Path, typer.Option(help="Directory for server_metrics.parquet, incidents.parquet and fleet.json.")],
+    hours: Annotated[float, typer.Option(min=1, max=_TEN_YEARS_HOURS, help="Length in hours.")] = 168,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same fleet and history.")] = _SIMULATOR.seed,
     *,
-    start: Annotated[str, typer.Option(help="First time (ISO 8601, with zone).")] = "2026-01-05T00:00:00Z",
+    start: Annotated[str, typer.Option(help="First time (ISO 8601, with time zone).")] = "2026-01-05T00:00:00Z",
     incidents_per_server_week: Annotated[
-        float, typer.Option(min=0, max=5, help="Mean number of incidents; those that spread come on top.")
-    ] = 0.35,
-    num_ml_compute: Annotated[int, _Count] = 4,
-    num_database: Annotated[int, _Count] = 3,
-    num_web_api: Annotated[int, _Count] = 4,
-    num_conductor_mgmt: Annotated[int, _Count] = 1,
-    num_data_ingest: Annotated[int, _Count] = 3,
-    num_risk_analytics: Annotated[int, _Count] = 3,
-    num_generic: Annotated[int, _Count] = 2,
+        float,
+        typer.Option(min=0, max=5, help="Mean number of incidents, without those that spread."),
+    ] = _SIMULATOR.incidents_per_server_week,
+    num_ml_compute: Annotated[int, _Count] = _FLEET.ml_compute,
+    num_database: Annotated[int, _Count] = _FLEET.database,
+    num_web_api: Annotated[int, _Count] = _FLEET.web_api,
+    num_conductor_mgmt: Annotated[int, _Count] = _FLEET.conductor_mgmt,
+    num_data_ingest: Annotated[int, _Count] = _FLEET.data_ingest,
+    num_risk_analytics: Annotated[int, _Count] = _FLEET.risk_analytics,
+    num_generic: Annotated[int, _Count] = _FLEET.generic,
 ) -> None:
-    """Simulate a fleet into a metrics file, with its incidents as ground truth."""
+    """Write the metrics of a simulated fleet to a file, with its incidents as ground truth."""
     from daemon.cli.app import progress_bar
     from daemon.core.errors import ConfigError
     from daemon.core.series import STEP_SECONDS, ceil_to_grid, parse_time
@@ -82,13 +87,11 @@ def simulate(
     typer.echo(f"{out}: {sum(counts.values())} servers, {hours:g} h from {start}, seed {seed}")
 
 
-_EVERYTHING_HOURS = 24 * 9600
-
-
 def export(
     file: Annotated[Path, typer.Argument(help="Metrics file to write, .parquet or .csv.")],
     hours: Annotated[
-        float, typer.Option(min=0.1, max=_EVERYTHING_HOURS, help="How much, ending at the newest.")
+        float,
+        typer.Option(min=0.1, max=_EVERYTHING_HOURS, help="Hours to export, up to the newest sample."),
     ] = _EVERYTHING_HOURS,
     config: ConfigOption = None,
 ) -> None:

@@ -1,4 +1,4 @@
-"""`forewarn init`: a configuration that fits a live Prometheus."""
+"""``forewarn init``: writes a configuration for a live Prometheus."""
 
 import json
 from collections.abc import Sequence
@@ -9,6 +9,8 @@ import typer
 import yaml
 
 from daemon.config.loading import default_text
+from daemon.config.schema import Config
+from daemon.config.sources import PrometheusConfig
 from daemon.core.errors import ConfigError
 from daemon.core.file_access import reason_of
 from daemon.ingest.discovery import KEEP_PORT, Discovery
@@ -22,46 +24,46 @@ _HEAD = """\
 #     forewarn check-config {path}
 #     forewarn run --config {path}
 #
-# Every key, and those that are not here, is explained in docs/configuration.md.
+# docs/configuration.md explains every key, including those that are not here.
 
-# Civil time that the daily and weekly rhythms of your servers follow, such as Europe/Berlin.
+# Time zone of the daily and weekly rhythms of your servers, such as Europe/Berlin.
 timezone: UTC
 
-# The history and the models live here; relative to this file.
+# Directory of the store and the models; relative to this file.
 data_dir: {data_dir}
 
-# queries: PromQL by metric; each gives one series per server, averaged over five minutes.
-# server_pattern: the part of the label "instance" that is the server.
+# queries: PromQL by metric; each query returns one series per server, averaged over five minutes.
+# server_pattern: the part of the label "instance" that is the name of the server.
 {pattern_note}sources:
 """
 _METRICS = """
-# The metrics to watch: unit, physical range, and from which value on it is a warning or critical.
+# The metrics to forecast: unit, physical range, and the warning and critical thresholds.
 metrics:
 """
 _PROFILES = """
-# The kind of a server by its name; the first match wins, else it is "generic". Make these fit your names.
+# Profile of a server by its name; the first match applies, otherwise "generic". Adapt the patterns to your names.
 profiles:
 """
 _KEPT_PORT = """\
-# It keeps the port, because only the port tells {instances} apart. So exporters on other ports are servers of
-# their own as well. Without such targets use '^(.+?)(?::\\d+)?$', which drops the port.
+# It keeps the port, because {instances} differ only by port. So exporters on other ports are separate
+# servers too. Without such targets use '^(.+?)(?::\\d+)?$', which removes the port.
 """
 
 
 def config_text(discovery: Discovery, source: dict[str, Any], path: Path, data_dir: str) -> str:
-    """Return the file: the found metrics with the packaged units, ranges and thresholds, and ``source`` for them.
+    """Return the text of the file: the source, and the found metrics with the packaged units, ranges and thresholds.
 
     Args:
-        discovery: what was found.
+        discovery: the metrics of the Prometheus.
         source: the entry of ``sources`` without its queries and pattern.
-        path: where the file will be, for its comments.
-        data_dir: folder for the history and the models.
+        path: path of the file, for its comments.
+        data_dir: directory of the store and the models.
     """
     packaged = yaml.safe_load(default_text())
     source = source | {
-        "backfill_hours": 720,
+        "backfill_hours": PrometheusConfig.model_fields["backfill_hours"].default,
         "queries": {found.metric: found.promql for found in discovery.metrics},
-        "server_label": "instance",
+        "server_label": PrometheusConfig.model_fields["server_label"].default,
         "server_pattern": discovery.server_pattern,
     }
     metrics = {found.metric: packaged["metrics"][found.metric] for found in discovery.metrics}
@@ -79,12 +81,12 @@ def config_text(discovery: Discovery, source: dict[str, Any], path: Path, data_d
 
 
 def packaged_metrics() -> tuple[str, ...]:
-    """Return the names of the metrics that the packaged configuration describes."""
+    """Return the names of the metrics in the packaged configuration."""
     return tuple(yaml.safe_load(default_text())["metrics"])
 
 
 def _block(value: Any, flow: bool | None = None) -> str:
-    # A line that is broken inside a query is hard to copy into Prometheus.
+    # a query with line breaks is hard to copy into Prometheus
     text = yaml.safe_dump(value, default_flow_style=flow, sort_keys=False, width=10_000, allow_unicode=True)
     return "".join(f"  {line}\n" for line in text.splitlines())
 
@@ -92,15 +94,17 @@ def _block(value: Any, flow: bool | None = None) -> str:
 def init(
     prometheus: Annotated[str, typer.Option(metavar="URL", help="Base URL, as in http://prometheus:9090.")],
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("config.yaml"),
-    data_dir: Annotated[str, typer.Option(help="Folder for the history and the models.")] = "data",
+    data_dir: Annotated[str, typer.Option(help="Directory of the store and the models.")] = str(
+        Config.model_fields["data_dir"].default
+    ),
     *,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     bearer_token_file: Annotated[Path | None, typer.Option(help="File with a bearer token.")] = None,
     username: Annotated[str | None, typer.Option(help="User for basic authentication.")] = None,
-    password_file: Annotated[Path | None, typer.Option(help="File with that user's password.")] = None,
-    ca_file: Annotated[Path | None, typer.Option(help="Certificates to trust instead of the system's.")] = None,
+    password_file: Annotated[Path | None, typer.Option(help="File with the password of that user.")] = None,
+    ca_file: Annotated[Path | None, typer.Option(help="Certificate authorities to trust.")] = None,
 ) -> None:
-    """Look at a live Prometheus and write a configuration that fits it."""
+    """Write a configuration for a live Prometheus."""
     from rich.console import Console
 
     from daemon.config.loading import parse_config
@@ -108,7 +112,7 @@ def init(
     from daemon.system.files import atomic_path
 
     if out.exists() and not force:
-        raise ConfigError([f"{out}: is there already; give another name with --out, or --force to replace it"])
+        raise ConfigError([f"{out}: exists already; name another file with --out, or replace it with --force"])
     source = _source(prometheus, bearer_token_file, username, password_file, ca_file)
     discovery = discover(_draft(source), known_exporters(), packaged_metrics())
     text = config_text(discovery, source, out, data_dir)
@@ -127,11 +131,11 @@ def _source(
     url: str, token: Path | None, username: str | None, password: Path | None, ca: Path | None
 ) -> dict[str, Any]:
     if (username is None) != (password is None):
-        raise ConfigError(["--username and --password-file belong together; give both or neither"])
+        raise ConfigError(["--username and --password-file belong together; set both or neither"])
     if "@" in url.partition("://")[2].partition("/")[0]:
-        raise ConfigError(["--prometheus: the URL has a password in it; give --username and --password-file instead"])
+        raise ConfigError(["--prometheus: the URL contains a password; use --username and --password-file instead"])
     source: dict[str, Any] = {"name": "prometheus", "type": "prometheus", "url": url.rstrip("/")}
-    # The file will be read from its own folder, the options are seen from here.
+    # the file has paths relative to its directory, the options have them relative to this one
     if token is not None:
         source["bearer_token_file"] = str(token.absolute())
     if username is not None and password is not None:
@@ -143,8 +147,6 @@ def _source(
 
 def _draft(source: dict[str, Any]) -> Any:
     from pydantic import ValidationError
-
-    from daemon.config.sources import PrometheusConfig
 
     try:
         return PrometheusConfig.model_validate(source | {"queries": {"up": "up"}})

@@ -1,3 +1,5 @@
+"""``forewarn run``, ``demo`` and ``check-config``."""
+
 import faulthandler
 import os
 from pathlib import Path
@@ -6,10 +8,11 @@ from typing import Annotated
 import typer
 
 from daemon.cli.app import ConfigOption
+from daemon.config.schema import HttpConfig
 
 
 def check_config(file: Annotated[Path, typer.Argument(help="Configuration file.")]) -> None:
-    """Check a configuration and name every problem in it; exit 2 if there is one."""
+    """Check a configuration and report every problem in it; exit 2 if there is one."""
     from daemon.config.loading import load_config
     from daemon.system.scheduler import next_times
 
@@ -21,13 +24,13 @@ def check_config(file: Annotated[Path, typer.Argument(help="Configuration file."
 
 
 def demo(
-    speed: Annotated[float, typer.Option(min=1, max=1000, help="Seconds of its clock per second.")] = 60,
-    folder: Annotated[Path, typer.Option("--dir", help="Folder for its history and models.")] = Path("demo"),
-    listen: Annotated[str, typer.Option(help="Address and port.")] = "127.0.0.1:9855",
+    speed: Annotated[float, typer.Option(min=1, max=1000, help="Speed of the clock: its seconds per second.")] = 60,
+    folder: Annotated[Path, typer.Option("--dir", help="Directory of the store and the models.")] = Path("demo"),
+    listen: Annotated[str, typer.Option(help="Address and port.")] = HttpConfig().listen,
 ) -> None:
-    """Simulate a week of 20 servers, train at demo level, and serve: the whole way in one command.
+    """Simulate a week of 20 servers, train at demo level, and serve forecasts.
 
-    While it runs, POST /api/v1/scenarios lets something happen to its servers; see docs/scenarios.md.
+    While it runs, POST /api/v1/scenarios starts an incident on its servers; see docs/scenarios.md.
     """
     from daemon.cli.data import require_owner
     from daemon.service.demo import run_demo
@@ -43,7 +46,7 @@ def run(config: ConfigOption = None) -> None:
     from daemon.service.build import build_service
     from daemon.system.logs import configure_logs
 
-    # the watchdog ends a tick that hangs by SIGABRT; where it hung then stands in the journal
+    # the watchdog aborts a tick that hangs; the journal then has its stack trace
     faulthandler.enable()
     file = config_file(config)
     loaded = load_config(file)
@@ -52,5 +55,5 @@ def run(config: ConfigOption = None) -> None:
     service = build_service(loaded, file)
     service.run_until_signalled()
     if service.ticking:
-        # the abandoned tick's thread may sit in a request that nothing can end; its transaction is not begun or whole
+        # the thread of the abandoned tick may hang in a request that cannot be ended; its transaction is atomic
         os._exit(0)

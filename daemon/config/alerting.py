@@ -4,16 +4,15 @@ The components of ``daemon.alerting`` take this section itself.
 """
 
 from collections import Counter
-from pathlib import Path
 from typing import Self
 
-from pydantic import Field, HttpUrl, SecretStr, field_validator, model_validator
+from pydantic import Field, HttpUrl, field_validator, model_validator
 
-from daemon.config.section import BasicAuthConfig, Section, TlsConfig
+from daemon.config.section import HttpClientConfig, Section
 from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, STEPS_PER_HOUR
 
 
-class AlertmanagerConfig(Section):
+class AlertmanagerConfig(HttpClientConfig):
     """An Alertmanager; it receives every alert."""
 
     name: str = Field(
@@ -21,19 +20,7 @@ class AlertmanagerConfig(Section):
         description="Name in logs, metrics and the queue; unique; letters, digits, _ and -.",
     )
     url: HttpUrl = Field(description="Base URL, as in http://alertmanager:9093.")
-    tls: TlsConfig = Field(default_factory=TlsConfig, description="TLS of the connection to it.")
-    basic_auth: BasicAuthConfig | None = Field(None, description="HTTP basic authentication.")
-    bearer_token: SecretStr | None = Field(None, description="Bearer token; preferably `${ENVIRONMENT_VARIABLE}`.")
-    bearer_token_file: Path | None = Field(None, description="File with the bearer token; read at each request.")
-    headers: dict[str, SecretStr] = Field(default_factory=dict, description="Further request headers.")
-    timeout_seconds: float = Field(5, gt=0, le=60, description="Limit for one request.")
-
-    @model_validator(mode="after")
-    def _one_authentication(self) -> Self:
-        given = [key for key in ("basic_auth", "bearer_token", "bearer_token_file") if getattr(self, key)]
-        if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} are alternatives; keep one")
-        return self
+    timeout_seconds: float = Field(5, gt=0, le=60, description="Timeout of one request.")
 
 
 class AlertingConfig(Section):

@@ -1,4 +1,4 @@
-"""From YAML text to a checked model, with every problem at once, each with its key path, value and fix."""
+"""Validates YAML text against a schema and reports every problem at once, each with key path, value and fix."""
 
 import difflib
 import os
@@ -22,16 +22,14 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """A safe loader that refuses a key given twice, which YAML forbids and PyYAML lets pass."""
+    """A safe loader that rejects duplicate keys: YAML forbids them, PyYAML accepts them."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands there twice", key_node.start_mark
-                )
+                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key!r}", key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -40,7 +38,7 @@ def read_text(path: Path, fix: str) -> str:
     """Return the text of a configuration file.
 
     Raises:
-        ConfigError: it cannot be read; ends with ``fix``.
+        ConfigError: the file cannot be read; the text ends with ``fix``.
     """
     try:
         return path.read_text(encoding="utf-8")
@@ -49,23 +47,23 @@ def read_text(path: Path, fix: str) -> str:
 
 
 def validated(model: type[_Model], text: str, name: str, expected: str) -> _Model:
-    """Return what ``text`` says as a ``model``, environment variables filled in.
+    """Return ``text`` as a ``model``, with environment variables replaced.
 
     Args:
         model: the schema.
         text: YAML.
-        name: what to call it in errors.
-        expected: the keys that a file of this kind begins with, for the one that has none.
+        name: name of the text in errors.
+        expected: keys of such a file, for the error about a text that is not a mapping.
 
     Raises:
-        ConfigError: it is no YAML, or not of the schema; names every problem.
+        ConfigError: the text is not YAML, or does not match the schema; contains every problem.
     """
     try:
         raw = yaml.load(text, _UniqueKeyLoader)  # noqa: S506 - a subclass of SafeLoader
     except yaml.YAMLError as error:
         raise ConfigError([f"{name}: not YAML: {_yaml_problem(error)}"]) from None
     except (ValueError, TypeError) as error:
-        raise ConfigError([f"{name}: not YAML: a date or a key cannot be read; put it into quotes"]) from error
+        raise ConfigError([f"{name}: not YAML: a date or a key cannot be read; quote it"]) from error
     if not isinstance(raw, dict):
         raise ConfigError([f"{name}: expected {expected}, found {_kind(raw)}"])
     problems: list[str] = []
@@ -108,25 +106,25 @@ def _with_environment(value: Any, where: str, problems: list[str]) -> Any:
     def replace(match: re.Match[str]) -> str:
         variable = match.group(1)
         if variable not in os.environ:
-            problems.append(f"{where}: ${{{variable}}} is not set; export {variable} or put the value there")
+            problems.append(f"{where}: ${{{variable}}} is not set; export {variable} or write the value itself")
         return os.environ.get(variable, "")
 
     return _VARIABLE.sub(replace, value)
 
 
 def _yaml_problem(error: yaml.YAMLError) -> str:
-    """Return what is wrong and where, without the text of the line: it may be that of a password."""
+    """Return the problem and its place, without the text of the line: it may contain a password."""
     if not isinstance(error, yaml.MarkedYAMLError):
         return " ".join(str(error).split())
-    said = " ".join(text for text in (error.context, error.problem) if text)
-    if isinstance(error, yaml.composer.ComposerError) or "for the tag" in said:
-        said = f"{_QUOTED.sub('…', said)}; put a value that begins with a * or ! into quotes"
+    problem = " ".join(text for text in (error.context, error.problem) if text)
+    if isinstance(error, yaml.composer.ComposerError) or "for the tag" in problem:
+        problem = f"{_QUOTED.sub('…', problem)}; quote a value that begins with * or !"
     mark = error.problem_mark or error.context_mark
-    return said if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: {said}"
+    return problem if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: {problem}"
 
 
 def _written(raw: Any, location: Iterable[str | int]) -> Any:
-    """Return what stands at ``location``, environment variables not filled in; None if nothing does."""
+    """Return the value at ``location`` before environment variables are replaced; None if there is none."""
     for part in location:
         try:
             raw = raw[part]
@@ -166,7 +164,7 @@ def _problem(model: type[BaseModel], error: dict[str, Any], raw: Any) -> str:
 
 
 def _without_tags(location: tuple[str | int, ...]) -> Iterator[str | int]:
-    # pydantic puts the discriminator's value behind the index of a list of tagged unions
+    # pydantic adds the value of the discriminator after the index in a list of tagged unions
     for position, part in enumerate(location):
         if not (position == 2 and location[0] == "sources"):
             yield part
@@ -207,7 +205,7 @@ def _kind(value: Any) -> str:
 
 
 def _without_credentials(url: str) -> str:
-    """Return what may be meant as a URL without what may be a password in it; it need not be of the form of one."""
+    """Return a text, which may be a malformed URL, without the part that may be a password."""
     before, at, rest = url.partition("?")[0].rpartition("@")
     scheme = f"{before.partition('://')[0]}://" if "://" in before else ""
     return f"{scheme}…@{rest}" if at else rest

@@ -1,4 +1,4 @@
-"""The configuration file: from YAML to what the program works with."""
+"""Loads the configuration file and the web configuration that it names."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -15,19 +15,19 @@ def default_text() -> str:
 
 
 def load_config(path: Path) -> Config:
-    """Return the configuration in ``path``, relative paths in it resolved against its folder.
+    """Return the configuration in ``path``; relative paths in it are resolved against its directory.
 
     Raises:
-        ConfigError: the file cannot be read or used; names every problem with key path, value and fix.
+        ConfigError: the file cannot be read or is not valid; contains every problem with key path, value and fix.
     """
-    text = read_text(path, "name a file with --config, or make one with forewarn init")
+    text = read_text(path, "name a file with --config, or create one with forewarn init")
     config = parse_config(text, str(path), path.absolute().parent)
     if config.http.web_config_file is not None:
         web = load_web_config(config.http.web_config_file)
         if not (config.http.is_protected or web.authenticates):
             where = f"{path}: http.listen: {config.http.listen} is not loopback"
             fix = "add basic_auth_users, or client_auth_type: RequireAndVerifyClientCert"
-            raise ConfigError([f"{where}, and {config.http.web_config_file} asks nobody who they are; {fix}"])
+            raise ConfigError([f"{where}, and {config.http.web_config_file} requires no authentication; {fix}"])
     return config
 
 
@@ -36,8 +36,8 @@ def parse_config(text: str, name: str, folder: Path) -> Config:
 
     Args:
         text: YAML.
-        name: what to call it in errors.
-        folder: what relative paths in it are relative to.
+        name: name of the text in errors.
+        folder: directory that relative paths are resolved against.
 
     Raises:
         ConfigError: as ``load_config``.

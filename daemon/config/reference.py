@@ -1,4 +1,4 @@
-"""The table of every configuration key, for ``docs/configuration.md``."""
+"""Renders ``docs/configuration.md``: the table of every configuration key."""
 
 import json
 from collections.abc import Iterator
@@ -10,27 +10,33 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from daemon.config.schema import Config
+from daemon.config.section import RESTART
 
 _HEAD = """\
 # Configuration
 
-One YAML file. `forewarn check-config FILE` names every problem in it at once; `config.yaml` at the top of the
-repository is a commented example that works as it stands. `${NAME}` is replaced by the environment variable NAME,
-which must be set. Paths are relative to the file. This table is rendered from `daemon/config/schema.py` by
-`make docs`; a test fails when the two differ.
+The configuration is one YAML file. `forewarn check-config FILE` reports every problem in it at once. `config.yaml` in
+the root of the repository is a commented example that works without changes. `${NAME}` is replaced by the environment
+variable NAME, which must be set. Paths are relative to the file.
+
+A reload (SIGHUP or `POST /-/reload`) applies every key except those that need a restart; a reload that changes one of
+these is rejected, and the running configuration stays.
+
+This table is rendered from `daemon/config/schema.py` by `make docs`; a test fails when the two differ.
 
 | key | type | default | meaning |
 | --- | --- | --- | --- |
 """
+_NEEDS_RESTART = "**Needs a restart.**"
 
 
 def render() -> str:
     """Return the document."""
-    return _HEAD + "".join(_rows(Config, ""))
+    return _HEAD + "".join(_rows(Config, "", needs_restart=False))
 
 
 def keys(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[str]:
-    """Yield the path of every key that holds a value."""
+    """Yield the path of every key that has a value, sections left out."""
     for path, _, inner in _fields(model, prefix):
         if inner:
             for each in inner:
@@ -39,11 +45,13 @@ def keys(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[str]:
             yield path
 
 
-def _rows(model: type[BaseModel], prefix: str) -> Iterator[str]:
+def _rows(model: type[BaseModel], prefix: str, *, needs_restart: bool) -> Iterator[str]:
     for path, field, inner in _fields(model, prefix):
-        yield f"| `{path}` | {_type(field.annotation)} | {_default(field)} | {_escaped(field.description or '')} |\n"
+        marked = needs_restart or field.json_schema_extra == RESTART
+        meaning = " ".join(filter(None, [_escaped(field.description or ""), _NEEDS_RESTART if marked else ""]))
+        yield f"| `{path}` | {_type(field.annotation)} | {_default(field)} | {meaning} |\n"
         for each in inner:
-            yield from _rows(each, path)
+            yield from _rows(each, path, needs_restart=marked)
 
 
 def _fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo, list[type[BaseModel]]]]:

@@ -1,7 +1,7 @@
-"""The schema of the configuration file: every key, its meaning, its default and its bounds.
+"""The schema of the configuration file: every key with its meaning, default and bounds.
 
-``docs/configuration.md`` is rendered from this module and ``default.yaml`` shows every key;
-a test fails when the three drift apart.
+``docs/configuration.md`` is rendered from the schema, and ``default.yaml`` shows every key; tests compare the three.
+A key that is marked with ``RESTART`` cannot change at a reload.
 """
 
 import re
@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import Field, field_validator, model_validator
 
 from daemon.config.alerting import AlertingConfig
-from daemon.config.section import Section
+from daemon.config.section import RESTART, Section
 from daemon.config.sources import SourceConfig
 from daemon.config.training import TrainingConfig, VerificationConfig
 from daemon.core.metric import Direction, Metric, Thresholds
@@ -81,10 +81,12 @@ class MetricConfig(ThresholdsConfig):
 
 
 class ProfileRule(Section):
-    """Gives a profile to the servers whose name matches, where the source gives none."""
+    """A profile for the servers whose name matches, unless the source names one."""
 
-    pattern: str = Field(description="Regular expression, searched in the server's name; the first rule wins.")
-    profile: str = Field(description="The profile that it gives.")
+    pattern: str = Field(
+        description="Regular expression that is searched in the server's name; the first matching rule applies."
+    )
+    profile: str = Field(description="Profile of the servers that match.")
 
     @field_validator("pattern")
     @classmethod
@@ -97,25 +99,31 @@ class ProfileRule(Section):
 
 
 class StoreConfig(Section):
-    """Where the history is kept."""
+    """Where the history is stored."""
 
     url: str | None = Field(
         None,
         description="SQLAlchemy URL (`sqlite:///…`, `postgresql+psycopg://…`); "
-        "default is SQLite in `forewarn.sqlite` under `data_dir`.",
+        "the default is SQLite in `forewarn.sqlite` under `data_dir`.",
+        json_schema_extra=RESTART,
     )
     retention_days: int = Field(
-        35, ge=8, le=400, description="Older samples are deleted; the forecaster looks back 28 days."
+        35, ge=8, le=400, description="Samples older than this are deleted; the forecaster uses the last 28 days."
     )
+
+    @property
+    def retention_seconds(self) -> int:
+        """How long samples are kept."""
+        return self.retention_days * 86_400
 
 
 class ClockConfig(Section):
-    """The service's clock; for demos and replays only."""
+    """The clock of the service; for demos and replays only."""
 
     start: str | None = Field(
         None,
-        description="Time (ISO 8601, with zone) that the clock starts at; default is now. A restart goes on "
-        "where the store ends.",
+        description="Start time of the clock (ISO 8601, with time zone); the default is now. After a restart the clock "
+        "continues after the newest sample in the store.",
     )
     speed: float = Field(1.0, gt=0, le=10_000, description="Seconds of this clock per second of the wall clock.")
 
@@ -124,47 +132,58 @@ class ScheduleConfig(Section):
     """When a tick runs."""
 
     delay_seconds: float = Field(
-        15.0, ge=0, lt=300, description="Wait after each five-minute mark, so that the sources have the newest samples."
+        15.0, ge=0, lt=300, description="Delay after each five-minute mark, until the sources have the newest samples."
     )
 
 
 class ExpositionConfig(Section):
-    """What stands on /metrics."""
+    """The content of /metrics."""
 
     series_budget: int = Field(
         100_000,
         ge=100,
-        description="Over this many forecast series, only the horizons 1h and 8h and the quantiles "
-        "0.5 and 0.9 are exported.",
+        description="With more forecast series than this, /metrics has only the horizons 1h and 8h and the quantiles "
+        "0.5 and 0.9.",
     )
 
 
 class HttpConfig(Section):
     """The HTTP listener."""
 
-    listen: str = Field("127.0.0.1:9855", description="Address and port; `[::1]:9855` for IPv6.")
-    max_body_bytes: int = Field(8_388_608, ge=1_024, description="Larger request bodies are refused.")
+    listen: str = Field(
+        "127.0.0.1:9855", description="Address and port; for IPv6 as in `[::1]:9855`.", json_schema_extra=RESTART
+    )
+    max_body_bytes: int = Field(8_388_608, ge=1_024, description="Limit of the body of a push, in bytes.")
     bearer_token_file: Path | None = Field(
-        None, description="File with the token that every request but /healthz and /readyz must bear."
+        None,
+        description="File with the bearer token required for every request except /healthz and /readyz.",
+        json_schema_extra=RESTART,
     )
     web_config_file: Path | None = Field(
         None,
-        description="File with TLS, client certificates and users with hashed passwords, in the form of Prometheus' "
+        description="File with TLS, client certificates and users with hashed passwords, in the format of Prometheus' "
         "[web configuration](https://prometheus.io/docs/prometheus/latest/configuration/https/).",
+        json_schema_extra=RESTART,
     )
     requests_per_minute: int = Field(
         3_000,
         ge=0,
-        description="More requests from one address than these are answered 429, but /healthz and /readyz; "
-        "0 is no limit.",
+        description="Requests per minute from one address; more, except for /healthz and /readyz, are answered with "
+        "429. 0 is no limit.",
+        json_schema_extra=RESTART,
     )
     failed_logins_per_minute: int = Field(
         20,
         ge=0,
-        description="After so many wrong tokens or passwords from one address, none is looked at for the rest of the "
-        "minute; 0 is no limit.",
+        description="Wrong tokens or passwords per minute from one address; after that, its requests are answered "
+        "with 429 for the rest of the minute. 0 is no limit.",
+        json_schema_extra=RESTART,
     )
-    allow_unauthenticated: bool = Field(False, description="Serve everybody on an address that is not loopback.")
+    allow_unauthenticated: bool = Field(
+        False,
+        description="Serve requests without authentication on an address that is not loopback.",
+        json_schema_extra=RESTART,
+    )
 
     @property
     def host(self) -> str:
@@ -173,7 +192,7 @@ class HttpConfig(Section):
 
     @property
     def port(self) -> int:
-        """The port part of ``listen``; 0 lets the system choose."""
+        """The port part of ``listen``; 0 is any free port."""
         return int(self.listen.rpartition(":")[2])
 
     @field_validator("listen")
@@ -181,12 +200,12 @@ class HttpConfig(Section):
     def _address_and_port(cls, value: str) -> str:
         host, separator, port = value.rpartition(":")
         if not separator or not host or not port.isdigit() or int(port) > 65_535:
-            raise ValueError("write it as address:port, as in 127.0.0.1:9855")
+            raise ValueError("write it as address:port, for example 127.0.0.1:9855")
         return value
 
     @property
     def is_protected(self) -> bool:
-        """Whether, whatever stands in the web configuration, not everybody can use the listener, or may."""
+        """Whether the listener is safe without the web configuration: loopback, a token, or explicitly open."""
         try:
             loopback = self.host == "localhost" or ip_address(self.host).is_loopback
         except ValueError:
@@ -198,17 +217,17 @@ class HttpConfig(Section):
         if not (self.is_protected or self.web_config_file):
             raise ValueError(
                 f"listen {self.listen} is not loopback: set bearer_token_file or web_config_file, or "
-                "allow_unauthenticated: true if something in front of it authenticates"
+                "allow_unauthenticated: true if a proxy in front of it authenticates"
             )
         return self
 
 
 class LoggingConfig(Section):
-    """What is logged, and how."""
+    """Log level and format."""
 
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
     format: Literal["auto", "json", "console"] = Field(
-        "auto", description="`json`, `console`, or `auto`: console on a terminal, else JSON."
+        "auto", description="`json`, `console`, or `auto`: console on a terminal, otherwise JSON."
     )
 
 
@@ -217,34 +236,40 @@ class Config(Section):
 
     timezone: str = Field(
         "UTC",
-        description="IANA zone whose civil time the daily and weekly rhythms follow; all storage is UTC.",
+        description="IANA time zone of the daily and weekly rhythms of the servers; the store is always in UTC.",
     )
     data_dir: Path = Field(
-        Path("data"), description="Folder for the store and the models; relative to the configuration file."
+        Path("data"),
+        description="Directory of the store and the models; relative to the configuration file.",
+        json_schema_extra=RESTART,
     )
-    store: StoreConfig = Field(default_factory=StoreConfig, description="Where the history is kept.")
+    store: StoreConfig = Field(default_factory=StoreConfig, description="Where the history is stored.")
     sources: list[Annotated[SourceConfig, Field(discriminator="type")]] = Field(
-        min_length=1, description="Where metrics come from; any number, each failing on its own."
+        min_length=1, description="Where metrics come from; any number. A source that fails does not affect the others."
     )
     metrics: dict[str, MetricConfig] = Field(
         min_length=1,
         description="The monitored metrics, by name; a metric that is not listed is not ingested.",
     )
     profiles: list[ProfileRule] = Field(
-        default_factory=list, description="Profiles by the server's name; `generic` where no rule matches."
+        default_factory=list, description="Profiles by server name; `generic` where no rule matches."
     )
     schedule: ScheduleConfig = Field(default_factory=ScheduleConfig, description="When a tick runs.")
-    clock: ClockConfig = Field(default_factory=ClockConfig, description="For demos and replays only.")
+    clock: ClockConfig = Field(
+        default_factory=ClockConfig,
+        description="Clock of the service; for demos and replays only.",
+        json_schema_extra=RESTART,
+    )
     training: TrainingConfig = Field(default_factory=TrainingConfig, description="How models are trained.")
     verification: VerificationConfig = Field(
-        default_factory=VerificationConfig, description="How forecasts are checked against what then happened."
+        default_factory=VerificationConfig, description="How forecasts are compared with the values that followed."
     )
     alerting: AlertingConfig = Field(
         default_factory=AlertingConfig, description="When alerts fire and resolve, and where they are sent."
     )
-    exposition: ExpositionConfig = Field(default_factory=ExpositionConfig, description="What stands on /metrics.")
+    exposition: ExpositionConfig = Field(default_factory=ExpositionConfig, description="The content of /metrics.")
     http: HttpConfig = Field(default_factory=HttpConfig, description="The HTTP listener.")
-    logging: LoggingConfig = Field(default_factory=LoggingConfig, description="What is logged, and how.")
+    logging: LoggingConfig = Field(default_factory=LoggingConfig, description="Log level and format.")
 
     @field_validator("timezone")
     @classmethod
@@ -258,7 +283,7 @@ class Config(Section):
     def _metric_names(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name in value:
             if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_:.\-]*", name):
-                raise ValueError(f"{name!r} is no metric name: letters, digits and _ : . - only, a letter first")
+                raise ValueError(f"{name!r} is not a metric name: letters, digits and _ : . - only, a letter first")
         return value
 
     @model_validator(mode="after")
@@ -275,14 +300,14 @@ class Config(Section):
 
     @property
     def store_url(self) -> str:
-        """The store's URL, with the default filled in."""
+        """URL of the store, or its default under ``data_dir``."""
         return self.store.url or f"sqlite:///{self.data_dir / 'forewarn.sqlite'}"
 
     @property
     def models_dir(self) -> Path:
-        """The folder of model directories."""
+        """Directory of the model directories."""
         return self.data_dir / "models"
 
     def domain_metrics(self) -> Mapping[str, Metric]:
-        """Return the configured metrics as the records that the code works with."""
+        """Return the configured metrics as domain records, by name."""
         return {name: metric.to_metric(name) for name, metric in self.metrics.items()}

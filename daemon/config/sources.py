@@ -1,12 +1,12 @@
-"""The part of the schema that says where metrics come from."""
+"""The ``sources`` section of the schema: one class for each type of source."""
 
 import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, HttpUrl, SecretStr, field_validator, model_validator
+from pydantic import Field, HttpUrl, field_validator, model_validator
 
-from daemon.config.section import BasicAuthConfig, Section, TlsConfig
+from daemon.config.section import HttpClientConfig, Section
 from daemon.core.metric import is_calendar_day
 
 
@@ -19,30 +19,33 @@ class _Named(Section):
 
 class _Fetched(_Named):
     backfill_hours: float = Field(
-        720, gt=0, le=9_600, description="How far back a gap, or the time before the first start, is fetched."
+        720,
+        gt=0,
+        le=9_600,
+        description="How far back the history is fetched at the first start, and after a gap, in hours.",
     )
 
     @property
     def backfill_seconds(self) -> int:
-        """How far back a gap is fetched."""
+        """``backfill_hours`` in seconds."""
         return int(self.backfill_hours * 3600)
 
 
 class FleetConfig(Section):
     """Number of simulated servers of each profile."""
 
-    ml_compute: int = Field(4, ge=0, description="GPU servers that train and infer.")
+    ml_compute: int = Field(4, ge=0, description="GPU servers for training and inference.")
     database: int = Field(3, ge=0, description="Database servers.")
     web_api: int = Field(4, ge=0, description="Web and API servers.")
     conductor_mgmt: int = Field(1, ge=0, description="Orchestration servers.")
     data_ingest: int = Field(3, ge=0, description="Stream and batch ingestion servers.")
     risk_analytics: int = Field(3, ge=0, description="Analytics servers.")
-    generic: int = Field(2, ge=0, description="Everything else.")
+    generic: int = Field(2, ge=0, description="All other servers.")
 
     @model_validator(mode="after")
     def _some(self) -> Self:
         if not sum(self.model_dump().values()):
-            raise ValueError("the fleet has no server; give at least one profile a count above 0")
+            raise ValueError("the fleet has no server; set at least one profile above 0")
         return self
 
 
@@ -67,23 +70,25 @@ RecoveryHours = Annotated[float, Field(gt=0, le=24)]
 
 
 class IncidentConfig(Section):
-    """What is changed about one kind of simulated incident; a key that is not given leaves it as it is."""
+    """Changes to one kind of simulated incident; an absent key keeps the default of the kind."""
 
     weight: float | None = Field(
-        None, ge=0, le=1000, description="How much more often than usual it happens, among all kinds; 0 is never."
+        None, ge=0, le=1000, description="Relative frequency among all kinds; 1 is the default, 0 is never."
     )
     ramp_hours: tuple[Hours, Hours] | None = Field(
-        None, description="Shortest and longest time from the first sign to its full size."
+        None, description="Shortest and longest time from the start to the full size, in hours."
     )
     hold_hours: tuple[Hours, Hours] | None = Field(
-        None, description="Shortest and longest time that it then stays, until it is repaired."
+        None, description="Shortest and longest time at full size until the repair, in hours."
     )
     recovery_hours: tuple[RecoveryHours, RecoveryHours] | None = Field(
-        None, description="Shortest and longest time from the repair until nothing is left of it."
+        None, description="Shortest and longest time from the repair to normal values, in hours."
     )
-    repair_chance: Chance | None = Field(None, description="Share that is noticed and repaired on the way up.")
+    repair_chance: Chance | None = Field(
+        None, description="Share of the incidents that are repaired before the full size."
+    )
     sudden_chance: Chance | None = Field(
-        None, description="Share that is there within minutes, without warning; none where `ramp_hours` is given."
+        None, description="Share of the incidents that reach the full size within minutes; 0 where `ramp_hours` is set."
     )
 
     @model_validator(mode="after")
@@ -91,7 +96,7 @@ class IncidentConfig(Section):
         for key in ("ramp_hours", "hold_hours", "recovery_hours"):
             limits = getattr(self, key)
             if limits and limits[0] > limits[1]:
-                raise ValueError(f"{key} goes from {limits[0]:g} to {limits[1]:g}; put the shortest first")
+                raise ValueError(f"{key}: {limits[0]:g} is more than {limits[1]:g}; write the shortest time first")
         return self
 
 
@@ -99,31 +104,36 @@ class SimulatorConfig(_Fetched):
     """A simulated fleet on the service's clock."""
 
     type: Literal["simulator"] = Field(description="`simulator`.")
-    servers: FleetConfig = Field(default_factory=FleetConfig, description="Servers per profile.")
-    seed: int = Field(0, ge=0, description="The same seed gives the same fleet and history.")
+    servers: FleetConfig = Field(default_factory=FleetConfig, description="Number of servers of each profile.")
+    seed: int = Field(
+        0, ge=0, description="Seed of the random numbers; the same seed gives the same fleet and history."
+    )
     incidents_per_server_week: float = Field(
-        0.35, ge=0, le=5, description="Mean number of incidents; those that spread to other servers come on top."
+        0.35,
+        ge=0,
+        le=5,
+        description="Mean number of incidents per server and week, without those that spread from other servers.",
     )
     incidents: dict[IncidentName, IncidentConfig] = Field(
-        default_factory=dict, description="What is changed about a kind of incident; docs/simulator.md lists them."
+        default_factory=dict,
+        description="Changes to the kinds of incident, by name; docs/simulator.md lists the kinds.",
     )
-
     reboots_per_server_week: float = Field(
-        0.05, ge=0, le=5, description="Mean number of reboots, each a gap of 5 to 15 minutes."
+        0.05, ge=0, le=5, description="Mean number of reboots per server and week; each is a gap of 5 to 15 minutes."
     )
     outages_per_server_week: float = Field(
-        0.15, ge=0, le=5, description="Mean number of gaps of 15 to 90 minutes of a whole server."
+        0.15, ge=0, le=5, description="Mean number of gaps of 15 to 90 minutes per server and week."
     )
-    missing_rate: float = Field(0.002, ge=0, le=0.5, description="Share of samples that are lost one by one.")
+    missing_rate: float = Field(0.002, ge=0, le=0.5, description="Share of single samples that are missing.")
     growth_pct_month: float = Field(
-        1, ge=-10, le=10, description="Mean growth of traffic a month, in percent; each server has its own."
+        1, ge=-10, le=10, description="Mean growth of the traffic per month, in percent; it differs between servers."
     )
     month_turn_ratio: float = Field(
         1.6,
         ge=1,
         le=4,
-        description="How many times as long the runs of `database` and `risk_analytics` last on the last working day "
-        "and the first day of a month.",
+        description="Duration of the jobs of `database` and `risk_analytics` on the last working day and the first day "
+        "of a month, as a multiple of their usual duration.",
     )
     holidays: list[str] = Field(
         ["01-01", "05-01", "12-25", "12-26"], description="Days of the year, as MM-DD, with the traffic of a weekend."
@@ -132,55 +142,50 @@ class SimulatorConfig(_Fetched):
     @field_validator("holidays")
     @classmethod
     def _days(cls, value: list[str]) -> list[str]:
-        strange = [day for day in value if not is_calendar_day(day)]
-        if strange:
-            raise ValueError(f"{strange[0]!r} is no day of a year; write it as MM-DD")
+        wrong = [day for day in value if not is_calendar_day(day)]
+        if wrong:
+            raise ValueError(f"{wrong[0]!r} is not a day of the year; write it as MM-DD")
         return value
 
     @field_validator("incidents")
     @classmethod
     def _cascade_follows(cls, value: dict[IncidentName, IncidentConfig]) -> dict[IncidentName, IncidentConfig]:
         if "cascade" in value and value["cascade"].model_dump(exclude_none=True).keys() - {"weight"}:
-            raise ValueError("a cascade follows the incident of another server; only its weight can be set")
+            raise ValueError("a cascade is caused by the incident of another server; only its weight can be set")
         return value
 
 
-class PrometheusConfig(_Fetched):
-    """Range queries against a Prometheus-compatible server."""
+class PrometheusConfig(HttpClientConfig, _Fetched):
+    """Range queries to a Prometheus-compatible server."""
 
     type: Literal["prometheus"] = Field(description="`prometheus`.")
     url: HttpUrl = Field(description="Base URL, as in http://prometheus:9090.")
     queries: dict[str, str] = Field(
         min_length=1,
-        description="PromQL by metric; each returns one series per server, averaged over five minutes.",
+        description="PromQL by metric; each query returns one series per server, averaged over five minutes.",
     )
-    server_label: str = Field("instance", description="Label that names the server.")
+    server_label: str = Field("instance", description="Label with the name of the server.")
     server_pattern: str = Field(
         r"^(.+?)(?::\d+)?$",
-        description="Regular expression with one group: the part of that label that is the server; "
-        "the default drops the port.",
+        description="Regular expression with one group: the part of that label that is the name of the server. "
+        "The default removes the port.",
     )
-    profile_label: str | None = Field(None, description="Label that names the server's profile, if there is one.")
-    headers: dict[str, SecretStr] = Field(default_factory=dict, description="Further request headers.")
-    basic_auth: BasicAuthConfig | None = Field(None, description="HTTP basic authentication.")
-    bearer_token: SecretStr | None = Field(None, description="Bearer token, best as `${ENVIRONMENT_VARIABLE}`.")
-    bearer_token_file: Path | None = Field(None, description="File with the bearer token; read at each request.")
-    tls: TlsConfig = Field(default_factory=TlsConfig, description="TLS towards the server.")
-    timeout_seconds: float = Field(30, gt=0, le=600, description="Limit for one request.")
+    profile_label: str | None = Field(None, description="Label with the profile of the server, if there is one.")
+    timeout_seconds: float = Field(30, gt=0, le=600, description="Timeout of one request.")
     deadline_seconds: float = Field(
-        120, gt=0, le=3600, description="Limit for all requests of one stream in a tick, retries included."
+        120, gt=0, le=3600, description="Timeout of all requests for one metric in a tick, including retries."
     )
     chunk_hours: float = Field(
         24,
         ge=1,
         le=900,
-        description="Span of one range query; kept under Prometheus' 11,000 points per series.",
+        description="Time span of one range query, in hours; at most Prometheus' limit of 11,000 points per series.",
     )
     overlap_steps: int = Field(
         2,
         ge=0,
         le=288,
-        description="Steps before the newest that are asked for again, for samples that came late.",
+        description="Number of steps before the newest sample that are fetched again, for samples that arrive late.",
     )
 
     @field_validator("server_pattern")
@@ -194,19 +199,12 @@ class PrometheusConfig(_Fetched):
             raise ValueError(f"needs exactly one group, has {groups}")
         return value
 
-    @model_validator(mode="after")
-    def _one_authentication(self) -> Self:
-        given = [key for key in ("basic_auth", "bearer_token", "bearer_token_file") if getattr(self, key)]
-        if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} are alternatives; keep one")
-        return self
-
 
 class ReplayConfig(_Fetched):
-    """A metrics file, delivered as the clock passes its timestamps."""
+    """A metrics file whose samples are delivered when the clock reaches their timestamps."""
 
     type: Literal["replay"] = Field(description="`replay`.")
-    path: Path = Field(description="Parquet or CSV, long or wide; relative to the configuration file.")
+    path: Path = Field(description="Parquet or CSV file, long or wide; relative to the configuration file.")
 
 
 class PushConfig(_Named):

@@ -1,6 +1,6 @@
-"""Who may use the listener, and by which TLS: a file in the form of Prometheus' web configuration.
+"""Users and TLS of the listener: a file in the format of Prometheus' web configuration.
 
-The form: https://prometheus.io/docs/prometheus/latest/configuration/https/
+Format: https://prometheus.io/docs/prometheus/latest/configuration/https/
 """
 
 import re
@@ -31,7 +31,7 @@ _Version = Literal["TLS10", "TLS11", "TLS12", "TLS13"]
 
 
 class TlsServerConfig(Section):
-    """The listener's certificate, and whose certificates it asks for."""
+    """Certificate of the listener, and whether clients need a certificate."""
 
     cert_file: Path
     key_file: Path
@@ -43,12 +43,12 @@ class TlsServerConfig(Section):
     @model_validator(mode="after")
     def _client_certificates(self) -> Self:
         if (self.client_auth_type == "NoClientCert") != (self.client_ca_file is None):
-            raise ValueError("client_auth_type and client_ca_file belong together; give both or neither")
+            raise ValueError("client_auth_type and client_ca_file belong together; set both or neither")
         return self
 
 
 class HttpServerConfig(Section):
-    """What each answer carries beside what it always does."""
+    """Additional headers of every answer."""
 
     headers: dict[str, str] = Field(default_factory=dict)
 
@@ -65,23 +65,23 @@ class WebConfig(Section):
     def _hashed(cls, users: dict[str, str]) -> dict[str, str]:
         for user, hashed in users.items():
             if not _BCRYPT.fullmatch(hashed):
-                raise ValueError(f"{user}: not a bcrypt hash; make one with htpasswd -nBC 10 {user}")
+                raise ValueError(f"{user}: not a bcrypt hash; create one with htpasswd -nBC 10 {user}")
         return users
 
     @property
     def authenticates(self) -> bool:
-        """Whether not everybody who reaches the listener may use it."""
+        """Whether every client has to authenticate, with a password or a certificate."""
         tls = self.tls_server_config
         return bool(self.basic_auth_users) or (tls is not None and tls.client_auth_type == "RequireAndVerifyClientCert")
 
 
 def load_web_config(path: Path) -> WebConfig:
-    """Return the web configuration in ``path``, relative paths in it resolved against its folder.
+    """Return the web configuration in ``path``; relative paths in it are resolved against its directory.
 
     Raises:
-        ConfigError: it cannot be read or used, or a certificate that it names cannot.
+        ConfigError: the file, or a certificate that it names, cannot be read or is not valid.
     """
-    text = read_text(path, "name a file in the form of Prometheus' web configuration")
+    text = read_text(path, "name a file in the format of Prometheus' web configuration")
     given = validated(WebConfig, text, str(path), "keys such as tls_server_config: and basic_auth_users:")
     config = with_absolute_paths(given, path.absolute().parent)
     if config.tls_server_config is not None:
@@ -93,8 +93,8 @@ def server_context(tls: TlsServerConfig, name: str) -> ssl.SSLContext:
     """Return the TLS settings of a listener.
 
     Args:
-        tls: what is configured.
-        name: of the file that it stands in, for errors.
+        tls: the section of the web configuration.
+        name: name of the file, for errors.
 
     Raises:
         ConfigError: a certificate file cannot be used.

@@ -1,11 +1,11 @@
-"""Clocks: the wall's, and one that runs faster for demos and replays."""
+"""Clocks: the wall clock, and an accelerated one for demos and replays."""
 
 import time
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """Where the time comes from; an accelerated or a stopped one serves demos and tests."""
+    """The time of the service; accelerated in demos, stopped in tests."""
 
     @property
     def speed(self) -> float:
@@ -28,12 +28,11 @@ class SystemClock:
 
 
 class AcceleratedClock:
-    """A clock that is at ``start`` when it is made and runs ``speed`` times as fast as the wall's."""
+    """A clock that starts at ``start`` (epoch seconds) and runs ``speed`` times as fast as the wall clock."""
 
     def __init__(self, start: float, speed: float) -> None:
-        self._start = start
-        self._speed = speed
-        self._made = time.monotonic()
+        self._start, self._speed = start, speed
+        self._created = time.monotonic()
 
     @property
     def speed(self) -> float:
@@ -42,4 +41,4 @@ class AcceleratedClock:
 
     def now(self) -> float:
         """Return the current time in epoch seconds (UTC)."""
-        return self._start + (time.monotonic() - self._made) * self._speed
+        return self._start + (time.monotonic() - self._created) * self._speed

@@ -1,12 +1,12 @@
-"""Every error that forewarn raises on purpose, by what the caller can do about it."""
+"""The errors of forewarn, one class for each reaction of the caller."""
 
 
 class ForewarnError(Exception):
-    """Root of forewarn's errors; its text names the thing, the value and the fix."""
+    """Base class of all errors; the text names the object, the value and the fix."""
 
 
 class ConfigError(ForewarnError):
-    """The configuration cannot be used; carries every problem found, not just the first."""
+    """The configuration is not valid; contains every problem, not only the first."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -14,19 +14,19 @@ class ConfigError(ForewarnError):
 
 
 class BadMetricsFile(ForewarnError):
-    """A metrics file does not have the form of the design; names the file, the column and the row."""
+    """A metrics file does not have the documented form; names the file, the column and the row."""
 
 
 class BadPush(ForewarnError):
-    """A push body as a whole is not of the documented form; its text says what is."""
+    """The body of a push as a whole does not have the documented form."""
 
 
 class SourceUnavailable(ForewarnError):
-    """A source cannot be reached or refuses to serve; trying again later may help."""
+    """A source cannot be reached or denies access; a later attempt may succeed."""
 
 
 class QueryRejected(ForewarnError):
-    """A source answers but refuses one query or stream; the others can still be fetched."""
+    """A source answers but rejects one query or stream; the others can still be fetched."""
 
 
 class StoreUnavailable(ForewarnError):
@@ -34,20 +34,20 @@ class StoreUnavailable(ForewarnError):
 
 
 class NotEnoughHistory(ForewarnError):
-    """There is too little data to train or to forecast from."""
+    """There is not enough data to train or to forecast."""
 
 
 class BadModel(ForewarnError):
-    """A model directory is missing, damaged or made by an incompatible version."""
+    """A model directory is missing, corrupt or of an incompatible version."""
 
 
 class ModelNotFound(BadModel):
-    """No model of that id, or no model that serves yet."""
+    """There is no model with this id, or no serving model."""
 
 
 class NotifierUnavailable(ForewarnError):
-    """An Alertmanager cannot be reached or refuses to serve; what was to be sent stays queued."""
+    """An Alertmanager cannot be reached or denies access; the alerts stay queued."""
 
 
 class NotificationRejected(ForewarnError):
-    """An Alertmanager answers but refuses an alert; sending it again would not help."""
+    """An Alertmanager answers but rejects an alert; sending it again would fail too."""

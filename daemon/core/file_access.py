@@ -1,4 +1,4 @@
-"""Who owns a file, and why it cannot be used."""
+"""Owners and permissions of files, for error texts that name the fix."""
 
 import os
 import pwd
@@ -9,7 +9,7 @@ _EFFECTIVE = os.access in os.supports_effective_ids
 
 
 def user_name(user_id: int) -> str:
-    """Return the name of a user; ``#1234``, which sudo accepts too, where the system knows none."""
+    """Return the name of a user; ``#1234``, which sudo accepts too, if the user has no name."""
     try:
         return pwd.getpwuid(user_id).pw_name
     except KeyError:
@@ -17,7 +17,7 @@ def user_name(user_id: int) -> str:
 
 
 def is_present(path: Path) -> bool:
-    """Return whether ``path`` exists; also true where permission to look is denied, as opening it then says why."""
+    """Return whether ``path`` exists; also true if access is denied, because opening it then reports the reason."""
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -28,12 +28,12 @@ def is_present(path: Path) -> bool:
 
 
 def reason_of(error: Exception, fix: str = "", *files: Path | None) -> str:
-    """Return why a file cannot be used and what to do.
+    """Return why a file cannot be used, and the fix.
 
     Args:
-        error: what using it raised.
-        fix: what to do, unless permission is denied: then the owner, the mode and the user say it.
-        *files: what was read, for an error that does not name its file, as those of ``ssl``.
+        error: the error of the operation.
+        fix: the fix, unless permission is denied: then owner, mode and user are named.
+        *files: the files that were read, for errors without a file name, such as those of ``ssl``.
     """
     if isinstance(error, PermissionError):
         unreadable = (file for file in files if file is not None and not may(file, os.R_OK))
@@ -45,19 +45,19 @@ def reason_of(error: Exception, fix: str = "", *files: Path | None) -> str:
 
 
 def permission_denied(path: Path) -> str:
-    """Return who owns ``path``, or the first directory on the way to it that is closed, and how to get access."""
+    """Return the owner of ``path``, or of the first directory above it without access, and the fix."""
     way = (*reversed(path.absolute().parents), path.absolute())
     closed = next((part for part in way[:-1] if not may(part, os.X_OK)), way[-1])
-    # a file that cannot be created is not there: its directory denied it
+    # a file that cannot be created does not exist: its directory denies it
     closed = closed if os.path.lexists(closed) else closed.parent
     found = closed.stat()
     owner, user = user_name(found.st_uid), user_name(os.geteuid())
     return (
-        f"permission denied: {closed} is owned by {owner} (mode {stat.S_IMODE(found.st_mode):04o}), and this runs as "
-        f"{user}; give {user} access with chown or chmod, or run the command as {owner}"
+        f"permission denied: {closed} is owned by {owner} (mode {stat.S_IMODE(found.st_mode):04o}), and this command "
+        f"runs as {user}; give {user} access with chown or chmod, or run the command as {owner}"
     )
 
 
 def may(path: Path, access: int) -> bool:
-    """Return whether this user has ``access``, of ``os.R_OK``, ``os.W_OK`` and ``os.X_OK``, to ``path``."""
+    """Return whether this user has ``access`` (``os.R_OK``, ``os.W_OK`` or ``os.X_OK``) to ``path``."""
     return os.access(path, access, effective_ids=_EFFECTIVE)

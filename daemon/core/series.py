@@ -1,4 +1,4 @@
-"""Samples as they arrive (long) and as they are computed on (panel)."""
+"""The five-minute grid, and time series on it: samples (long form) and panels (one row per series)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,10 +36,10 @@ def as_text(epoch_seconds: int) -> str:
 
 
 def parse_time(text: str) -> int:
-    """Return the epoch seconds of an ISO 8601 time that names its zone.
+    """Return the epoch seconds of an ISO 8601 time with a time zone.
 
     Raises:
-        ValueError: ``text`` is no ISO 8601 time, or it has no time zone.
+        ValueError: ``text`` is not an ISO 8601 time, or has no time zone.
     """
     try:
         moment = datetime.fromisoformat(text)
@@ -67,13 +67,13 @@ class SeriesKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Panel:
-    """Series side by side on the grid.
+    """Series on a common span of the grid, one row each.
 
     Attributes:
-        keys: identity of each row, no two alike.
+        keys: identity of each row, unique.
         start: epoch seconds (UTC) of column 0, on the grid.
         values: ``(series, steps)`` float32; NaN is a missing sample.
-        profiles: profile of each server that has one.
+        profiles: profile by server, for servers that have one.
     """
 
     keys: tuple[SeriesKey, ...]
@@ -88,7 +88,7 @@ class Panel:
 
     @property
     def end(self) -> int:
-        """Epoch seconds of the last column; ``start - 300`` where there is none."""
+        """Epoch seconds of the last column; ``start - 300`` without columns."""
         return self.start + (self.steps - 1) * STEP_SECONDS
 
     @property
@@ -97,9 +97,9 @@ class Panel:
         return self.start + np.arange(self.steps, dtype=np.int64) * STEP_SECONDS
 
     def between(self, start: int, end: int) -> "Panel":
-        """Return the columns ``start .. end`` (epoch seconds, both included); NaN where there was no column.
+        """Return the columns ``start .. end`` (epoch seconds, both included); NaN outside of the panel.
 
-        Where the panel has them all, the values are not copied.
+        If the panel has all of them, the values are not copied.
         """
         steps = max(0, (end - start) // STEP_SECONDS + 1)
         if start >= self.start and end <= self.end:
@@ -113,7 +113,7 @@ class Panel:
         return Panel(self.keys, start, values, self.profiles)
 
     def select(self, rows: Sequence[int] | npt.NDArray[np.intp]) -> "Panel":
-        """Return the panel of ``rows`` only, in that order; all of them in their order are not copied."""
+        """Return the panel of ``rows``, in that order; all rows in their order are not copied."""
         chosen = np.asarray(rows, dtype=np.intp)
         if np.array_equal(chosen, np.arange(len(self.keys))):
             return self
@@ -122,14 +122,14 @@ class Panel:
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """A batch of finite samples on the grid, in arrival order: of two for the same series and time the later counts.
+    """A batch of finite samples on the grid, in order of arrival; of two at one place, the later applies.
 
     Attributes:
-        keys: the series that ``series`` points into.
-        series: ``(samples,)`` row into ``keys``.
+        keys: the series of the batch.
+        series: ``(samples,)`` index into ``keys``.
         timestamps: ``(samples,)`` epoch seconds (UTC), on the grid.
         values: ``(samples,)`` float32, finite.
-        profiles: profile of each server that the source named one for.
+        profiles: profile by server, where the source names one.
     """
 
     keys: tuple[SeriesKey, ...]
@@ -162,7 +162,7 @@ class Samples:
 
     @classmethod
     def concatenate(cls, batches: Iterable["Samples"]) -> "Samples":
-        """Return the batches as one, later ones last."""
+        """Return the batches as one, in their order."""
         index: dict[SeriesKey, int] = {}
         profiles: dict[str, str] = {}
         series, parts = [], [part for part in batches if len(part)]
@@ -191,13 +191,13 @@ class Samples:
         )
 
     def to_panel(self) -> Panel:
-        """Return the samples as a panel that spans exactly their times.
+        """Return the samples as a panel from their first to their last time.
 
         Raises:
             ValueError: there are no samples.
         """
         if not len(self):
-            raise ValueError("no samples, so no panel")
+            raise ValueError("a panel needs at least one sample")
         start = int(self.timestamps.min())
         columns = (self.timestamps - start) // STEP_SECONDS
         values = np.full((len(self.keys), int(columns.max()) + 1), np.nan, dtype=np.float32)

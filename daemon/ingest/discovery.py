@@ -1,11 +1,10 @@
-"""What a live Prometheus has that forewarn can watch."""
+"""The exporters and metrics of a live Prometheus that forewarn can forecast, for ``forewarn init``."""
 
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from threading import Event
 from time import monotonic
 
 import httpx
@@ -14,12 +13,15 @@ import yaml
 from daemon.config.sources import PrometheusConfig
 from daemon.core.errors import ForewarnError, QueryRejected
 from daemon.ingest.prometheus import server_name
-from daemon.ingest.prometheus_client import PrometheusHttp
+from daemon.ingest.prometheus_client import PrometheusApi
+
+KEEP_PORT = "^(.+)$"
+_CONNECT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class ExporterQuery:
-    """How one exporter gives a metric; ``hint`` says what to do where it does not."""
+    """The query of one exporter for a metric; ``hint`` names the usual reason why ``series`` is missing."""
 
     metric: str
     series: str
@@ -29,7 +31,7 @@ class ExporterQuery:
 
 @dataclass(frozen=True)
 class Exporter:
-    """An exporter, the series that shows that it is there, and what it can give."""
+    """An exporter, a series that every instance of it has, and its queries."""
 
     name: str
     probe: str
@@ -37,7 +39,7 @@ class Exporter:
 
 
 def known_exporters() -> tuple[Exporter, ...]:
-    """Return the exporters that ship with the package."""
+    """Return the exporters that the package knows."""
     known = yaml.safe_load((files("daemon.config") / "exporters.yaml").read_text(encoding="utf-8"))
     return tuple(
         Exporter(
@@ -52,17 +54,13 @@ def known_exporters() -> tuple[Exporter, ...]:
     )
 
 
-KEEP_PORT = "^(.+)$"
-_REACH_SECONDS = 5.0
-
-
 class NothingToWatch(ForewarnError):
-    """A Prometheus has no series that forewarn knows how to use."""
+    """A Prometheus has no series of a known exporter."""
 
 
 @dataclass(frozen=True)
 class FoundExporter:
-    """An exporter and the instances that have it."""
+    """An exporter and its instances."""
 
     name: str
     instances: tuple[str, ...]
@@ -70,7 +68,7 @@ class FoundExporter:
 
 @dataclass(frozen=True)
 class FoundMetric:
-    """A metric, the query for it, who gives it and for how many servers."""
+    """A metric, its query, its exporters and the number of its servers."""
 
     metric: str
     promql: str
@@ -80,7 +78,7 @@ class FoundMetric:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A metric that no exporter gives, and why."""
+    """A metric without data, and the reason."""
 
     metric: str
     reason: str
@@ -88,7 +86,7 @@ class LeftOut:
 
 @dataclass(frozen=True, kw_only=True)
 class Discovery:
-    """What was found; ``collision`` names instances that only their port tells apart, if there are any."""
+    """The result; ``collision`` has instances that differ only by their port, if there are any."""
 
     exporters: tuple[FoundExporter, ...]
     metrics: tuple[FoundMetric, ...]
@@ -115,53 +113,52 @@ def discover(
     metrics: Sequence[str],
     transport: httpx.BaseTransport | None = None,
 ) -> Discovery:
-    """Return what the server of ``config`` has now of ``metrics``; its queries are not used.
+    """Return the exporters and ``metrics`` that the server of ``config`` has now; its queries are not used.
 
     Raises:
-        SourceUnavailable: the server cannot be asked.
-        NothingToWatch: it has none of ``exporters``, or none of them gives a metric.
+        SourceUnavailable: the server cannot be reached.
+        NothingToWatch: it has none of ``exporters``, or no query returns data.
     """
-    http = PrometheusHttp(config, Event(), transport)
+    api = PrometheusApi(config, transport)
     try:
-        return _Look(http, config).discovery(exporters, metrics)
+        return _Survey(api, config).discovery(exporters, metrics)
     finally:
-        http.close()
+        api.http.close()
 
 
-class _Look:
-    def __init__(self, http: PrometheusHttp, config: PrometheusConfig) -> None:
-        self._http = http
-        self._config = config
+class _Survey:
+    def __init__(self, api: PrometheusApi, config: PrometheusConfig) -> None:
+        self._api, self._config = api, config
 
     def discovery(self, exporters: Sequence[Exporter], metrics: Sequence[str]) -> Discovery:
-        # Someone waits for this, so an address where nothing answers is not tried for long.
-        self._http.query("vector(1)", monotonic() + _REACH_SECONDS)
+        # an operator waits for this, so an address without an answer fails soon
+        self._api.query("vector(1)", monotonic() + _CONNECT_SECONDS)
         label = self._config.server_label
         probed = [(exporter, self._instances(f"count by ({label}) ({exporter.probe})")) for exporter in exporters]
-        there = [(exporter, instances) for exporter, instances in probed if instances]
-        if not there:
-            sought = ", ".join(f"{exporter.name} ({exporter.probe})" for exporter in exporters)
+        present = [(exporter, instances) for exporter, instances in probed if instances]
+        if not present:
+            known = ", ".join(f"{exporter.name} ({exporter.probe})" for exporter in exporters)
             raise NothingToWatch(
-                f"{self._http.url} answers, but has no series now of any exporter that forewarn knows: {sought}; "
-                "have it scrape one of them, or write sources: and metrics: yourself as docs/configuration.md shows"
+                f"{self._api.http.url} answers, but has no series now of any exporter that forewarn knows: {known}; "
+                "let it scrape one of them, or write sources: and metrics: yourself, see docs/configuration.md"
             )
         given: dict[str, list[_Answer]] = defaultdict(list)
         reasons: dict[str, list[str]] = defaultdict(list)
-        for exporter, _ in there:
+        for exporter, _ in present:
             for query in exporter.queries:
                 self._try(exporter, query, given[query.metric], reasons[query.metric])
         kept = [metric for metric in metrics if given[metric]]
         if not kept:
             raise NothingToWatch(
-                f"{self._http.url} has {', '.join(exporter.name for exporter, _ in there)}, but no query gives data "
-                f"now: {'; '.join(sorted({reason for each in reasons.values() for reason in each}))}"
+                f"{self._api.http.url} has {', '.join(exporter.name for exporter, _ in present)}, no query has data: "
+                f"{'; '.join(sorted({reason for each in reasons.values() for reason in each}))}"
             )
-        groups = [instances for _, instances in there]
+        groups = [instances for _, instances in present]
         groups += [tuple(one for answer in given[metric] for one in answer.instances) for metric in kept]
         collision = _collision(groups, self._config.server_pattern)
         pattern = KEEP_PORT if collision else self._config.server_pattern
         return Discovery(
-            exporters=tuple(FoundExporter(exporter.name, instances) for exporter, instances in there),
+            exporters=tuple(FoundExporter(exporter.name, instances) for exporter, instances in present),
             metrics=tuple(_found(metric, given[metric], pattern) for metric in kept),
             left_out=tuple(
                 LeftOut(metric, "; ".join(reasons[metric]) or _wanted(metric, exporters))
@@ -186,17 +183,17 @@ class _Look:
             reasons.append(f"{exporter.name} has no {query.series}{hint}")
         else:
             hint = hint or "; a rate needs two scrapes in five minutes"
-            reasons.append(f"{exporter.name} has {query.series}, but the query gives nothing{hint}")
+            reasons.append(f"{exporter.name} has {query.series}, but the query returns no data{hint}")
 
     def _instances(self, promql: str) -> tuple[str, ...]:
-        vector = self._http.query(promql, monotonic() + self._config.deadline_seconds)
+        vector = self._api.query(promql, monotonic() + self._config.deadline_seconds)
         values = (item["metric"].get(self._config.server_label, "") for item in vector)
         return tuple(sorted({value for value in values if value}))
 
 
 def _wanted(metric: str, exporters: Sequence[Exporter]) -> str:
-    givers = [each.name for each in exporters if any(query.metric == metric for query in each.queries)]
-    return f"needs {' or '.join(givers)}, which is not there" if givers else "no known exporter gives it"
+    exporters_of = [each.name for each in exporters if any(query.metric == metric for query in each.queries)]
+    return f"needs {' or '.join(exporters_of)}, which was not found" if exporters_of else "no known exporter has it"
 
 
 def _found(metric: str, answers: list[_Answer], pattern: str) -> FoundMetric:
@@ -215,7 +212,7 @@ def _servers(instances: Iterable[str], pattern: str) -> tuple[str, ...]:
 
 
 def _collision(groups: Iterable[tuple[str, ...]], pattern: str) -> tuple[str, ...]:
-    """Return the instances of one group that ``pattern`` makes the same server; empty where there are none."""
+    """Return instances of one group that ``pattern`` maps to the same server; empty if there are none."""
     compiled = re.compile(pattern)
     for group in groups:
         by_server: dict[str | None, set[str]] = defaultdict(set)

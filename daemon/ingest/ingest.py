@@ -1,4 +1,4 @@
-"""From the sources into the store: what is new, and every gap that can still be filled."""
+"""Fetches new samples, and fills gaps, from the sources into the store."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -18,14 +18,14 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, kw_only=True)
 class SourceState:
-    """How a source fared in the last tick.
+    """The result of one source in a tick.
 
     Attributes:
         name: the source.
-        error: why it could not be fetched; empty if it could.
-        failed_streams: the streams that could not be fetched, with why.
-        empty_streams: the streams that answered without any sample for the newest time.
-        newest: grid time up to which every stream was fetched; None before the first.
+        error: why the source could not be fetched; empty if it was.
+        failed_streams: the streams that could not be fetched, each with the reason.
+        empty_streams: the streams that returned no sample for the newest time.
+        newest: grid time up to which every stream is fetched; None before the first fetch.
     """
 
     name: str
@@ -36,12 +36,12 @@ class SourceState:
 
     @property
     def healthy(self) -> bool:
-        """Whether all of the source could be fetched."""
+        """Whether every stream of the source was fetched."""
         return not self.error and not self.failed_streams
 
 
 class Ingest:
-    """Fetch the sources up to a grid time; what one of them lacks, or loses, stops no other."""
+    """Fetches all sources up to a grid time; a source or a stream that fails does not affect the others."""
 
     def __init__(
         self,
@@ -54,15 +54,15 @@ class Ingest:
         stopping: Callable[[], bool] = lambda: False,
         progress: Callable[[], None] = lambda: None,
     ) -> None:
-        """Build the use case.
+        """Prepare the ingest.
 
         Args:
-            sources: where to fetch from.
-            store: where to write to.
-            metrics: the configured metrics; samples of others are refused.
-            retention_seconds: nothing older than this is fetched.
-            telemetry: where counts and durations go.
-            stopping: asked between slices; fetching ends early once it returns true.
+            sources: the sources.
+            store: where samples are written.
+            metrics: the configured metrics; samples of other metrics are rejected.
+            retention_seconds: older samples are not fetched.
+            telemetry: receives counts and durations.
+            stopping: called between slices; the fetch ends early once it returns true.
             progress: called after each slice.
         """
         self._sources, self._store, self._metrics = sources, store, frozenset(metrics)
@@ -70,12 +70,12 @@ class Ingest:
         self._progress = progress
 
     def run(self, at: int) -> tuple[SourceState, ...]:
-        """Fetch everything up to grid time ``at`` and return how each source fared."""
+        """Fetch all samples up to grid time ``at`` and return the state of each source."""
         watermarks = self._store.watermarks()
         return tuple(self._fetch(source, at, watermarks) for source in self._sources)
 
     def accept(self, source: str, samples: Samples) -> int:
-        """Write samples that were pushed; return how many were new once they are safely stored."""
+        """Write pushed samples; return the number of new ones after they are stored."""
         with timed(self._telemetry, "ingest"):
             written = self._store.append(self._configured(source, samples))
         self._telemetry.ingested(source, written)
@@ -109,7 +109,7 @@ class Ingest:
     def _fetch_slice(
         self, source: Source, begin: dict[str, int], span: tuple[int, int], failed: dict[str, str], empty: list[str]
     ) -> str:
-        """Fetch one span of every stream and write it in one transaction; return why the source failed, if it did."""
+        """Fetch one span of every stream and write it in one transaction; return the error of the source, if any."""
         batches, reached, error = [], {}, ""
         for stream in source.streams:
             start = max(begin[stream], span[0])
@@ -140,8 +140,8 @@ class Ingest:
         known = np.array([key.metric in self._metrics for key in samples.keys], dtype=bool)
         if known.all():
             return samples
-        strange = sorted({key.metric for key, taken in zip(samples.keys, known, strict=True) if not taken})
+        unknown = sorted({key.metric for key, taken in zip(samples.keys, known, strict=True) if not taken})
         chosen = known[samples.series]
         self._telemetry.rejected(source, "unknown_metric", int((~chosen).sum()))
-        _log.warning("metrics_not_configured", source=source, metrics=strange[:20], fix="add them under metrics:")
+        _log.warning("metrics_not_configured", source=source, metrics=unknown[:20], fix="add them under metrics:")
         return samples.where(chosen)

@@ -1,4 +1,4 @@
-"""From the columns of a metrics file to arrays, each checked for what that column alone can have wrong."""
+"""The columns of a metrics file as arrays; each is checked for the problems of that column."""
 
 import gzip
 import re
@@ -24,14 +24,26 @@ from daemon.core.series import STEP_SECONDS, Float32, Int64, as_text
 SUFFIXES = (".parquet", ".csv", ".csv.gz")
 FILES_OF_A_DIRECTORY = ("server_metrics.parquet", "data.parquet")
 TEXT_COLUMNS = ("timestamp", "server", "metric", "profile")
-# pandas writes the index of a frame along; it is never a metric.
+# pandas writes the index of a frame as a column; it is never a metric
 _INDEX_PREFIX = "__index_level_"
 _MISSING = ["", "NaN", "nan"]
+
+COLUMN = "timestamp"
+# without it a mistyped year would allocate gigabytes
+MAXIMUM_SPAN_DAYS = 3653
+TICKS_PER_SECOND = {"s": 1, "ms": 1000, "us": 1_000_000, "ns": 1_000_000_000}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# the range of datetime, less a day at either end for the nearest grid time
+_EARLIEST, _LATEST = -62_135_510_400, 253_402_214_400
+_NUMBER = re.compile(r"\s*[+-]?\d+(\.\d*)?([eE][+-]?\d+)?\s*")
+_WRITE_ISO = "write ISO 8601 in UTC, as in 2026-03-01T12:00:00Z"
+
+Int32 = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class MetricsTable:
-    """The columns of one file; ``column(name)`` reads one as an Arrow chunked array of ``rows`` values."""
+    """The columns of one file; ``column(name)`` reads one of them as an Arrow chunked array of ``rows`` values."""
 
     path: Path
     names: tuple[str, ...]
@@ -39,7 +51,7 @@ class MetricsTable:
     column: Callable[[str], pa.ChunkedArray]
 
     def bad(self, column: str, row: int, problem: str, fix: str, count: int = 1) -> BadMetricsFile:
-        """Return the error that row ``row`` (0-based), the first of ``count`` such, has ``problem`` in ``column``."""
+        """Return the error of ``problem`` in ``column`` and ``row`` (0-based), the first of ``count`` such rows."""
         others = f" ({count} such rows in all)" if count > 1 else ""
         return BadMetricsFile(f"{self.path}: column {column!r}, row {row + 1}: {problem}; {fix}{others}")
 
@@ -49,7 +61,7 @@ def opened(path: Path) -> Iterator[MetricsTable]:
     """Yield the columns of the parquet or CSV file ``path``, or of the one in the directory ``path``.
 
     Raises:
-        BadMetricsFile: it is not there, cannot be read, or is neither parquet nor CSV.
+        BadMetricsFile: the file does not exist, cannot be read, or is neither Parquet nor CSV.
     """
     file = path
     try:
@@ -70,7 +82,7 @@ def opened(path: Path) -> Iterator[MetricsTable]:
 
 
 def has_known_suffix(path: Path) -> bool:
-    """Return whether ``path`` is named as a metrics file is."""
+    """Return whether ``path`` has the suffix of a metrics file."""
     return path.name.lower().endswith(SUFFIXES)
 
 
@@ -87,14 +99,14 @@ def _located(path: Path) -> Path:
     if not path.is_file():
         raise BadMetricsFile(f"{path}: is not a regular file; write the metrics to a file first")
     if not has_known_suffix(path):
-        raise BadMetricsFile(f"{path}: the name says no known format; it must end in {', '.join(SUFFIXES)}")
+        raise BadMetricsFile(f"{path}: unknown format; the name must end in {', '.join(SUFFIXES)}")
     return path
 
 
 @contextmanager
 def _parquet(path: Path) -> Iterator[MetricsTable]:
-    # One handle for all columns: should the file be replaced meanwhile, they still belong together. It is Arrow's own,
-    # as a thread of Arrow's that let go of a Python file while the interpreter ends would abort the process.
+    # One handle for all columns: they belong together even if the file is replaced meanwhile. The handle is Arrow's
+    # own, because a thread of Arrow that releases a Python file at the end of the interpreter aborts the process.
     with pa.OSFile(str(path)) as handle:
         with _readable(path, "parquet"):
             schema = pq.read_schema(handle)
@@ -106,7 +118,7 @@ def _parquet(path: Path) -> Iterator[MetricsTable]:
         def column(name: str) -> pa.ChunkedArray:
             with _readable(path, "parquet"):
                 data = file.read([name]).column(name)
-                # A damaged page may decode to codes without a text, or to bytes that are none.
+                # a corrupt page may decode to codes without a text, or to bytes that are not text
                 data.validate(full=True)
                 if len(data) != rows:
                     raise ValueError(f"column {name!r} has {len(data)} of {rows} rows")
@@ -133,7 +145,7 @@ def _csv(path: Path) -> Iterator[MetricsTable]:
 
 
 def _read_csv(path: Path, bad_row: Callable[[csv.InvalidRow], str] | None = None) -> pa.Table:
-    """Read a CSV; rows are only counted, and their numbers told to ``bad_row``, by a reader without threads."""
+    """Read a CSV; with ``bad_row`` without threads, because only then Arrow knows the row numbers."""
     text = pa.dictionary(pa.int32(), pa.string())
     return csv.read_csv(
         path,
@@ -144,20 +156,20 @@ def _read_csv(path: Path, bad_row: Callable[[csv.InvalidRow], str] | None = None
 
 
 def _refuse_row(path: Path) -> None:
-    """Raise the error of the first row that has the wrong number of cells, if there is one."""
+    """Raise the error of the first row with the wrong number of cells, if there is one."""
     bad: list[csv.InvalidRow] = []
 
     def keep(row: csv.InvalidRow) -> str:
         bad.append(row)
         return "skip"
 
-    # What else is wrong with the file is known already.
+    # other problems of the file are already known
     with suppress(ValueError, pa.ArrowException):
         _read_csv(path, keep)
     if bad:
         first, others = bad[0], f" ({len(bad)} such rows in all)" if len(bad) > 1 else ""
         raise BadMetricsFile(
-            # The header is row 1 to the reader.
+            # the reader counts the header as row 1
             f"{path}: row {first.number - 1} has {first.actual_columns} cells for {first.expected_columns} columns; "
             f"give every row a cell per column, empty where a sample is missing{others}"
         )
@@ -180,32 +192,29 @@ def _readable(path: Path, kind: str) -> Iterator[None]:
     except (OSError, ValueError, EOFError, zlib.error, pa.ArrowException) as error:
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise BadMetricsFile(
-            f"{path}: is not a whole {kind} file ({reason}); it may be cut off or of another format: write it again"
+            f"{path}: is not a whole {kind} file ({reason}); it may be truncated, or of another format; write it again"
         ) from error
 
 
-Int32 = npt.NDArray[np.int32]
-
-
 class Coded(NamedTuple):
-    """A column as its distinct values and, for every row, the index of its value: ``(rows,)``, −1 where null."""
+    """The distinct values of a column and, for every row, the index of its value: ``(rows,)``, −1 for null."""
 
     values: pa.Array
     codes: Int32
 
 
 class Names(NamedTuple):
-    """A column of names: the distinct ones, sorted, and every row's index into them, −1 where there is none."""
+    """The distinct names of a column, sorted, and the index of every row into them, −1 without a name."""
 
     names: tuple[str, ...]
     codes: Int32
 
 
 def read_names(table: MetricsTable, column: str, *, required: bool = True) -> Names:
-    """Return a column of names; where ``required``, every row must have one.
+    """Return a column of names; if ``required``, every row must have one.
 
     Raises:
-        BadMetricsFile: it does not hold text, or a name is missing or cannot be one.
+        BadMetricsFile: the column is not text, or a name is missing or not valid.
     """
     data = table.column(column)
     kind = value_type(data)
@@ -217,7 +226,7 @@ def read_names(table: MetricsTable, column: str, *, required: bool = True) -> Na
     texts = [text or None for text in coded.values.to_pylist()]
     names = sorted({text for text in texts if text is not None})
     rank = {name: code for code, name in enumerate(names)}
-    # The last item serves the code −1.
+    # the last item is for the code −1
     codes = coded.codes
     if texts != names:
         codes = np.array([-1 if text is None else rank[text] for text in texts] + [-1], np.int32)[codes]
@@ -235,10 +244,10 @@ def read_names(table: MetricsTable, column: str, *, required: bool = True) -> Na
 
 
 def read_numbers(table: MetricsTable, column: str, fix: str) -> Float32:
-    """Return a column of numbers, NaN where a sample is missing; ``fix`` is what to do about a text.
+    """Return a column of numbers, NaN for a missing sample; ``fix`` is the fix for a text.
 
     Raises:
-        BadMetricsFile: it holds something else than numbers, or one that is infinite as a 32-bit float.
+        BadMetricsFile: a value is not a number, or is infinite as a 32-bit float.
     """
     data = table.column(column)
     if pa.types.is_dictionary(data.type):
@@ -256,12 +265,12 @@ def read_numbers(table: MetricsTable, column: str, fix: str) -> Float32:
     if len(infinite):
         first = given[infinite[0]]
         problem = f"{first} is infinite" if np.isinf(first) else f"{first} is too large for a 32-bit float"
-        raise table.bad(column, infinite[0], problem, "leave out what is no measurement", len(infinite))
+        raise table.bad(column, infinite[0], problem, "leave out values that are not measurements", len(infinite))
     return values
 
 
 def value_type(column: pa.ChunkedArray) -> pa.DataType:
-    """Return the type of a column's values, whether or not they are dictionary-encoded."""
+    """Return the type of the values of a column, dictionary-encoded or not."""
     return column.type.value_type if pa.types.is_dictionary(column.type) else column.type
 
 
@@ -271,7 +280,7 @@ def is_text(kind: pa.DataType) -> bool:
 
 
 def encoded(column: pa.ChunkedArray) -> Coded:
-    """Return a column as its distinct values and codes; a dictionary-encoded one keeps its codes."""
+    """Return the distinct values and the codes of a column; a dictionary-encoded column keeps its codes."""
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
     chunks = column.unify_dictionaries().chunks
@@ -292,13 +301,13 @@ def refuse_values(
     bad: npt.NDArray[np.bool_],
     describe: Callable[[int], tuple[str, str]],
 ) -> None:
-    """Raise the error of the first row whose value is one of those that are ``bad``, if there is one.
+    """Raise the error of the first row with a bad value, if there is one.
 
     Args:
         table: the file.
         column: name of the column.
-        codes: the value of every row, −1 where there is none.
-        bad: ``(values,)`` which of the distinct values are refused; one that no row has does no harm.
+        codes: index of the value of every row, −1 without a value.
+        bad: ``(values,)`` whether each distinct value is rejected; values without a row are ignored.
         describe: returns the problem of a value, and the fix.
     """
     if not bad.any():
@@ -310,7 +319,7 @@ def refuse_values(
 
 
 def shown(value: object) -> str:
-    """Return a value as an error message shows it: quoted, and not endless."""
+    """Return a value for an error message: quoted, in a limited length."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:60]}…"
 
@@ -322,7 +331,7 @@ def _codes(chunk: pa.DictionaryArray) -> Int32:
 
 
 def _refuse_cells(table: MetricsTable, column: str, data: pa.ChunkedArray, fix: str) -> None:
-    """Raise the error of the first cell that is no number; return where all are empty."""
+    """Raise the error of the first cell that is not a number; return if all cells are empty."""
     if not is_text(data.type):
         filled = np.flatnonzero(data.is_valid().to_numpy())
         if len(filled):
@@ -334,7 +343,7 @@ def _refuse_cells(table: MetricsTable, column: str, data: pa.ChunkedArray, fix: 
     given = np.array([bool(text and text.strip()) for text in texts], dtype=np.bool_)
     wrong = given & np.array([not _is_number(text) for text in texts], dtype=np.bool_)
     refuse_values(table, column, coded.codes, wrong, lambda code: (f"{shown(texts[code])} is not a number", fix))
-    # In parquet a number may be stored as text: then it is every cell that is wrong.
+    # Parquet may store numbers as text: then every cell is wrong
     refuse_values(table, column, coded.codes, given, lambda code: (f"{shown(texts[code])} is text", "store numbers"))
 
 
@@ -346,20 +355,8 @@ def _is_number(text: str | None) -> bool:
     return True
 
 
-COLUMN = "timestamp"
-# A mistyped year would otherwise allocate gigabytes of nothing.
-MAXIMUM_SPAN_DAYS = 3653
-TICKS_PER_SECOND = {"s": 1, "ms": 1000, "us": 1_000_000, "ns": 1_000_000_000}
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# What a datetime can show, with a day to spare on either side for a nearest grid time.
-_EARLIEST, _LATEST = -62_135_510_400, 253_402_214_400
-_NUMBER = re.compile(r"\s*[+-]?\d+(\.\d*)?([eE][+-]?\d+)?\s*")
-_WRITE_ISO = "write ISO 8601 in UTC, as in 2026-03-01T12:00:00Z"
-
-
 class Times(NamedTuple):
-    """The timestamps: the first, the number of grid times up to the last, and every row's step, ``(rows,)``."""
+    """The first timestamp, the number of grid times up to the last, and the step of every row, ``(rows,)``."""
 
     start: int
     columns: int
@@ -370,7 +367,7 @@ def read_times(table: MetricsTable) -> Times:
     """Return the timestamps as steps of the grid.
 
     Raises:
-        BadMetricsFile: one is no time, has no zone or is off the grid, or they span more than ten years.
+        BadMetricsFile: a value is not a time, has no time zone or is off the grid, or they span more than ten years.
     """
     column = table.column(COLUMN)
     kind = value_type(column)
@@ -378,7 +375,7 @@ def read_times(table: MetricsTable) -> Times:
         fix = "if these are seconds since 1970, pandas makes times of them by pd.to_datetime(…, unit='s', utc=True)"
         raise table.bad(COLUMN, 0, f"holds numbers ({kind}), not times", fix, table.rows)
     if pa.types.is_date(kind) or (pa.types.is_timestamp(kind) and not kind.tz):
-        fix = "give it the zone that it is in; for UTC pandas does so by .dt.tz_localize('UTC')"
+        fix = "add the time zone; for UTC with pandas: .dt.tz_localize('UTC')"
         raise table.bad(COLUMN, 0, f"holds times without a time zone ({kind})", fix, table.rows)
     if not (is_text(kind) or pa.types.is_timestamp(kind)):
         raise table.bad(COLUMN, 0, f"holds {kind}, not times", _WRITE_ISO, table.rows)
@@ -390,7 +387,7 @@ def read_times(table: MetricsTable) -> Times:
 
 
 def _parsed(table: MetricsTable, coded: Coded) -> Int64:
-    """Return the microseconds since 1970 of every distinct text."""
+    """Return every distinct text as microseconds since 1970."""
     texts = coded.values.to_pylist()
     ticks = np.zeros(len(texts), np.int64)
     problems: dict[int, tuple[str, str]] = {}
@@ -410,7 +407,7 @@ def _parsed(table: MetricsTable, coded: Coded) -> Int64:
     bad = np.zeros(len(texts), np.bool_)
     bad[list(problems)] = True
     refuse_values(table, COLUMN, coded.codes, bad, problems.__getitem__)
-    # A dictionary may hold texts that no row has; they must not stretch the span.
+    # a dictionary may contain texts without a row; they must not extend the span
     ticks[np.bincount(coded.codes, minlength=len(texts)) == 0] = ticks[coded.codes[0]]
     return ticks
 
@@ -424,7 +421,7 @@ def _no_time(text: str | None) -> tuple[str, str]:
 
 
 def _on_grid(table: MetricsTable, codes: Int32, ticks: Int64, per_second: int) -> Times:
-    """Return the step of every row, given the distinct timestamps as ``ticks`` since 1970."""
+    """Return the step of every row from the distinct timestamps, which are ``ticks`` since 1970."""
     seconds, fraction = ticks // per_second, ticks % per_second
     refuse_values(
         table,
@@ -439,7 +436,7 @@ def _on_grid(table: MetricsTable, codes: Int32, ticks: Int64, per_second: int) -
         nearest = as_text((second + STEP_SECONDS // 2) // STEP_SECONDS * STEP_SECONDS)
         part = " and a fraction" if fraction[code] else ""
         problem = f"{as_text(second)}{part} is off the {STEP_SECONDS} s grid, whose nearest time is {nearest}"
-        return problem, "move it there, or store the mean of every five minutes at their end"
+        return problem, "use that time, or store the mean of each five minutes at their end"
 
     refuse_values(table, COLUMN, codes, (seconds % STEP_SECONDS != 0) | (fraction != 0), off_grid)
     first, last = int(seconds.min()), int(seconds.max())

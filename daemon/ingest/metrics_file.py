@@ -1,4 +1,4 @@
-"""Metrics files: parquet or CSV, long or wide, read into a panel and written from one."""
+"""Reads metrics files (Parquet or CSV, long or wide) into panels; writes metrics files and forecast files."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -30,10 +30,19 @@ from daemon.ingest.metrics_columns import (
 )
 from daemon.system.files import atomic_path
 
+_FORMS = (
+    "a metrics file has the columns timestamp, server, metric, value[, profile], "
+    "or timestamp, server[, profile] and one column per metric"
+)
+_NOT_METRICS = frozenset({"timestamp", "server", "profile"})
+_PIECE = 1 << 20
+# limits the memory of a CSV that is written: its text is far larger than the dictionary codes
+_CSV_ROWS = 1 << 17
+_TIMESTAMP = pa.timestamp("ms", tz="UTC")
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 SCHEMA = pa.schema(
     [
-        ("origin", pa.timestamp("ms", tz="UTC")),
+        ("origin", _TIMESTAMP),
         ("server", _TEXT),
         ("metric", _TEXT),
         ("step", pa.int16()),
@@ -43,7 +52,7 @@ SCHEMA = pa.schema(
 
 
 class ForecastWriter:
-    """Appends forecasts to a file that is being written."""
+    """Appends forecasts to a Parquet file."""
 
     def __init__(self, writer: pq.ParquetWriter) -> None:
         self._writer = writer
@@ -67,31 +76,26 @@ class ForecastWriter:
 
 @contextmanager
 def forecast_file(path: Path) -> Iterator[ForecastWriter]:
-    """Yield a writer of ``path``; the file takes its place when all is written."""
+    """Yield a writer of ``path``; the file appears when it is complete."""
     with atomic_path(path) as temporary, pq.ParquetWriter(temporary, SCHEMA) as writer:
         yield ForecastWriter(writer)
 
 
-_TIMESTAMP = pa.timestamp("ms", tz="UTC")
-# Bounds the memory of a CSV being written, whose texts are far larger than the codes that they come from.
-_CSV_ROWS = 1 << 17
-
-
 def write_metrics_file(path: Path, panel: Panel) -> None:
-    """Write the finite values of ``panel`` to ``path``, whole or not at all: long form, series after series.
+    """Write the finite values of ``panel`` to ``path`` atomically, in the long form, series after series.
 
     Parquet has ``timestamp`` (milliseconds, UTC), dictionary-encoded ``server`` and ``metric``, float32 ``value``
-    and, if any is known, ``profile``; CSV the same columns. A panel without a finite value makes a file without rows.
+    and, if there are profiles, ``profile``; CSV has the same columns. A panel without finite values gives no rows.
 
     Args:
         path: ends in ``.parquet``, ``.csv`` or ``.csv.gz``.
-        panel: what to write.
+        panel: the series.
 
     Raises:
-        BadMetricsFile: the name of ``path`` says no known format.
+        BadMetricsFile: the suffix of ``path`` is not a known format.
     """
     if not has_known_suffix(path):
-        raise BadMetricsFile(f"{path}: the name says no known format; it must end in {', '.join(SUFFIXES)}")
+        raise BadMetricsFile(f"{path}: unknown format; the name must end in {', '.join(SUFFIXES)}")
     name = path.name.lower()
     with atomic_path(path) as temporary:
         if name.endswith(".parquet"):
@@ -123,32 +127,22 @@ def _long_table(panel: Panel, timestamps: pa.Array) -> pa.Table:
 
 
 def _names(of_series: list[str | None], series: np.ndarray[tuple[int], np.dtype[np.int64]]) -> pa.DictionaryArray:
-    """Return the name of every sample, given the name of every series; None is null."""
+    """Return the name of each sample, given the name of each series; None is null."""
     names = pa.array(of_series, pa.string()).dictionary_encode()
     return pa.DictionaryArray.from_arrays(names.indices.take(pa.array(series)), names.dictionary)
 
 
-__all__ = ["read_metrics_file", "write_metrics_file"]
-
-_FORMS = (
-    "a metrics file has the columns timestamp, server, metric, value[, profile], "
-    "or timestamp, server[, profile] and one column per metric"
-)
-_PIECE = 1 << 20
-_NOT_METRICS = frozenset({"timestamp", "server", "profile"})
-
-
 def read_metrics_file(path: Path) -> Panel:
-    """Return the samples of a metrics file as a panel from its first timestamp to its last, sorted by key.
+    """Return the samples of a metrics file as a panel from its first to its last timestamp, sorted by key.
 
-    A series is there if it has a sample; of two samples for the same series and time the later row counts.
+    Series without samples are left out; of two samples for the same series and time, the later row applies.
 
     Args:
-        path: a ``.parquet``, ``.csv`` or ``.csv.gz`` file, long or wide, or a directory that holds
+        path: a ``.parquet``, ``.csv`` or ``.csv.gz`` file, long or wide, or a directory that contains
             ``server_metrics.parquet`` or ``data.parquet``.
 
     Raises:
-        BadMetricsFile: it is not there or not of that form; names the file, the column, the row and the fix.
+        BadMetricsFile: the file does not exist or has another form; names the file, the column, the row and the fix.
     """
     with opened(path) as table:
         metrics = _metrics(table)
@@ -163,7 +157,7 @@ def read_metrics_file(path: Path) -> Panel:
 
 
 def _metrics(table: MetricsTable) -> list[str]:
-    """Return the metric columns of a wide file, sorted; none if the file is long."""
+    """Return the metric columns of a wide file, sorted; empty for a long file."""
     names = table.names
     long = {"metric", "value"} & set(names)
     missing = [name for name in ("timestamp", "server", *(("metric", "value") if long else ())) if name not in names]
@@ -209,7 +203,7 @@ def _long(table: MetricsTable, times: Times, servers: Names) -> tuple[tuple[Seri
     steps, seen = times.steps, np.isfinite(given)
     if not seen.all():
         pairs, steps, given = pairs[seen], steps[seen], given[seen]
-    # By hash: neither a sort of all rows nor a table of all possible pairs.
+    # by hash, which needs neither a sort of all rows nor a table of all possible pairs
     encoding = pa.array(pairs).dictionary_encode()
     present: npt.NDArray[np.int64] = encoding.dictionary.to_numpy()
     order = np.argsort(present)
@@ -238,15 +232,15 @@ def _wide(
 
 
 def _scatter(values: Float32, rows: Int32, steps: Int32, given: Float32) -> None:
-    # NumPy assigns in order, so of two samples at one place the later stays. It wants 64-bit indices: piece by
-    # piece they cost no memory.
+    # NumPy assigns in order, so the later one of two samples at one place stays; it converts the indices to 64 bit,
+    # which needs little memory piece by piece
     for first in range(0, len(given), _PIECE):
         piece = slice(first, first + _PIECE)
         values[rows[piece], steps[piece]] = given[piece]
 
 
 def _profiles(table: MetricsTable, servers: Names) -> dict[str, str]:
-    """Return the profile of each server that has one; the last row that names it counts."""
+    """Return the profile of each server that has one; the last row with a profile applies."""
     profiles = read_names(table, "profile", required=False)
     latest = np.full(len(servers.names), -1, np.int32)
     named = profiles.codes >= 0

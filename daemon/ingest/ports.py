@@ -1,4 +1,4 @@
-"""The ports that adapters implement and use cases are written against."""
+"""The ports of the ingest: ``Source``, where metrics come from, and ``Store``, where they are kept."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -7,9 +7,9 @@ from daemon.core.series import Panel, Samples
 
 
 class Source(Protocol):
-    """Something that metrics can be asked of, stream by stream.
+    """A source of metrics, divided into streams that can fail independently.
 
-    A stream is what can fail on its own: a query of Prometheus, or the whole of a simulator.
+    A query of a Prometheus source is a stream; a simulator or a file has one stream, and a push source has none.
     """
 
     @property
@@ -19,41 +19,50 @@ class Source(Protocol):
 
     @property
     def streams(self) -> tuple[str, ...]:
-        """The streams, each with a watermark of its own."""
+        """The streams; the store has a watermark for each of them."""
         ...
 
     @property
     def backfill_seconds(self) -> int:
-        """How far before now a gap is still worth asking for."""
+        """How far before now gaps are fetched, in seconds."""
         ...
 
     @property
     def overlap_seconds(self) -> int:
-        """How much before the watermark is asked for again, because samples may still arrive there."""
+        """How far before the watermark samples are fetched again, in seconds, because some arrive late."""
         ...
 
     def fetch(self, stream: str, start: int, end: int) -> Samples:
-        """Return the samples of ``stream`` at the grid times ``start .. end`` (epoch seconds, both included).
+        """Return the samples of ``stream`` at the grid times ``start .. end``; missing samples are left out.
+
+        Args:
+            stream: one of ``streams``.
+            start: first grid time, in epoch seconds (UTC).
+            end: last grid time, included.
 
         Raises:
-            SourceUnavailable: the source as a whole cannot serve now.
-            QueryRejected: this stream cannot be served; others may.
+            SourceUnavailable: the source as a whole cannot be fetched now.
+            QueryRejected: this stream cannot be fetched; the others may.
         """
         ...
 
     def close(self) -> None:
-        """Release what the source holds; a fetch under way may fail."""
+        """Release connections and files; a running fetch may fail with ``SourceUnavailable``."""
         ...
 
 
 class Store(Protocol):
-    """The history of all samples, shared with other processes."""
+    """The history of all samples; several processes can use it at once.
+
+    Every method raises StoreUnavailable if the database cannot be read or written. Times are epoch seconds (UTC) on
+    the grid.
+    """
 
     def append(self, samples: Samples, watermarks: Mapping[tuple[str, str], int] | None = None) -> int:
-        """Write ``samples`` and move the watermarks of ``(source, stream)``, all in one transaction.
+        """Write ``samples`` and set the watermarks of ``(source, stream)``, in one transaction.
 
         Returns:
-            How many samples were new or changed a value.
+            Number of samples that were new or changed a value.
 
         Raises:
             StoreUnavailable: nothing was written.
@@ -62,27 +71,33 @@ class Store(Protocol):
         ...
 
     def watermarks(self) -> dict[tuple[str, str], int]:
-        """Return the newest grid time that each ``(source, stream)`` has delivered."""
+        """Return the newest fetched grid time of each ``(source, stream)``."""
         ...
 
     def read(self, start: int, end: int) -> Panel:
-        """Return every series that has a sample at the grid times ``start .. end`` (both included)."""
+        """Return the panel of every series with a sample at the grid times ``start .. end`` (both included)."""
         ...
 
     def span(self) -> tuple[int, int] | None:
-        """Return the oldest and the newest grid time that has a sample; None while there is none."""
+        """Return the oldest and the newest grid time with a sample; None if the store is empty."""
         ...
 
     def changes(self, since: int, start: int, end: int) -> tuple[Samples, int]:
-        """Return the samples of every grid time in ``start .. end`` that was written after revision ``since``.
+        """Return the samples at the grid times ``start .. end`` that were written after a revision.
 
-        Revision 0 is before everything. The second result is the revision to ask from next time; it covers grid
-        times after ``end`` too, so a caller that moves ``end`` along leaves nothing out only if ``end`` is far ahead.
+        Args:
+            since: the revision; 0 is before the first write.
+            start: first grid time.
+            end: last grid time, included. The new revision also covers writes after ``end``, so a caller that advances
+                ``end`` must keep it ahead of every write.
+
+        Returns:
+            The samples, and the revision for the next call.
         """
         ...
 
     def prune(self, before: int) -> int:
-        """Delete the samples older than ``before`` and series left empty; return how many grid times went."""
+        """Delete samples older than ``before``, and series without samples; return the number of deleted grid times."""
         ...
 
     def close(self) -> None:

@@ -1,10 +1,9 @@
-"""Prometheus as a source of metrics."""
+"""Prometheus as a source of metrics: range queries, and their series as samples of servers."""
 
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from itertools import combinations
-from threading import Event
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -24,14 +23,15 @@ from daemon.core.series import (
     ceil_to_grid,
     floor_to_grid,
 )
-from daemon.ingest.prometheus_client import PrometheusHttp, QueryTooLarge
-from daemon.system.http_client import run_interruptibly
+from daemon.ingest.prometheus_client import PrometheusApi, QueryTooLarge
 
+MAXIMUM_POINTS = 11_000
 _HANDOVER_STEPS = 2
+_GRACE_SECONDS = 1.0
 
 
 class LabelledSeries(NamedTuple):
-    """One series as Prometheus names it, finite values only."""
+    """One series with the labels of Prometheus; finite values only."""
 
     labels: Mapping[str, str]
     timestamps: Int64
@@ -39,10 +39,10 @@ class LabelledSeries(NamedTuple):
 
 
 def joined(matrices: Iterable[list[Any]]) -> list[LabelledSeries]:
-    """Return the series of matrices that follow each other in time, each series in one piece.
+    """Return the series of consecutive matrices, each series in one piece.
 
     Raises:
-        QueryRejected: a series has no plain numbers.
+        QueryRejected: a series has no numbers, such as one of native histograms.
         ValueError: a series has times that are not on the grid.
     """
     pieces: dict[tuple[tuple[str, str], ...], list[tuple[Int64, Float32]]] = defaultdict(list)
@@ -50,7 +50,7 @@ def joined(matrices: Iterable[list[Any]]) -> list[LabelledSeries]:
         for item in matrix:
             labels: dict[str, str] = item["metric"]
             if not item.get("values"):
-                raise QueryRejected(f"{_shown(labels)} has no plain numbers; use a query that gives them")
+                raise QueryRejected(f"{_shown(labels)} has no plain numbers; write a query that returns numbers")
             pieces[tuple(sorted(labels.items()))].append(_finite(item["values"]))
     return [
         LabelledSeries(
@@ -63,10 +63,10 @@ def joined(matrices: Iterable[list[Any]]) -> list[LabelledSeries]:
 
 
 def to_samples(series: Iterable[LabelledSeries], metric: str, end: int, config: PrometheusConfig) -> Samples:
-    """Return the samples of ``metric`` in ``series``, fetched up to ``end``, under their servers' names.
+    """Return the samples of ``metric`` by server, from ``series`` that were fetched up to ``end``.
 
     Raises:
-        QueryRejected: a series names no server, or two series give one server a value at the same time.
+        QueryRejected: a series has no server, or two series of a server have a value at the same time.
     """
     pattern = re.compile(config.server_pattern)
     by_server: dict[str, list[LabelledSeries]] = defaultdict(list)
@@ -95,7 +95,7 @@ def to_samples(series: Iterable[LabelledSeries], metric: str, end: int, config: 
 
 
 def server_name(value: str, pattern: re.Pattern[str]) -> str | None:
-    """Return the server in the label value ``value``: the one group of ``pattern``; None where it finds none."""
+    """Return the server in a label value: the group of ``pattern``; None if it does not match."""
     match = pattern.search(value)
     return (match.group(1) or None) if match else None
 
@@ -106,7 +106,7 @@ def _finite(pairs: list[tuple[float, str]]) -> tuple[Int64, Float32]:
         values = np.fromiter(map(float, texts), np.float64, len(texts)).astype(np.float32)
     stamps = np.array(times, np.float64)
     if (stamps % STEP_SECONDS).any():
-        raise ValueError("samples at times that were not asked for")
+        raise ValueError("samples at times that were not requested")
     finite = np.isfinite(values)
     return stamps.astype(np.int64)[finite], values[finite]
 
@@ -120,7 +120,7 @@ def _server(labels: Mapping[str, str], pattern: re.Pattern[str], config: Prometh
     server = server_name(labels[label], pattern)
     if server is None:
         raise QueryRejected(
-            f"server_pattern {config.server_pattern!r} finds no server in {label}={labels[label]!r}; "
+            f"server_pattern {config.server_pattern!r} matches no server in {label}={labels[label]!r}; "
             "change server_pattern"
         )
     return server
@@ -130,13 +130,13 @@ def _refuse_collision(
     server: str, earlier: LabelledSeries, later: LabelledSeries, end: int, config: PrometheusConfig
 ) -> None:
     both = np.intersect1d(earlier.timestamps, later.timestamps)
-    # A target that was renamed lives on in five-minute averages for a moment; the series that goes on counts.
+    # a renamed target stays in five-minute averages for a moment; then the later series applies
     handed_over = earlier.timestamps[-1] < end and len(both) <= _HANDOVER_STEPS
     if len(both) and not handed_over:
         raise QueryRejected(
-            f"two series are server {server!r} at {as_text(int(both[0]))}: {_shown(earlier.labels)} and "
+            f"two series belong to server {server!r} at {as_text(int(both[0]))}: {_shown(earlier.labels)} and "
             f"{_shown(later.labels)}; aggregate by ({config.server_label}), or change server_pattern so that it "
-            "tells them apart"
+            "gives them different names"
         )
 
 
@@ -144,17 +144,12 @@ def _shown(labels: Mapping[str, str]) -> str:
     return "{" + ", ".join(f'{name}="{value}"' for name, value in sorted(labels.items())) + "}"
 
 
-MAXIMUM_POINTS = 11_000
-_GRACE_SECONDS = 1.0
-
-
 class PrometheusSource:
-    """The queries of one Prometheus server behind the `Source` port; a stream is a query."""
+    """A Prometheus server behind the `Source` port; each query is a stream."""
 
     def __init__(self, config: PrometheusConfig, transport: httpx.BaseTransport | None = None) -> None:
         self._config = config
-        self._stopping = Event()
-        self._http = PrometheusHttp(config, self._stopping, transport)
+        self._api = PrometheusApi(config, transport)
 
     @property
     def name(self) -> str:
@@ -163,27 +158,27 @@ class PrometheusSource:
 
     @property
     def streams(self) -> tuple[str, ...]:
-        """The metrics that have a query."""
+        """The metrics with a query."""
         return tuple(self._config.queries)
 
     @property
     def backfill_seconds(self) -> int:
-        """How far before now a gap is still worth asking for."""
+        """How far before now gaps are fetched."""
         return self._config.backfill_seconds
 
     @property
     def overlap_seconds(self) -> int:
-        """How much before the watermark is asked for again, for samples that came late."""
+        """How far before the watermark samples are fetched again, because some arrive late."""
         return self._config.overlap_steps * STEP_SECONDS
 
     def fetch(self, stream: str, start: int, end: int) -> Samples:
         """Return the samples of the metric ``stream`` at the grid times ``start .. end`` (both included).
 
-        Values that are not finite, and servers that have none, are left out.
+        Values that are not finite, and servers without finite values, are left out.
 
         Raises:
-            SourceUnavailable: the server cannot be asked now, or not within ``deadline_seconds``.
-            QueryRejected: this query cannot be served; its text says what to change.
+            SourceUnavailable: the server has no usable answer within ``deadline_seconds``.
+            QueryRejected: the query cannot be used; the text names the fix.
         """
         if stream not in self._config.queries:
             raise QueryRejected(f"source {self.name}: no query for {stream!r}, only for {', '.join(self.streams)}")
@@ -191,32 +186,28 @@ class PrometheusSource:
         seconds = self._config.deadline_seconds
         until = monotonic() + seconds
         try:
-            return run_interruptibly(
-                lambda: self._fetch(stream, start, end, until), self._stopping, seconds + _GRACE_SECONDS
+            return self._api.http.run_interruptibly(
+                lambda: self._fetch(stream, start, end, until), seconds + _GRACE_SECONDS
             )
         except InterruptedError as error:
             raise SourceUnavailable(f"source {self.name}: closed while {stream} was being fetched") from error
         except TimeoutError as error:
             raise SourceUnavailable(
-                f"source {self.name}: {self._http.url}: {stream} did not arrive within {seconds:g} s; "
-                "see that the server is up, or raise deadline_seconds"
+                f"source {self.name}: {self._api.http.url}: {stream} did not arrive within {seconds:g} s; "
+                "check that the server is running, or raise deadline_seconds"
             ) from error
         except QueryRejected as error:
             raise QueryRejected(f"source {self.name}: query {stream}: {error}") from error
 
     def close(self) -> None:
-        """Give up fetches under way and release the connections."""
-        self._stopping.set()
-        self._http.close()
+        """End fetches under way and release the connections."""
+        self._api.http.close()
 
     def _fetch(self, stream: str, start: int, end: int, until: float) -> Samples:
         try:
             return to_samples(joined(self._matrices(stream, start, end, until)), stream, end, self._config)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise SourceUnavailable(
-                f"source {self.name}: {self._http.url}: it answers, but not as Prometheus' API does ({error!r}); "
-                "set url to Prometheus itself"
-            ) from error
+            raise self._api.not_prometheus(f" ({error!r})") from error
 
     def _matrices(self, stream: str, start: int, end: int, until: float) -> list[list[Any]]:
         promql = self._config.queries[stream]
@@ -225,12 +216,12 @@ class PrometheusSource:
         while at <= end:
             to = min(end, at + (steps - 1) * STEP_SECONDS)
             try:
-                matrices.append(self._http.query_range(promql, at, to, STEP_SECONDS, until))
+                matrices.append(self._api.query_range(promql, at, to, STEP_SECONDS, until))
             except QueryTooLarge:
-                asked = (to - at) // STEP_SECONDS + 1
-                if asked <= STEPS_PER_HOUR:
+                requested = (to - at) // STEP_SECONDS + 1
+                if requested <= STEPS_PER_HOUR:
                     raise
-                steps = max(STEPS_PER_HOUR, asked // 2)
+                steps = max(STEPS_PER_HOUR, requested // 2)
                 continue
             at = to + STEP_SECONDS
         return matrices

@@ -1,4 +1,4 @@
-"""Metrics that others send: the body of ``POST /api/v1/metrics``, each record and value judged on its own."""
+"""The body of ``POST /api/v1/metrics``: each record and each value is accepted or rejected separately."""
 
 import json
 import math
@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from daemon.config.sources import PushConfig
 from daemon.core.errors import BadPush, QueryRejected
 from daemon.core.metric import name_problem
 from daemon.core.series import STEP_SECONDS, Samples, SeriesKey, as_text
@@ -19,7 +20,7 @@ FORMS = (
 )
 _COMMON = frozenset({"timestamp", "server", "profile", "metric", "value", "metrics"})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# A datetime at either end of its range has no neighbour to name.
+# the nearest grid time of a datetime at either end of its range may not exist
 _YEARS = (2, 9998)
 _STEP = timedelta(seconds=STEP_SECONDS)
 _WRITE_ISO = "write ISO 8601 in UTC, as in 2026-03-01T12:00:00Z"
@@ -28,7 +29,7 @@ _SHOWN = 60
 
 
 class Refusal(Exception):
-    """One field is not taken: which, the reason as one machine word, and for people the value and the fix."""
+    """One field is rejected; ``reason`` is one machine-readable word, ``detail`` names the value and the fix."""
 
     def __init__(self, field: str, reason: str, detail: str) -> None:
         super().__init__(field, reason, detail)
@@ -36,7 +37,7 @@ class Refusal(Exception):
 
 
 class Measurement(NamedTuple):
-    """One value of a record and the field that it stands in."""
+    """One value of a record, its metric, and the field that contains it."""
 
     field: str
     metric: str
@@ -44,11 +45,11 @@ class Measurement(NamedTuple):
 
 
 def grid_time(value: object) -> int:
-    """Return the epoch seconds of a timestamp; whether they are in time is not its matter."""
+    """Return the epoch seconds of a timestamp on the grid, however old it is."""
     if value is None:
         raise Refusal("timestamp", "missing_field", f"the record has no timestamp; {_WRITE_ISO}")
     if not isinstance(value, str):
-        raise Refusal("timestamp", "wrong_type", f"{shown(value)} is not a text; {_WRITE_ISO}")
+        raise Refusal("timestamp", "wrong_type", f"{shown(value)} is not a string; {_WRITE_ISO}")
     try:
         moment = datetime.fromisoformat(value.strip())
     except ValueError:
@@ -70,7 +71,7 @@ def server_name(value: object) -> str:
     if value is None:
         raise Refusal("server", "missing_field", f"the record has no server; {FORMS}")
     if not isinstance(value, str):
-        raise Refusal("server", "wrong_type", f"{shown(value)} is not a text; write the server's name in quotes")
+        raise Refusal("server", "wrong_type", f"{shown(value)} is not a string; write the server's name in quotes")
     problem = name_problem(value)
     if problem:
         reason = "bad_name" if value.strip() else "empty_server"
@@ -83,7 +84,7 @@ def profile_name(value: object) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise Refusal("profile", "wrong_type", f"{shown(value)} is not a text; write the profile in quotes")
+        raise Refusal("profile", "wrong_type", f"{shown(value)} is not a string; write the profile in quotes")
     problem = name_problem(value)
     if problem:
         raise Refusal("profile", "bad_name", f"the profile {shown(value)} {problem}; name one, or leave it out")
@@ -91,12 +92,12 @@ def profile_name(value: object) -> str | None:
 
 
 def wide_measurements(record: Mapping[str, Any]) -> list[Measurement]:
-    """Return what the fields of a record that are no part of the other forms measure."""
+    """Return the measurements of a wide record: every field that no other form uses."""
     return [Measurement(field, field, value) for field, value in record.items() if field not in _COMMON]
 
 
 def long_measurements(record: Mapping[str, Any]) -> list[Measurement]:
-    """Return what ``metric`` and ``value`` of a record say; nothing if it has neither."""
+    """Return the measurement of a long record: ``metric`` and ``value``; none if it has neither."""
     if "metric" not in record and "value" not in record:
         return []
     metric = record.get("metric")
@@ -104,12 +105,12 @@ def long_measurements(record: Mapping[str, Any]) -> list[Measurement]:
         missing = "metric" if metric is None else "value"
         raise Refusal(missing, "missing_field", f"the record has no {missing}; {FORMS}")
     if not isinstance(metric, str):
-        raise Refusal("metric", "wrong_type", f"{shown(metric)} is not a text; write the metric's name in quotes")
+        raise Refusal("metric", "wrong_type", f"{shown(metric)} is not a string; write the metric's name in quotes")
     return [Measurement("value", metric, record["value"])]
 
 
 def nested_measurements(record: Mapping[str, Any]) -> list[Measurement]:
-    """Return what ``metrics`` of a record says; nothing if it has none."""
+    """Return the measurements of a nested record: ``metrics``; none if it has no such field."""
     metrics = record.get("metrics", {})
     if not isinstance(metrics, dict):
         raise Refusal("metrics", "wrong_type", f"{shown(metrics)} is not an object of metrics and numbers; {FORMS}")
@@ -117,10 +118,10 @@ def nested_measurements(record: Mapping[str, Any]) -> list[Measurement]:
 
 
 def number(field: str, value: object) -> float | None:
-    """Return a value as a number that a 32-bit float can hold; None where the sample is missing."""
+    """Return a value that fits into a 32-bit float; None for a missing sample."""
     if value is None:
         return None
-    # To Python true is an int; to whoever sends it, it is a slip.
+    # true is an int in Python, but a mistake in a push
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Refusal(
             field, "not_a_number", f"{shown(value)} is not a number; send a number, or null where it is missing"
@@ -135,29 +136,29 @@ def number(field: str, value: object) -> float | None:
 
 
 def refuse_untimely(timestamp: int, now: int, oldest: int) -> None:
-    """Refuse a timestamp that is before ``oldest`` or more than a grid step after ``now``."""
+    """Reject a timestamp that is before ``oldest`` or more than a grid step after ``now``."""
     if timestamp > now + STEP_SECONDS:
         detail = f"{as_text(timestamp)} is after {as_text(now)}, the time here; check the sender's clock and time zone"
         raise Refusal("timestamp", "in_the_future", detail)
     if timestamp < oldest:
-        detail = f"{as_text(timestamp)} is before {as_text(oldest)}, the oldest that is kept; import such in a file"
+        detail = f"{as_text(timestamp)} is before {as_text(oldest)}, the oldest time that is stored; import older ones"
         raise Refusal("timestamp", "too_old", detail)
 
 
 def shown(value: object) -> str:
-    """Return a JSON value as a message shows it: short, whatever it is."""
+    """Return a JSON value for a message, in a limited length."""
     if isinstance(value, list | dict):
         return "a list" if isinstance(value, list) else "an object"
     if isinstance(value, int) and value.bit_length() > 64:
-        # Python refuses to print an integer of very many digits.
+        # Python does not print an integer of thousands of digits
         return f"an integer of {value.bit_length()} bits"
     return json.dumps(value, default=repr) if not isinstance(value, str) else f"'{_safe(value)}'"
 
 
 def _safe(text: str) -> str:
-    """Return a text without what no UTF-8 answer can carry, cut to a readable length."""
-    cut = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
-    return cut.encode("utf-8", "backslashreplace").decode()
+    """Return a text that UTF-8 can encode, in a readable length."""
+    short = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return short.encode("utf-8", "backslashreplace").decode()
 
 
 _Result = TypeVar("_Result")
@@ -165,13 +166,13 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True)
 class Rejection:
-    """What of a push was not taken.
+    """A part of a push that was not stored.
 
     Attributes:
         index: position of the record, from 0.
-        field: the field of the record; empty if it is the record as a whole.
-        reason: one machine word, as in ``off_grid``.
-        detail: the value and the fix, for people.
+        field: the field of the record; empty for the record as a whole.
+        reason: one machine-readable word, as in ``off_grid``.
+        detail: text with the value and the fix.
     """
 
     index: int
@@ -182,18 +183,17 @@ class Rejection:
 
 @dataclass(frozen=True)
 class PushResult:
-    """The samples that a push brought, and what of it was rejected."""
+    """The samples of a push, and its rejected parts."""
 
     samples: Samples
     rejected: tuple[Rejection, ...]
 
 
 class PushSource:
-    """What others push, behind the `Source` port: there is nothing to ask it for."""
+    """Pushed metrics behind the `Source` port: they arrive by themselves, so there is nothing to fetch."""
 
-    def __init__(self, name: str, backfill_seconds: int = 0) -> None:
-        self._name = name
-        self._backfill_seconds = backfill_seconds
+    def __init__(self, config: PushConfig) -> None:
+        self._name = config.name
 
     @property
     def name(self) -> str:
@@ -202,46 +202,46 @@ class PushSource:
 
     @property
     def streams(self) -> tuple[str, ...]:
-        """None: the samples come by themselves."""
+        """None: the samples arrive by themselves."""
         return ()
 
     @property
     def backfill_seconds(self) -> int:
-        """How far before now a gap would be worth asking for."""
-        return self._backfill_seconds
+        """0: there is nothing to fetch."""
+        return 0
 
     @property
     def overlap_seconds(self) -> int:
-        """Nothing: there is no watermark to ask before."""
+        """0: there is no watermark."""
         return 0
 
     def fetch(self, stream: str, start: int, end: int) -> Samples:
-        """Refuse: there is no stream.
+        """Reject the request: there is no stream.
 
         Raises:
             QueryRejected: always.
         """
-        raise QueryRejected(f"source {self._name!r} has no stream {stream!r}: it takes what is pushed to it")
+        raise QueryRejected(f"source {self._name!r} has no stream {stream!r}: metrics are pushed to it")
 
     def close(self) -> None:
-        """Release nothing: whoever pushes holds the connection."""
+        """Do nothing: the senders hold the connections."""
 
 
 def parse_push(document: object, now: int, metrics: Collection[str], oldest: int) -> PushResult:
-    """Return the good samples of a push, in the order sent, and the reason for everything else in it.
+    """Return the valid samples of a push, in the order of the document, and a rejection for every other part.
 
-    A bad timestamp or server costs its record, a bad value only itself; null is a missing sample and no fault.
-    Of two samples for the same series and time the later counts.
+    A bad timestamp or server rejects its record, a bad value only itself; null is a missing sample, not an error.
+    Of two samples for the same series and time, the later one applies.
 
     Args:
-        document: parsed JSON: a list of records, or an object that has one as ``records``. A record is long, wide
+        document: parsed JSON: a list of records, or an object with the list as ``records``. A record is long, wide
             or nested.
         now: epoch seconds (UTC); a sample may be up to one grid step after it.
         metrics: names of the configured metrics.
-        oldest: epoch seconds (UTC) of the oldest sample that is kept.
+        oldest: epoch seconds (UTC) of the oldest sample that is stored.
 
     Raises:
-        BadPush: ``document`` is neither.
+        BadPush: ``document`` is neither a list nor such an object.
     """
     records = document.get("records") if isinstance(document, dict) else document
     if not isinstance(records, list):
@@ -254,7 +254,7 @@ def parse_push(document: object, now: int, metrics: Collection[str], oldest: int
 
 
 class _Batch:
-    """The samples and rejections so far."""
+    """Collects the samples and rejections of one push."""
 
     def __init__(self, now: int, metrics: frozenset[str], oldest: int) -> None:
         self._now, self._metrics, self._oldest = now, metrics, oldest
@@ -307,12 +307,12 @@ class _Batch:
     def _value(self, measured: Measurement) -> float | None:
         if measured.metric not in self._metrics:
             field = "metric" if measured.field == "value" else measured.field
-            detail = f"no metric {shown(measured.metric)} is configured; add it to the configuration, or leave it out"
+            detail = f"the metric {shown(measured.metric)} is not configured; add it under metrics:, or leave it out"
             raise Refusal(field, "unknown_metric", detail)
         return number(measured.field, measured.value)
 
     def _attempt(self, index: int, step: Callable[..., _Result], argument: object) -> _Result | None:
-        """Return what ``step`` makes of ``argument``; None, and a rejection noted, if it refuses."""
+        """Return the result of ``step``; None, and a rejection is recorded, if it raises one."""
         try:
             return step(argument)
         except Refusal as refusal:

@@ -1,4 +1,4 @@
-"""The recent history in memory, kept up to date with the store by what changed."""
+"""The recent history in memory; each tick reads only the changes from the store."""
 
 import numpy as np
 
@@ -10,9 +10,9 @@ _SLACK_STEPS = STEPS_PER_DAY
 
 
 class RecentHistory:
-    """A panel of the last ``steps`` grid times, whoever wrote them.
+    """A panel of the last ``steps`` grid times, with the writes of other processes.
 
-    The panel lies in a buffer with room for a day, so that a tick writes its own samples and moves nothing.
+    The buffer has room for one more day, so that most ticks write their samples without moving the rest.
     """
 
     def __init__(self, store: Store, steps: int) -> None:
@@ -23,13 +23,13 @@ class RecentHistory:
         self._more_to_come = False
 
     def until(self, at: int) -> Panel:
-        """Return the panel of the grid times up to ``at``, and of the hour after it for what was pushed already.
+        """Return the panel of the grid times up to ``at``, and of one hour more for samples pushed early.
 
-        It is a view that the next call changes.
+        It is a view, which the next call changes.
         """
         start, end = at - (self._steps - 1) * STEP_SECONDS, at + _AHEAD_STEPS * STEP_SECONDS
         if self._buffer is None or start < self._buffer.start or self._more_to_come:
-            # the revision first: what is written between the two calls is then read twice, never missed
+            # the revision first: a write between the two calls is then read twice, but never missed
             _, self._revision = self._store.changes(0, 1, 0)
             self._buffer = self._store.read(start, end + _SLACK_STEPS * STEP_SECONDS)
         else:
@@ -37,14 +37,14 @@ class RecentHistory:
                 self._buffer = _moved(self._buffer, start, end + _SLACK_STEPS * STEP_SECONDS)
             changed, self._revision = self._store.changes(self._revision, start, self._buffer.end)
             self._buffer = _merged(self._buffer, changed)
-        # what lies further ahead is not in the buffer and will not be among the changes again
+        # samples further ahead are not in the buffer, and the changes will not contain them again
         span = self._store.span()
         self._more_to_come = span is not None and span[1] > self._buffer.end
         return self._buffer.between(start, end)
 
 
 def _moved(buffer: Panel, start: int, end: int) -> Panel:
-    """Return the buffer's columns from ``start`` on, with room until ``end``, without series that have none left."""
+    """Return the columns from ``start``, with room up to ``end``, without series that have no sample left."""
     kept = buffer.between(start, buffer.end)
     used = np.flatnonzero(np.isfinite(kept.values).any(axis=1))
     return kept.select(used).between(start, end)

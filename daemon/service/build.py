@@ -1,8 +1,9 @@
-"""The composition root: from a configuration to a service that can be started."""
+"""The composition root: builds the service from its configuration.
 
-from collections.abc import Sequence
+``build_service`` builds the components, which live as long as the process, and the pipeline, which a reload replaces.
+"""
+
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -20,10 +21,10 @@ from daemon.api.snapshot_cache import SnapshotCache
 from daemon.api.telemetry import PrometheusTelemetry
 from daemon.breach.model import base_breach_model, read_breach_model
 from daemon.config.schema import Config
-from daemon.config.sources import PrometheusConfig, PushConfig, ReplayConfig, SimulatorConfig
+from daemon.config.sources import PrometheusConfig, PushConfig, ReplayConfig, SimulatorConfig, SourceConfig
 from daemon.core.clock import AcceleratedClock, Clock, SystemClock
 from daemon.core.forecast import Forecaster
-from daemon.core.series import STEP_SECONDS, Panel, parse_time
+from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, Panel, parse_time
 from daemon.core.server import ProfileRules
 from daemon.forecasting.baselines import Climatology, SeasonalNaive
 from daemon.forecasting.verification import Verification
@@ -39,17 +40,16 @@ from daemon.models.runs import TrainingJournal
 from daemon.models.serving import ModelLoaders, ServingModel
 from daemon.pipeline.cycle import Cycle, Snapshot
 from daemon.pipeline.triggers import Triggers
-from daemon.service.lifecycle import ConfigReload, ConfiguredPipeline, Service, Stopping
+from daemon.service.lifecycle import Components, ConfigReload, ConfiguredPipeline, Service
 from daemon.service.training_process import TrainingProcess
-from daemon.simulation.fleet import Fleet
-from daemon.simulation.incident import IncidentTuning
 from daemon.simulation.scenario import Scenarios
-from daemon.simulation.spec import FleetSpec
 from daemon.store.history import SqlStore
 from daemon.system.logs import configure_logs
 from daemon.system.process import torch_memory
 from daemon.system.scheduler import GridScheduler, next_times
 from daemon.system.systemd import ServiceManager
+
+_HISTORY_STEPS = 28 * STEPS_PER_DAY
 
 
 def next_training(config: Config) -> NextTime | None:
@@ -62,119 +62,69 @@ def next_training(config: Config) -> NextTime | None:
     return None if schedule is None else next_times(schedule, config.zone)
 
 
-def fleet_spec(config: SimulatorConfig) -> FleetSpec:
-    """Return what the configuration says of a simulated fleet."""
-    return FleetSpec(
-        counts=config.servers.model_dump(),
-        seed=config.seed,
-        incidents_per_server_week=config.incidents_per_server_week,
-        month_turn_ratio=config.month_turn_ratio,
-        holidays=tuple(config.holidays),
-        growth_pct_month=config.growth_pct_month,
-        reboots_per_server_week=config.reboots_per_server_week,
-        missing_rate=config.missing_rate,
-        outages_per_server_week=config.outages_per_server_week,
-        incidents={name: IncidentTuning(**one.model_dump()) for name, one in config.incidents.items()},
-    )
-
-
-_HISTORY_STEPS = 28 * 288
-
-
-@dataclass(frozen=True, kw_only=True)
-class Components:
-    """What a service is built on once and keeps over reloads of its configuration."""
-
-    store: SqlStore
-    clock: Clock
-    telemetry: PrometheusTelemetry
-    snapshots: SnapshotCache
-    window: RecentHistory
-    model: ServingModel
-    stopping: Stopping
-    manager: ServiceManager
-    retraining: Retraining
-    scenarios: Scenarios
-
-
 def build_service(config: Config, path: Path) -> Service:
-    """Return the service that ``config`` describes, its address bound and its store open.
+    """Return the service of ``config``, with its address bound and its store open.
 
     Args:
-        config: what was read from ``path``.
-        path: read again at a reload.
+        config: the configuration in ``path``.
+        path: the file, which a reload reads again.
 
     Raises:
-        ForewarnError: the store cannot be opened, the address not bound, or a file not read.
+        ForewarnError: the store cannot be opened, the address cannot be bound, or a file cannot be read.
     """
-    components = _components(config, path)
-    telemetry, snapshots, manager = components.telemetry, components.snapshots, components.manager
-    service = Service(build_pipeline(config, components), telemetry, snapshots, components.stopping, manager)
-
-    def reconfigure(changed: Config) -> None:
-        service.reconfigure(build_pipeline(changed, components))
-
-    def reloaded(succeeded: bool) -> None:
-        telemetry.reloaded(succeeded)
-        manager.reloaded()
-
-    reload = ConfigReload(path, config, reconfigure, manager.reloading, reloaded)
-    telemetry.show_training(components.retraining.state)
-    telemetry.show_gpus(torch_memory)
-    access = WebAccess(config.http.web_config_file)
-    authentication = Authentication(config.http.bearer_token_file, lambda: access.now().basic_auth_users)
-    limits = ClientLimits(config.http.requests_per_minute, config.http.failed_logins_per_minute)
-    app = create_app(
-        snapshots,
-        telemetry,
-        lambda: service.push,
-        reload=reload.run,
-        authentication=authentication,
-        access=access,
-        limits=limits,
+    components = build_components(config, path)
+    service = Service(components, build_pipeline(config, components))
+    reload = ConfigReload(
+        path,
+        config,
+        reconfigure=lambda changed: service.reconfigure(build_pipeline(changed, components)),
+        started=components.manager.reloading,
+        ended=service.reload_ended,
     )
-    add_training(app, components.retraining)
-    add_models(app, ModelRegistry(config.models_dir))
-    add_claims(app, ModelRegistry(config.models_dir))
-    add_scenarios(app, components.scenarios)
-    server = HttpServer(app, config.http.host, config.http.port, access.context)
-    scheduler = GridScheduler(components.clock, config.schedule.delay_seconds, service.tick)
-    service.runs(server, scheduler, components.store, reload, components.retraining)
+    service.attach(
+        server=build_server(config, components, service, reload),
+        scheduler=GridScheduler(components.clock, config.schedule, service.tick),
+        reload=reload,
+    )
     return service
 
 
-def _components(config: Config, path: Path) -> Components:
+def build_components(config: Config, path: Path) -> Components:
+    """Return the components that are built once and survive every reload."""
     store = SqlStore(config.store_url)
     clock = build_clock(config, store)
-    snapshots = SnapshotCache(clock, config.domain_metrics(), config.exposition.series_budget)
+    snapshots = SnapshotCache(clock, config.domain_metrics(), config.exposition)
+    retraining = Retraining(
+        TrainingProcess(path),
+        TrainingJournal(config.data_dir / "training"),
+        ModelRegistry(config.models_dir),
+        config=config.training,
+        next_time=next_training(config),
+        now=clock.now,
+    )
+    telemetry = PrometheusTelemetry(clock, snapshots.problems)
+    telemetry.show_training(retraining.state)
+    telemetry.show_gpus(torch_memory)
     return Components(
         store=store,
         clock=clock,
-        telemetry=PrometheusTelemetry(clock, snapshots.problems),
+        telemetry=telemetry,
         snapshots=snapshots,
         window=RecentHistory(store, _HISTORY_STEPS),
-        model=serving_model(config),
-        stopping=Stopping(),
+        model=ServingModel(ModelRegistry(config.models_dir), model_loaders(config)),
         manager=ServiceManager(),
-        retraining=Retraining(
-            TrainingProcess(path),
-            TrainingJournal(config.data_dir / "training"),
-            ModelRegistry(config.models_dir),
-            config=config.training,
-            next_time=next_training(config),
-            now=clock.now,
-        ),
+        retraining=retraining,
         scenarios=Scenarios(config.data_dir / "scenarios.json", clock.now),
     )
 
 
 def build_pipeline(config: Config, on: Components) -> ConfiguredPipeline:
-    """Return what ``config`` makes of the foundation; the clients of sources and targets are open.
+    """Return the pipeline of ``config`` on the components; the clients of sources and Alertmanagers are open.
 
     Raises:
-        ForewarnError: a file that the configuration names cannot be read; nothing stays open.
+        ForewarnError: a file that the configuration names cannot be read; no client stays open.
     """
-    metrics, retention_seconds = config.domain_metrics(), config.store.retention_days * 86_400
+    metrics, retention_seconds = config.domain_metrics(), config.store.retention_seconds
     next_time = next_training(config)
     with ExitStack() as clients:
         sources = [build_source(source, on.scenarios) for source in config.sources]
@@ -190,7 +140,7 @@ def build_pipeline(config: Config, on: Components) -> ConfiguredPipeline:
             metrics=metrics,
             retention_seconds=retention_seconds,
             telemetry=on.telemetry,
-            stopping=on.stopping.requested,
+            stopping=on.stopping.is_set,
             progress=progress,
         )
         repository = on.store.alert_repository()
@@ -230,102 +180,105 @@ def build_pipeline(config: Config, on: Components) -> ConfiguredPipeline:
         )
 
         def apply() -> None:
-            on.snapshots.configure(metrics, config.exposition.series_budget)
-            on.model.reload(_loaders(config))
+            on.snapshots.configure(metrics, config.exposition)
+            on.model.reload(model_loaders(config))
             on.retraining.reconfigure(config.training, next_time)
-            on.scenarios.reconfigure(_simulated(sources))
+            on.scenarios.reconfigure(simulated_servers(sources))
             on.telemetry.configure([source.name for source in sources], targets)
             configure_logs(config.logging.level, config.logging.format)
 
-        endpoint = _push_endpoint(config, ingest, on)
+        push = next((source for source in config.sources if isinstance(source, PushConfig)), None)
+        endpoint = None
+        if push is not None:
+            endpoint = PushEndpoint(source=push, config=config, ingest=ingest, clock=on.clock, telemetry=on.telemetry)
         return ConfiguredPipeline(
             cycle=cycle,
             push=endpoint,
-            delay_seconds=config.schedule.delay_seconds,
+            schedule=config.schedule,
             apply=apply,
             close=clients.pop_all().close,
         )
 
 
-def _push_endpoint(config: Config, ingest: Ingest, on: Components) -> PushEndpoint | None:
-    name = next((source.name for source in config.sources if isinstance(source, PushConfig)), None)
-    if name is None:
-        return None
-    retention_seconds = config.store.retention_days * 86_400
-    return PushEndpoint(
-        source=name,
-        ingest=ingest,
-        metrics=config.domain_metrics(),
-        retention_seconds=retention_seconds,
-        clock=on.clock,
-        telemetry=on.telemetry,
-        max_body_bytes=config.http.max_body_bytes,
+def build_server(config: Config, on: Components, service: Service, reload: ConfigReload) -> HttpServer:
+    """Return the HTTP server with every route, its address bound.
+
+    Raises:
+        AddressUnavailable: the address cannot be bound.
+    """
+    access = WebAccess(config.http.web_config_file)
+    app = create_app(
+        on.snapshots,
+        on.telemetry,
+        lambda: service.push,
+        reload=reload.run,
+        authentication=Authentication(config.http.bearer_token_file, lambda: access.now().basic_auth_users),
+        access=access,
+        limits=ClientLimits(config.http.requests_per_minute, config.http.failed_logins_per_minute),
     )
+    add_training(app, on.retraining)
+    add_models(app, ModelRegistry(config.models_dir))
+    add_claims(app, ModelRegistry(config.models_dir))
+    add_scenarios(app, on.scenarios)
+    return HttpServer(app, config.http, access.context)
 
 
-def serving_model(config: Config) -> ServingModel:
-    """Return the model of the configured registry; torch is imported when there is something to forecast with it."""
-    return ServingModel(ModelRegistry(config.models_dir), _loaders(config))
-
-
-def _loaders(config: Config) -> ModelLoaders:
-    registry, target = ModelRegistry(config.models_dir), config.alerting.target_precision
-    return ModelLoaders(
-        partial(_load, registry, config),
-        lambda model: read_breach_model(registry.path(model), target),
-        partial(_load_base, config),
-        partial(base_breach_model, target),
-    )
-
-
-def _wall_time(clock: Clock, at: int) -> float:
-    """Return the wall clock's time, in epoch seconds, at the service's grid time ``at``."""
-    return SystemClock().now() - (clock.now() - at) / clock.speed
-
-
-def _load(registry: ModelRegistry, config: Config, model: str) -> Forecaster:
-    from daemon.network.artifact import load_forecaster  # noqa: PLC0415 - torch, only where it forecasts
-
-    return load_forecaster(registry.path(model), config.domain_metrics())
-
-
-def _load_base(config: Config) -> Forecaster:
-    from daemon.network.artifact import base_forecaster  # noqa: PLC0415 - likewise
-
-    return base_forecaster(config.domain_metrics(), config.zone)
-
-
-def build_source(
-    config: SimulatorConfig | PrometheusConfig | ReplayConfig | PushConfig, scenarios: Scenarios
-) -> Source:
+def build_source(config: SourceConfig, scenarios: Scenarios) -> Source:
     """Return the adapter of one configured source.
 
     Raises:
         BadMetricsFile: the file of a replay cannot be read.
+        ConfigError: a certificate file of a Prometheus cannot be used.
     """
     match config:
         case SimulatorConfig():
-            fleet = Fleet(fleet_spec(config), scenarios.known)
-            return SimulatorSource(config.name, fleet, config.backfill_seconds, scenarios.told)
+            return SimulatorSource(config, scenarios.known, scenarios.told)
         case PrometheusConfig():
             return PrometheusSource(config)
         case ReplayConfig():
-            return ReplaySource(config.name, config.path, config.backfill_seconds)
+            return ReplaySource(config)
         case PushConfig():
-            return PushSource(config.name)
+            return PushSource(config)
 
 
-def _simulated(sources: Sequence[Source]) -> dict[str, str]:
-    """Return the simulated servers with their profiles."""
+def simulated_servers(sources: list[Source]) -> dict[str, str]:
+    """Return the servers of all simulators, each with its profile."""
     fleets = [source.profiles for source in sources if isinstance(source, SimulatorSource)]
     return {server: profile for fleet in fleets for server, profile in fleet.items()}
 
 
+def model_loaders(config: Config) -> ModelLoaders:
+    """Return the functions that load models; torch is imported when the first one is called."""
+    registry, target = ModelRegistry(config.models_dir), config.alerting.target_precision
+
+    def load(model: str) -> Forecaster:
+        from daemon.network.artifact import load_forecaster  # noqa: PLC0415 - imports torch
+
+        return load_forecaster(registry.path(model), config.domain_metrics())
+
+    def load_base() -> Forecaster:
+        from daemon.network.artifact import base_forecaster  # noqa: PLC0415 - imports torch
+
+        return base_forecaster(config.domain_metrics(), config.zone)
+
+    return ModelLoaders(
+        load,
+        lambda model: read_breach_model(registry.path(model), target),
+        load_base,
+        partial(base_breach_model, target),
+    )
+
+
 def build_clock(config: Config, store: Store) -> Clock:
-    """Return the wall clock, or the configured one; a restart of the latter goes on where the store ends."""
+    """Return the wall clock, or the configured one, which continues after the newest time in the store."""
     start, speed = config.clock.start, config.clock.speed
     if start is None and speed == 1:
         return SystemClock()
-    reached: Sequence[int] = [*store.watermarks().values(), *(store.span() or ())]
-    begin = SystemClock().now() if start is None else float(parse_time(start))
-    return AcceleratedClock(max([begin, *(time + STEP_SECONDS for time in reached)]), speed)
+    reached = [*store.watermarks().values(), *(store.span() or ())]
+    first = SystemClock().now() if start is None else float(parse_time(start))
+    return AcceleratedClock(max([first, *(time + STEP_SECONDS for time in reached)]), speed)
+
+
+def _wall_time(clock: Clock, at: int) -> float:
+    """Return the wall time, in epoch seconds, of the grid time ``at`` of the service's clock."""
+    return SystemClock().now() - (clock.now() - at) / clock.speed

@@ -1,4 +1,4 @@
-"""The whole way on simulated servers, in one command."""
+"""``forewarn demo``: simulates servers, trains a model and serves forecasts, in one command."""
 
 import os
 import signal
@@ -24,17 +24,17 @@ _TRAINING_END_SECONDS = 3
 
 
 def run_demo(folder: Path, speed: float, listen: str) -> None:
-    """Run the demo in ``folder`` until it is stopped; a second run goes on where the first one ended."""
+    """Run the demo in ``folder`` until it is stopped; a second run continues after the first one."""
     started = time.monotonic()
     config_file = folder / "config.yaml"
     _write_config(config_file, speed, listen)
     config = load_config(config_file)
     service = build_service(config, config_file)
     url = f"http://{config.http.host}:{service.port}"
-    story = threading.Thread(target=_tell, args=(service, config_file, url, started), daemon=True)
-    story.start()
+    narration = threading.Thread(target=_train_and_report, args=(service, config_file, url, started), daemon=True)
+    narration.start()
     service.run_until_signalled()
-    story.join()
+    narration.join()
     if service.ticking:
         os._exit(0)
 
@@ -54,24 +54,24 @@ def _write_config(path: Path, speed: float, listen: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _tell(service: Service, config_file: Path, url: str, started: float) -> None:
-    """Say what happens, and train as soon as there is a history."""
+def _train_and_report(service: Service, config_file: Path, url: str, started: float) -> None:
+    """Train as soon as there is a history, and print each step."""
 
-    def say(text: str) -> None:
+    def report(text: str) -> None:
         typer.echo(f"[{time.monotonic() - started:5.1f} s] {text}")
 
-    say("simulating a week of 20 servers")
+    report("simulating a week of 20 servers")
     if not _wait_for(service, *ForecasterKind):
         return
     snapshot = service.snapshots.snapshot
     if snapshot is not None:
-        say(
+        report(
             f"{len(snapshot.servers)} servers, {len(snapshot.forecast.keys)} series; until a model is trained, the "
-            f"base network and the climatology baseline serve from {as_text(snapshot.at)}: {url}/metrics"
+            f"base network and the climatology serve, from {as_text(snapshot.at)} on: {url}/metrics"
         )
-    say("training at demo level: one pass over the week")
+    report("training at demo level: one pass over the week")
     command = [sys.executable, "-m", "daemon", "train", "--level", "demo", "--config", str(config_file)]
-    # in a session of its own, so that a terminal's Ctrl-C reaches it once, from here
+    # in its own session, so that Ctrl-C of a terminal reaches it only through this process
     training = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)  # noqa: S603 - our own
     while training.poll() is None:
         if service.stopping:
@@ -81,20 +81,20 @@ def _tell(service: Service, config_file: Path, url: str, started: float) -> None
     if service.stopping:
         return
     if training.returncode == _REFUSED:
-        say(f"the gate refused the model, see above; what served before goes on serving. Look at {url}/metrics")
+        report(f"the gate rejected the model, see above; the forecaster does not change. See {url}/metrics")
         return
     if training.returncode:
-        say("training failed; what served before goes on serving. See the lines above")
+        report("training failed, see above; the forecaster does not change")
         return
-    say("trained; the model serves from the next tick")
+    report("trained; the model serves from the next tick")
     if _wait_for(service, ForecasterKind.MODEL):
-        say(f"first model forecast. Look at {url}/metrics and {url}/docs, or ask {url}/api/v1/forecasts?server=web-01")
-        say(f"POST {url}/api/v1/scenarios lets something happen to its servers; docs/scenarios.md has examples")
-        say("Ctrl-C stops it; a second run goes on where this one ended")
+        report(f"first model forecast. See {url}/metrics, {url}/docs and {url}/api/v1/forecasts?server=web-01")
+        report(f"POST {url}/api/v1/scenarios starts an incident on its servers; docs/scenarios.md has examples")
+        report("Ctrl-C stops it; a second run continues after this one")
 
 
 def _end(training: subprocess.Popen[bytes]) -> None:
-    """Interrupt a training, so that it takes away what it has begun to write."""
+    """Interrupt a training, so that it removes its temporary files."""
     training.send_signal(signal.SIGINT)
     try:
         training.wait(_TRAINING_END_SECONDS)

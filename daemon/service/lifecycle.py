@@ -1,10 +1,10 @@
-"""Starting in order, ticking, and stopping in the reverse order."""
+"""The life of the service: it starts in order, ticks, reloads its configuration, and stops in the reverse order."""
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -15,73 +15,108 @@ from daemon.api.server import HttpServer
 from daemon.api.snapshot_cache import SnapshotCache
 from daemon.api.telemetry import PrometheusTelemetry
 from daemon.config.loading import load_config
-from daemon.config.schema import Config
+from daemon.config.schema import Config, ScheduleConfig
+from daemon.core.clock import Clock
 from daemon.core.errors import ConfigError, ForewarnError
 from daemon.core.series import STEP_SECONDS, as_text
-from daemon.ingest.ports import Store
+from daemon.ingest.window import RecentHistory
 from daemon.models.retraining import Retraining
+from daemon.models.serving import ServingModel
 from daemon.pipeline.cycle import Cycle, Snapshot
+from daemon.simulation.scenario import Scenarios
+from daemon.store.history import SqlStore
 from daemon.system.process import return_freed_memory
 from daemon.system.scheduler import GridScheduler
 from daemon.system.systemd import ServiceManager
 
-_FIXED = (
-    "data_dir",
-    "store.url",
-    "clock",
-    "http.listen",
-    "http.bearer_token_file",
-    "http.web_config_file",
-    "http.allow_unauthenticated",
-    "http.requests_per_minute",
-    "http.failed_logins_per_minute",
-)
+_TICK_GRACE_SECONDS = 2.5
 
 _log = structlog.get_logger()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Components:
+    """The parts of the service that are built once and survive every reload.
+
+    Attributes:
+        stopping: set once the service has been asked to stop.
+    """
+
+    store: SqlStore
+    clock: Clock
+    telemetry: PrometheusTelemetry
+    snapshots: SnapshotCache
+    window: RecentHistory
+    model: ServingModel
+    manager: ServiceManager
+    retraining: Retraining
+    scenarios: Scenarios
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfiguredPipeline:
+    """The parts of the service that follow from its configuration; a reload replaces all of them together.
+
+    Attributes:
+        cycle: the work of a tick.
+        push: takes pushed metrics; None where no source of type push is configured.
+        schedule: when a tick runs.
+        apply: applies the same configuration to the components.
+        close: closes the clients of sources and Alertmanagers.
+    """
+
+    cycle: Cycle
+    push: PushEndpoint | None
+    schedule: ScheduleConfig
+    apply: Callable[[], None]
+    close: Callable[[], None]
+
+
 class ConfigReload:
-    """Reads the configuration file again, and lets the service follow it if all of it can be used."""
+    """Reads the configuration file again and applies it if all of it is valid."""
 
     def __init__(
         self,
         path: Path,
         config: Config,
+        *,
         reconfigure: Callable[[Config], None],
-        began: Callable[[], None],
+        started: Callable[[], None],
         ended: Callable[[bool], None],
     ) -> None:
         """Prepare reloads.
 
         Args:
-            path: the file.
-            config: what was read from it at the start.
-            reconfigure: changes the running service; raises and changes nothing where it cannot.
-            began: called before each reload.
-            ended: called after it with whether it succeeded.
+            path: the configuration file.
+            config: its content at the start of the service.
+            reconfigure: changes the running service, or raises and changes nothing.
+            started: called before each reload.
+            ended: called after each reload with whether it succeeded.
         """
         self._path, self._config = path, config
-        self._follow, self._began, self._ended = reconfigure, began, ended
+        self._reconfigure, self._started, self._ended = reconfigure, started, ended
         self._reloading = threading.Lock()
 
     def run(self) -> None:
-        """Follow the file as it is now.
+        """Apply the present content of the file.
 
         Raises:
-            ForewarnError: it cannot be used; the service goes on by the configuration that it has.
+            ForewarnError: the file is not valid, or changes a key that needs a restart; the configuration stays.
         """
         succeeded = False
         with self._reloading:
-            self._began()
+            self._started()
             try:
                 config = load_config(self._path)
-                fixed = [
+                changed = [
                     f"{self._path}: {key}: cannot change while running; restart the service"
-                    for key in _changed(self._config, config)
+                    for key in Config.restart_keys()
+                    if self._config.value_at(key) != config.value_at(key)
                 ]
-                if fixed:
-                    raise ConfigError(fixed)
-                self._follow(config)
+                if changed:
+                    raise ConfigError(changed)
+                self._reconfigure(config)
                 self._config, succeeded = config, True
                 _log.info("config_reloaded", file=str(self._path))
             except ForewarnError as error:
@@ -91,140 +126,51 @@ class ConfigReload:
                 self._ended(succeeded)
 
 
-def _changed(before: Config, after: Config) -> Iterator[str]:
-    """Yield the keys of what is built once and cannot be exchanged under a running service."""
-    for key in _FIXED:
-        old, new = before, after
-        for name in key.split("."):
-            old, new = getattr(old, name), getattr(new, name)
-        if old != new:
-            yield key
-
-
-_TICK_GRACE_SECONDS = 2.5
-
-
-class Stopping:
-    """Whether the service has been asked to stop."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-
-    def request(self) -> None:
-        """Ask for it."""
-        self._event.set()
-
-    def requested(self) -> bool:
-        """Return whether it has been asked for."""
-        return self._event.is_set()
-
-
-@dataclass(frozen=True, kw_only=True)
-class ConfiguredPipeline:
-    """What a configuration makes of the service; a reload exchanges it as one.
-
-    Attributes:
-        cycle: the work of a tick.
-        push: takes pushed metrics; None where that is not configured.
-        delay_seconds: from a grid time to its tick.
-        apply: lets what outlives a reload follow the same configuration.
-        close: ends the clients of sources and targets.
-    """
-
-    cycle: Cycle
-    push: PushEndpoint | None
-    delay_seconds: float
-    apply: Callable[[], None]
-    close: Callable[[], None]
-
-
 class Service:
-    """The running program: an HTTP server, a schedule, sources and a store around one cycle."""
+    """The running program: an HTTP server and a schedule around one cycle."""
 
-    def __init__(
-        self,
-        work: ConfiguredPipeline,
-        telemetry: PrometheusTelemetry,
-        snapshots: SnapshotCache,
-        stopping: Stopping,
-        manager: ServiceManager,
-    ) -> None:
-        self._work, self._telemetry = work, telemetry
-        self._snapshots, self._stopping, self._manager = snapshots, stopping, manager
+    def __init__(self, components: Components, pipeline: ConfiguredPipeline) -> None:
+        self._components, self._pipeline = components, pipeline
+        self._stopping, self._manager = components.stopping, components.manager
         self._ticking = threading.Lock()
         self._stack = ExitStack()
         self._last = 0
-        work.apply()
+        pipeline.apply()
 
-    def runs(
-        self,
-        server: HttpServer,
-        scheduler: GridScheduler,
-        store: Store,
-        reload: ConfigReload,
-        retraining: Retraining,
-    ) -> None:
-        """Take over what is to be started and stopped; what is named last is stopped first."""
-        self._stack.callback(store.close)
+    def attach(self, *, server: HttpServer, scheduler: GridScheduler, reload: ConfigReload) -> None:
+        """Take the parts that call the service, and prepare the stop; the last callback runs first."""
+        self._server, self._scheduler, self._reload = server, scheduler, reload
+        self._stack.callback(self._components.store.close)
         self._stack.callback(self._await_tick)
         self._stack.callback(server.stop)
-        self._stack.callback(self._close_work)
-        self._stack.callback(retraining.close)
+        self._stack.callback(self._close_pipeline)
+        self._stack.callback(self._components.retraining.close)
         self._stack.callback(scheduler.stop)
-        self._server, self._scheduler, self._reload = server, scheduler, reload
-        self.port = server.port
 
-    def tick(self, at: int) -> None:
-        """Run one tick; whatever goes wrong in it is logged and counted, and the next one comes."""
-        with self._ticking, structlog.contextvars.bound_contextvars(tick=as_text(at)):
-            if self._stopping.requested() or self._had(at):
-                return
-            self._note_skipped(at)
-            try:
-                self._tell(self._work.cycle.run(at))
-            except Exception as error:  # noqa: BLE001 - the boundary of one scheduled job
-                self._telemetry.stage("tick", 0.0, succeeded=False)
-                _log.error("tick_failed", at=as_text(at), error=str(error), exc_info=not self._stopping.requested())
-                self._manager.status(f"the tick of {as_text(at)} failed: {error}")
-            self._manager.progress()
-            return_freed_memory()
+    @property
+    def port(self) -> int:
+        """Port of the HTTP server."""
+        return self._server.port
 
-    def _had(self, at: int) -> bool:
-        """Return whether a tick has been there: a reload that changes the delay asks for the newest one again.
+    @property
+    def push(self) -> PushEndpoint | None:
+        """Takes pushed metrics; None where no source of type push is configured."""
+        return self._pipeline.push
 
-        A clock that was set back by more than that asks for what is to be done anew.
-        """
-        return self._last - STEP_SECONDS <= at <= self._last
+    @property
+    def snapshots(self) -> SnapshotCache:
+        """Holds the result of the newest tick."""
+        return self._components.snapshots
 
-    def _note_skipped(self, at: int) -> None:
-        if self._last and at > self._last + STEP_SECONDS:
-            skipped = (at - self._last) // STEP_SECONDS - 1
-            self._telemetry.ticks_skipped(skipped)
-            _log.warning("ticks_skipped", count=skipped, before=as_text(at), reason="the tick before them ended late")
-        self._last = at
+    @property
+    def ticking(self) -> bool:
+        """Whether a tick is running."""
+        return self._ticking.locked()
 
-    def _tell(self, snapshot: Snapshot) -> None:
-        problems = self._snapshots.problems()
-        if not problems:
-            self._manager.ready()
-        firing = snapshot.alerting.firing
-        self._manager.status(
-            "not ready: " + "; ".join(problems)
-            if problems
-            else f"forecast {len(snapshot.forecast.keys)} series of {len(snapshot.servers)} servers from "
-            f"{as_text(snapshot.at)}; {firing} alerts fire"
-        )
-
-    def reconfigure(self, work: ConfiguredPipeline) -> None:
-        """Go on by ``work`` from the next tick, and close what it replaces; a tick under way ends first."""
-        with self._ticking:
-            if self._stopping.requested():
-                work.close()
-                return
-            before, self._work = self._work, work
-            work.apply()
-        self._scheduler.reconfigure(work.delay_seconds)
-        before.close()
+    @property
+    def stopping(self) -> bool:
+        """Whether the service has been asked to stop."""
+        return self._stopping.is_set()
 
     def start(self) -> None:
         """Start the HTTP server, then the schedule."""
@@ -234,54 +180,92 @@ class Service:
         self._scheduler.start()
         _log.info("service_started", listening=f"port {self.port}")
 
-    def stop(self) -> None:
-        """Stop everything in the reverse order; a tick under way gets a moment, its transaction is whole or not."""
-        self._stopping.request()
-        self._manager.stopping()
-        self._stack.close()
-        _log.info("service_stopped")
-
     def run_until_signalled(self) -> None:
         """Start, reload at SIGHUP, and stop at SIGTERM or SIGINT."""
-        # a queue that a signal's handler may write to while the same thread waits at it, which an Event is not
+        # a handler may put into this queue while the same thread waits for it, which an Event does not support
         signals: SimpleQueue[int] = SimpleQueue()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda number, _: signals.put(number))
         self.start()
         try:
             while signals.get() == signal.SIGHUP:
-                # aside, as it waits for a tick under way, and a stop must not
-                threading.Thread(target=self._reload_aside, name="reload", daemon=True).start()
+                # in another thread, because a reload waits for a running tick and a stop must not
+                threading.Thread(target=self._reload_and_log, name="reload", daemon=True).start()
         finally:
             self.stop()
 
-    def _reload_aside(self) -> None:
+    def stop(self) -> None:
+        """Stop everything in the reverse order; a running tick gets a moment, and its transaction is atomic."""
+        self._stopping.set()
+        self._manager.stopping()
+        self._stack.close()
+        _log.info("service_stopped")
+
+    def tick(self, at: int) -> None:
+        """Run the tick of grid time ``at``; an error is logged and counted, and the next tick runs."""
+        with self._ticking, structlog.contextvars.bound_contextvars(tick=as_text(at)):
+            if self._stopping.is_set() or self._is_repeated(at):
+                return
+            self._note_skipped(at)
+            try:
+                self._report(self._pipeline.cycle.run(at))
+            except Exception as error:  # noqa: BLE001 - the boundary of one scheduled job
+                self._components.telemetry.stage("tick", 0.0, succeeded=False)
+                _log.error("tick_failed", at=as_text(at), error=str(error), exc_info=not self._stopping.is_set())
+                self._manager.status(f"the tick of {as_text(at)} failed: {error}")
+            self._manager.progress()
+            return_freed_memory()
+
+    def reconfigure(self, pipeline: ConfiguredPipeline) -> None:
+        """Use ``pipeline`` from the next tick and close the one before it; a running tick ends first."""
+        with self._ticking:
+            if self._stopping.is_set():
+                pipeline.close()
+                return
+            before, self._pipeline = self._pipeline, pipeline
+            pipeline.apply()
+        self._scheduler.reconfigure(pipeline.schedule)
+        before.close()
+
+    def reload_ended(self, succeeded: bool) -> None:
+        """Report the result of a reload in the metrics and to systemd."""
+        self._components.telemetry.reloaded(succeeded)
+        self._manager.reloaded()
+
+    def _is_repeated(self, at: int) -> bool:
+        """Return whether the tick of ``at`` has run: a reload that changes the delay asks for the newest one again.
+
+        A clock that was set back by more than a step asks for older grid times, which then run again.
+        """
+        return self._last - STEP_SECONDS <= at <= self._last
+
+    def _note_skipped(self, at: int) -> None:
+        if self._last and at > self._last + STEP_SECONDS:
+            skipped = (at - self._last) // STEP_SECONDS - 1
+            self._components.telemetry.ticks_skipped(skipped)
+            _log.warning("ticks_skipped", count=skipped, before=as_text(at), reason="the tick before them ended late")
+        self._last = at
+
+    def _report(self, snapshot: Snapshot) -> None:
+        problems = self._components.snapshots.problems()
+        if problems:
+            self._manager.status("not ready: " + "; ".join(problems))
+            return
+        self._manager.ready()
+        firing = snapshot.alerting.firing
+        self._manager.status(
+            f"forecast {len(snapshot.forecast.keys)} series of {len(snapshot.servers)} servers from "
+            f"{as_text(snapshot.at)}; {firing} alerts are firing"
+        )
+
+    def _reload_and_log(self) -> None:
+        # the reload has logged the error, and the running configuration stays
         with suppress(ForewarnError):
             self._reload.run()
 
-    @property
-    def push(self) -> PushEndpoint | None:
-        """Takes pushed metrics; None where that is not configured."""
-        return self._work.push
-
-    @property
-    def snapshots(self) -> SnapshotCache:
-        """Where the newest tick's result is."""
-        return self._snapshots
-
-    @property
-    def ticking(self) -> bool:
-        """Whether a tick is under way."""
-        return self._ticking.locked()
-
-    @property
-    def stopping(self) -> bool:
-        """Whether the service has been asked to stop."""
-        return self._stopping.requested()
-
-    def _close_work(self) -> None:
-        # not the one at the start: a reload may have exchanged it
-        self._work.close()
+    def _close_pipeline(self) -> None:
+        # the present one, as a reload may have replaced the first one
+        self._pipeline.close()
 
     def _await_tick(self) -> None:
         if self._ticking.acquire(timeout=_TICK_GRACE_SECONDS):

@@ -1,6 +1,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from daemon.config.sources import SimulatorConfig
 from daemon.core.errors import ConfigError
 from daemon.core.metric import is_calendar_day
 from daemon.simulation.events import FillCycle
@@ -10,7 +11,8 @@ from daemon.simulation.profile import PROFILES, Disk, Memory, Traits, Work, draw
 
 DEFAULT_SERVERS = 20
 LONGEST_HOURS: Mapping[str, float] = {"ramp_hours": 60, "hold_hours": 60, "recovery_hours": 24}
-HOLIDAYS = ("01-01", "05-01", "12-25", "12-26")
+_DEFAULT = SimulatorConfig(name="default", type="simulator")
+HOLIDAYS = tuple(_DEFAULT.holidays)
 
 
 def counts_for(servers: int) -> dict[str, int]:
@@ -45,15 +47,15 @@ class FleetSpec:
     """
 
     counts: Mapping[str, int] = field(default_factory=lambda: counts_for(DEFAULT_SERVERS))
-    seed: int = 0
-    incidents_per_server_week: float = 0.35
+    seed: int = _DEFAULT.seed
+    incidents_per_server_week: float = _DEFAULT.incidents_per_server_week
     incidents: Mapping[str, IncidentTuning] = field(default_factory=dict)
-    month_turn_ratio: float = 1.6
+    month_turn_ratio: float = _DEFAULT.month_turn_ratio
     holidays: tuple[str, ...] = HOLIDAYS
-    growth_pct_month: float = 1.0
-    reboots_per_server_week: float = 0.05
-    missing_rate: float = 0.002
-    outages_per_server_week: float = 0.15
+    growth_pct_month: float = float(_DEFAULT.growth_pct_month)
+    reboots_per_server_week: float = _DEFAULT.reboots_per_server_week
+    missing_rate: float = _DEFAULT.missing_rate
+    outages_per_server_week: float = _DEFAULT.outages_per_server_week
 
     def __post_init__(self) -> None:
         problems = [

@@ -1,4 +1,4 @@
-"""Writing so that a reader, or a crash, never meets half a file."""
+"""Atomic writing: a reader, or a restart after a crash, never finds an incomplete file."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``target``; on success it is fsynced and renamed, else removed."""
+    """Yield a temporary path in the directory of ``target``; on success it is synced and renamed, otherwise removed."""
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     os.close(handle)
@@ -27,7 +27,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_directory(target: Path) -> Iterator[Path]:
-    """Yield a temporary directory beside ``target``; on success it and its files are fsynced and renamed."""
+    """Yield a temporary directory next to ``target``; on success it is synced with its files and renamed."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:

@@ -10,7 +10,7 @@ from structlog.tracebacks import ExceptionDictTransformer
 
 
 def configure_logs(level: str, form: Literal["auto", "json", "console"]) -> None:
-    """Let structlog and the standard library's loggers write one line per event."""
+    """Configure structlog and the standard library's loggers to write one line per event."""
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -22,7 +22,7 @@ def configure_logs(level: str, form: Literal["auto", "json", "console"]) -> None
         [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if console
         else [
-            # by itself it writes the local variables of every frame, and with them passwords and headers
+            # the default writes the local variables of every frame, and so passwords and headers
             structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
             structlog.processors.JSONRenderer(),
         ]
@@ -45,7 +45,7 @@ def configure_logs(level: str, form: Literal["auto", "json", "console"]) -> None
     root.setLevel(level.upper())
     for chatty in ("httpx", "httpcore", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    # it warns of every run that is skipped because one before is late; the service counts and logs that itself
+    # it warns about every run that it skips because the one before is late; the service counts and logs these itself
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
-    # likewise of every retry; a fetch that fails in the end is one line of the tick
+    # it warns about every retry; a fetch that fails in the end is one event of the tick
     stamina.instrumentation.set_on_retry_hooks(())

@@ -1,4 +1,4 @@
-"""A process that gives way: what a training makes of itself before it begins."""
+"""Facts about this process and its limits, and the priority and memory settings of a training process."""
 
 import ctypes
 import os
@@ -8,22 +8,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 _UNLIMITED_V1 = 1 << 60
+
+_LOWEST_PRIORITY = 19
+_FIRST_TO_BE_KILLED = 1000
+_PR_SET_PDEATHSIG = 1
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Memory of a control group, in bytes: what cannot be given back, and the limit at which it is killed."""
+    """Memory of a control group, in bytes: anonymous memory in use, and the limit at which the kernel kills it."""
 
     used: int
     limit: int
 
 
 def memory(root: Path) -> Memory | None:
-    """Return the memory of this process's control group; None where there is no limit, or no control group.
+    """Return the memory of the control group of this process; None without a limit or a control group.
 
     Args:
-        root: ``/``; another folder in tests.
+        root: ``/``; another directory in tests.
     """
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
@@ -52,12 +60,12 @@ def _counted(group: Path, name: str) -> int:
 
 @dataclass(frozen=True)
 class TorchMemory:
-    """Memory of one GPU that torch holds in this process, in bytes.
+    """Memory of one GPU that torch uses in this process, in bytes.
 
     Attributes:
-        allocated: taken by tensors.
-        reserved: taken from the driver, tensors included.
-        peak: the most that tensors took since the process began.
+        allocated: used by tensors.
+        reserved: obtained from the driver, including ``allocated``.
+        peak: highest value of ``allocated`` since the start of the process.
     """
 
     allocated: int
@@ -66,9 +74,9 @@ class TorchMemory:
 
 
 def torch_memory() -> Mapping[str, TorchMemory]:
-    """Return what torch holds, by the driver's UUID of the GPU; nothing unless this process uses CUDA already.
+    """Return the memory that torch uses, by the UUID of the GPU; empty unless this process already uses CUDA.
 
-    It neither imports torch nor wakes CUDA, whose context alone takes hundreds of megabytes of a GPU.
+    It neither imports torch nor initialises CUDA, whose context alone needs hundreds of megabytes of a GPU.
     """
     try:
         cuda = sys.modules["torch"].cuda
@@ -80,7 +88,7 @@ def torch_memory() -> Mapping[str, TorchMemory]:
             )
             for device in range(cuda.device_count())
         }
-    # it is not loaded, another thread is in the middle of loading it, or the GPU failed
+    # torch is not loaded, another thread is loading it, or the GPU failed
     except (KeyError, AttributeError, RuntimeError):
         return {}
 
@@ -90,14 +98,11 @@ def _uuid(torch_uuid: object) -> str:
     return text if text.startswith("GPU-") else f"GPU-{text}"
 
 
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
-
-
 def keep_freed_memory() -> None:
-    """Tell glibc not to give freed blocks back to the kernel, for the rest of this process.
+    """Configure glibc to keep freed memory for the rest of this process.
 
-    A training step allocates and frees the same large blocks again and again; without this each of them is mapped
-    and cleared anew. Not for the long-lived service.
+    Each training step allocates and frees the same large blocks; by default the kernel maps and clears them every
+    time. Not for the service, which runs for months.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -108,27 +113,18 @@ def keep_freed_memory() -> None:
 
 
 def return_freed_memory() -> None:
-    """Give the pages that are free in glibc's heaps back to the kernel; a tick frees a few hundred megabytes."""
+    """Return the free pages of glibc's heaps to the kernel; a tick frees a few hundred megabytes."""
     if sys.platform.startswith("linux"):
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
             trim(0)
 
 
-_LEAST_NICE = 19
-_FIRST_TO_BE_KILLED = 1000
-_PR_SET_PDEATHSIG = 1
-_IOPRIO_SET, _IOPRIO_IDLE = {"x86_64": 251, "aarch64": 30}, 3 << 13
-
-
 def give_way() -> None:
-    """Take the lowest priority, be the first that the kernel ends when memory is short, and end with the parent."""
-    os.nice(_LEAST_NICE)
+    """Use the lowest CPU and I/O priority, be the first to be killed when memory is short, and end with the parent."""
+    os.nice(_LOWEST_PRIORITY)
     if not sys.platform.startswith("linux"):
         return
+    psutil.Process().ionice(psutil.IOPRIO_CLASS_IDLE)
     Path("/proc/self/oom_score_adj").write_text(str(_FIRST_TO_BE_KILLED))
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    number = _IOPRIO_SET.get(os.uname().machine)
-    if number is not None:
-        libc.syscall(number, 1, 0, _IOPRIO_IDLE)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -11,6 +11,7 @@ from daemon.api.security import Authentication, WebAccess
 from daemon.api.server import HttpServer
 from daemon.api.snapshot_cache import SnapshotCache
 from daemon.api.telemetry import PrometheusTelemetry
+from daemon.config.schema import ExpositionConfig, HttpConfig
 from tests.browser.chromium import look_at
 from tests.fakes.source import FakeClock
 
@@ -19,7 +20,7 @@ from tests.fakes.source import FakeClock
 def app() -> FastAPI:
     """The application."""
     clock = FakeClock(0)
-    snapshots = SnapshotCache(clock, {}, 1000)
+    snapshots = SnapshotCache(clock, {}, ExpositionConfig())
     return create_app(
         snapshots,
         PrometheusTelemetry(clock),
@@ -33,7 +34,7 @@ def app() -> FastAPI:
 @pytest.fixture
 def url(app: FastAPI) -> Iterator[str]:
     """Where it is served."""
-    server = HttpServer(app, "127.0.0.1", 0)
+    server = HttpServer(app, HttpConfig(listen="127.0.0.1:0"))
     server.start()
     yield f"http://127.0.0.1:{server.port}"
     server.stop()

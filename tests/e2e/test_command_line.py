@@ -352,7 +352,7 @@ def test_every_command_that_reads_a_file_refuses_a_truncated_one(simulated: Path
         ("check-config gone.yaml", 2, ("gone.yaml", "No such file", "forewarn init")),
         ("train --data {data} --until noon", 2, ("--until", "'noon'", "ISO 8601")),
         ("train --data {data} --until 2026-01-08T00:00:00", 2, ("--until", "no time zone", "2026-03-01T12:00:00Z")),
-        ("train --data {data} --until 2020-01-01T00:00:00Z", 3, ("nothing lies before --until",)),
+        ("train --data {data} --until 2020-01-01T00:00:00Z", 3, ("no sample before --until",)),
         ("forecast --data {data} --server nobody", 2, ("--server", "'nobody'", "web-01")),
         ("forecast --data {data} --model nope", 1, ("'nope'", "forewarn train")),
         ("init --prometheus http://127.0.0.1:1", 1, ("http://127.0.0.1:1", "cannot be reached", "url is right")),

@@ -134,7 +134,7 @@ def test_a_stopped_alertmanager_is_an_outage_until_it_is_back(alertmanager: Runn
     notifier.send([alert()])
     alertmanager.stop()
     started = time.monotonic()
-    with pytest.raises(NotifierUnavailable, match=r"main: http://127.*: cannot be reached: .*refused.*; see that it"):
+    with pytest.raises(NotifierUnavailable, match=r"main: http://127.*: cannot be reached: .*refused.*; check that it"):
         notifier.send([alert()])
     assert time.monotonic() - started < 4
     alertmanager.start()

@@ -29,7 +29,7 @@ def wait_for_rates(server: RunningPrometheus, instances: int) -> None:
 
 
 def test_writes_a_config_whose_every_query_gives_samples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What was found is told, the file loads, and a source made from it fetches every metric that was kept."""
+    """The output lists the findings, the file is valid, and its source fetches every metric in it."""
     out = tmp_path / "made" / "config.yaml"
     with RunningNodeExporter(tmp_path) as exporter:
         server = RunningPrometheus(folder=tmp_path, targets={"node": [exporter.address]})
@@ -49,12 +49,12 @@ def test_writes_a_config_whose_every_query_gives_samples(tmp_path: Path, capsys:
                 assert {key.server for key in samples.keys} >= {"web-1", "db-1"}, metric
     assert config.metrics["cpu_busy_pct"].profiles["ml_compute"].warning == 95
     assert [rule.profile for rule in config.profiles][:2] == ["ml_compute", "database"]
-    told = capsys.readouterr().out
-    assert "Found node_exporter, instances: 3" in told
-    assert "cpu_busy_pct" in told
-    assert "gpu_util_pct      needs dcgm_exporter, which is not there" in told
-    assert f"forewarn check-config {out}" in told
-    assert f"forewarn run --config {out}" in told
+    output = capsys.readouterr().out
+    assert "Found node_exporter, instances: 3" in output
+    assert "cpu_busy_pct" in output
+    assert "gpu_util_pct      needs dcgm_exporter, which was not found" in output
+    assert f"forewarn check-config {out}" in output
+    assert f"forewarn run --config {out}" in output
     assert "gpu_util_pct" not in out.read_text()
 
 
@@ -73,7 +73,7 @@ def test_a_real_node_exporter_has_every_metric_but_those_of_the_hardware(tmp_pat
 
 
 def test_two_exporters_on_one_host_stay_two_servers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where only the port tells instances apart the written pattern keeps it, and that is said."""
+    """If instances differ only by port, the written pattern keeps it, and the output reports that."""
     out = tmp_path / "config.yaml"
     with (
         RunningNodeExporter(tmp_path) as one,
@@ -105,7 +105,7 @@ def test_an_empty_prometheus_gives_no_file(tmp_path: Path) -> None:
 
 
 def test_force_replaces_a_file(tmp_path: Path) -> None:
-    """A second run with ``--force`` writes the file anew."""
+    """A second run with ``--force`` replaces the file."""
     out = tmp_path / "config.yaml"
     out.write_text("old")
     server = RunningPrometheus(folder=tmp_path)

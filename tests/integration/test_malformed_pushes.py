@@ -15,6 +15,8 @@ from daemon.api.push import PushEndpoint
 from daemon.api.security import Authentication, WebAccess
 from daemon.api.snapshot_cache import SnapshotCache
 from daemon.api.telemetry import PrometheusTelemetry
+from daemon.config.schema import Config, ExpositionConfig
+from daemon.config.sources import PushConfig
 from daemon.core.series import Panel
 from daemon.ingest.ingest import Ingest
 from daemon.store.history import SqlStore
@@ -37,20 +39,28 @@ def store(tmp_path: Path) -> Iterator[SqlStore]:
     opened.close()
 
 
+CONFIG = Config.model_validate(
+    {
+        "sources": [{"name": "push", "type": "push"}],
+        "metrics": {"cpu": {}, "mem": {}},
+        "store": {"retention_days": 8},
+        "http": {"max_body_bytes": 1 << 20},
+    }
+)
+
+
 @pytest.fixture
 def client(store: SqlStore) -> TestClient:
     """The application that writes to the store."""
     clock = FakeClock(T0 + 30)
-    telemetry, snapshots = PrometheusTelemetry(clock), SnapshotCache(clock, {}, 1000)
+    telemetry, snapshots = PrometheusTelemetry(clock), SnapshotCache(clock, {}, ExpositionConfig())
     ingest = Ingest(sources=[], store=store, metrics=("cpu", "mem"), retention_seconds=86_400, telemetry=telemetry)
     endpoint = PushEndpoint(
-        source="push",
+        source=PushConfig(name="push", type="push"),
+        config=CONFIG,
         ingest=ingest,
-        metrics=("cpu", "mem"),
-        retention_seconds=86_400,
         clock=clock,
         telemetry=telemetry,
-        max_body_bytes=1 << 20,
     )
     authentication = Authentication(None, dict)
     app = create_app(

@@ -17,7 +17,7 @@ from daemon.core.errors import ForewarnError, QueryRejected, SourceUnavailable
 from daemon.core.series import Panel, floor_to_grid
 from daemon.ingest.discovery import known_exporters
 from daemon.ingest.prometheus import PrometheusSource
-from daemon.ingest.prometheus_client import PrometheusHttp, QueryTooLarge
+from daemon.ingest.prometheus_client import PrometheusApi, QueryTooLarge
 from tests.servers.certificates import make_certificates
 from tests.servers.history import History, node_history, write_history
 from tests.servers.prometheus import RunningPrometheus
@@ -119,7 +119,7 @@ def test_connections_that_wait_to_be_closed_are_counted(recorded: Recorded) -> N
 
 
 def test_chunks_together_equal_one_query(recorded: Recorded) -> None:
-    """Ten days in chunks of a day are the same samples as in one query."""
+    """Ten days in chunks of a day give the same samples as one query."""
     whole = source_for(recorded.server.url, chunk_hours=900)
     daily = source_for(recorded.server.url, chunk_hours=24)
     one = whole.fetch("cpu_busy_pct", recorded.start, recorded.end).to_panel()
@@ -137,20 +137,20 @@ def test_asking_for_more_than_there_is_gives_what_there_is(recorded: Recorded) -
 
 
 def test_a_limit_on_samples_is_met_by_smaller_chunks(recorded: Recorded, tmp_path: Path) -> None:
-    """Prometheus refuses ten days at once for its limit; asked in smaller chunks it gives the same samples."""
+    """Ten days at once exceed the limit of Prometheus; smaller chunks give the same samples."""
     server = RunningPrometheus(folder=tmp_path, flags=["--query.max-samples=1000"])
     write_history(node_history(["a:1"], recorded.end, days=4), server.data)
     with server:
         start = recorded.end - 3 * 86_400
         config = configured(server.url, chunk_hours=900)
-        http = PrometheusHttp(config, threading.Event())
+        api = PrometheusApi(config)
         with pytest.raises(QueryTooLarge, match="too many samples"):
-            http.query_range(NODE["cpu_busy_pct"], start, recorded.end, 300, time.monotonic() + 10)
+            api.query_range(NODE["cpu_busy_pct"], start, recorded.end, 300, time.monotonic() + 10)
         samples = PrometheusSource(config).fetch("cpu_busy_pct", start, recorded.end)
     assert len(samples) == 3 * 288 + 1
 
 
-def test_bad_promql_is_told_in_prometheus_words(recorded: Recorded) -> None:
+def test_bad_promql_is_rejected_with_the_text_of_prometheus(recorded: Recorded) -> None:
     """The rejection names the query and quotes the parser."""
     source = source_for(recorded.server.url, queries={"broken": "rate(node_load1[5m]", "text": '"a"', "number": "1"})
     with pytest.raises(QueryRejected, match=r"query broken: .*parse error: unclosed left parenthesis"):
@@ -179,10 +179,10 @@ def test_a_prometheus_that_hangs_neither_blocks_a_stop_nor_outlasts_the_deadline
     with RunningPrometheus(folder=tmp_path) as server:
         os.kill(server.pid, signal.SIGSTOP)
         try:
-            begun = time.monotonic()
+            started = time.monotonic()
             with pytest.raises(SourceUnavailable, match="no complete answer"):
                 source_for(server.url, timeout_seconds=1, deadline_seconds=2).fetch("cpu_busy_pct", 0, 300)
-            assert time.monotonic() - begun < 3.5
+            assert time.monotonic() - started < 3.5
             patient = source_for(server.url)
             failures: list[Exception] = []
 
@@ -195,10 +195,10 @@ def test_a_prometheus_that_hangs_neither_blocks_a_stop_nor_outlasts_the_deadline
             fetching = threading.Thread(target=fetch)
             fetching.start()
             time.sleep(0.5)
-            begun = time.monotonic()
+            started = time.monotonic()
             patient.close()
             fetching.join(10)
-            assert time.monotonic() - begun < 1
+            assert time.monotonic() - started < 1
             assert isinstance(failures[0], SourceUnavailable)
         finally:
             os.kill(server.pid, signal.SIGCONT)

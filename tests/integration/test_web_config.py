@@ -1,4 +1,4 @@
-"""Who may use the listener: TLS, client certificates, users and a token, each as the web configuration says."""
+"""Access to the HTTP server: TLS, client certificates, users and a token from the web configuration."""
 
 import os
 import re
@@ -19,6 +19,7 @@ from daemon.api.server import HttpServer
 from daemon.api.snapshot_cache import SnapshotCache
 from daemon.api.telemetry import PrometheusTelemetry
 from daemon.config.loading import default_text, load_config
+from daemon.config.schema import ExpositionConfig, HttpConfig
 from daemon.config.web import load_web_config
 from daemon.core.errors import ConfigError
 from tests.fakes.source import FakeClock
@@ -44,7 +45,7 @@ class Listener:
 
     def __init__(self, web: Path, token: Path | None = None, limits: ClientLimits | None = None) -> None:
         clock = FakeClock(0)
-        snapshots = SnapshotCache(clock, {}, 1000)
+        snapshots = SnapshotCache(clock, {}, ExpositionConfig())
         access = WebAccess(web)
         authentication = Authentication(token, lambda: access.now().basic_auth_users)
         app = create_app(
@@ -56,7 +57,7 @@ class Listener:
             access=access,
             limits=limits,
         )
-        self._server = HttpServer(app, "127.0.0.1", 0, access.context)
+        self._server = HttpServer(app, HttpConfig(listen="127.0.0.1:0"), access.context)
         self.url = f"{'https' if access.context else 'http'}://127.0.0.1:{self._server.port}"
 
     def __enter__(self) -> "Listener":
@@ -81,7 +82,7 @@ def web(tmp_path: Path) -> Path:
 
 
 def test_users_and_a_token_side_by_side(web: Path, tmp_path: Path) -> None:
-    """Either is enough; a wrong or a missing one is answered by how to do it; health checks stay open."""
+    """Either is enough; without valid credentials the answer names the schemes; health checks stay open."""
     web.write_text(USERS)
     token = tmp_path / "token"
     token.write_text("t0ken\n")
@@ -107,8 +108,8 @@ def test_users_and_a_token_side_by_side(web: Path, tmp_path: Path) -> None:
         assert str(tmp_path) not in answer.text
 
 
-def test_clients_of_a_proxy_on_this_host_are_told_apart(web: Path) -> None:
-    """By the address that it gives; one that fails to log in too often does not lock out the others."""
+def test_clients_of_a_proxy_on_this_host_are_counted_separately(web: Path) -> None:
+    """By the forwarded address; too many failed logins of one client do not lock out the others."""
     web.write_text(USERS)
     with Listener(web, limits=ClientLimits(failed_logins_per_minute=2)) as listener:
 
@@ -122,7 +123,7 @@ def test_clients_of_a_proxy_on_this_host_are_told_apart(web: Path) -> None:
 
 
 def test_tls_and_client_certificates(web: Path, certificates: Certificates) -> None:
-    """Only who has a certificate of the authority gets in where that is required; plain HTTP never does."""
+    """If required, only clients with a certificate of the authority are accepted; plain HTTP never is."""
     web.write_text(tls(certificates, "RequireAndVerifyClientCert"))
     with Listener(web) as listener:
         assert httpx.get(listener.url + "/healthz", verify=trusting(certificates, own=True)).status_code == 200
@@ -138,7 +139,7 @@ def test_tls_and_client_certificates(web: Path, certificates: Certificates) -> N
 def test_a_renewed_certificate_and_changed_users_are_taken_up(
     web: Path, certificates: Certificates, tmp_path: Path
 ) -> None:
-    """Without a restart, from the next handshake and request on; a file that is broken meanwhile changes nothing."""
+    """Without a restart, from the next handshake and request on; an invalid file changes nothing."""
     first, renewed = make_certificates(tmp_path / "first"), make_certificates(tmp_path / "renewed")
     live = Certificates(first.ca, tmp_path / "live.pem", tmp_path / "live.key")
     for source, target in ((first.cert, live.cert), (first.key, live.key)):
@@ -185,7 +186,7 @@ def test_what_is_wrong_in_the_file_is_named(web: Path, text: str, said: str) -> 
     [pytest.param(USERS, True, id="users"), pytest.param("http_server_config: {headers: {X-A: b}}", False, id="none")],
 )
 def test_an_address_for_all_needs_a_web_configuration_that_asks_who_they_are(web: Path, text: str, fine: bool) -> None:
-    """One that only sets headers does not make the service safe to be reached by everybody."""
+    """A web configuration with headers only does not allow an address that is not loopback."""
     web.write_text(text)
     config = web.with_name("config.yaml")
     config.write_text(
@@ -208,7 +209,7 @@ def client(web: Path) -> Iterator[TestClient]:
     def fails() -> None:
         raise RuntimeError("secret internals")
 
-    snapshots = SnapshotCache(clock, {}, 1000)
+    snapshots = SnapshotCache(clock, {}, ExpositionConfig())
     app = create_app(
         snapshots,
         PrometheusTelemetry(clock),
@@ -223,7 +224,7 @@ def client(web: Path) -> Iterator[TestClient]:
 
 
 def test_every_answer_is_hardened_and_a_bug_shows_nothing(client: TestClient) -> None:
-    """Errors as well; the user's own headers go before; an exception is an error without its text."""
+    """Also errors; headers of the user replace the defaults; an exception is an error without its text."""
     for answer in (client.get("/healthz"), client.get("/nowhere"), client.post("/-/reload")):
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert (answer.headers["X-Frame-Options"], answer.headers["X-Team"]) == ("SAMEORIGIN", "ops")

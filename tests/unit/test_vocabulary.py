@@ -71,7 +71,7 @@ WORDS = (
 # what is named so on the outside stays: JSON keys, metrics, options, configuration keys, texts of others
 OUTSIDE = (
     r"forewarn_model_withdrawn|forewarn_alert_cut|forewarn_live_forecasts_waiting",
-    r"\bledger_days\b|\bjudged_hours\b|\bkept_forecasts\b",
+    r"\bledger_days\b|\bjudged_hours\b|\bkept_forecasts\b|\bjudged(?:: ServingFigures|=_serving)\b",
     r"[\"'`](?:[a-z_.]+\.)?(?:withdrawn|verdict|cut|cuts|general_cut|cut_[a-z_]+|head|trust|expert|unknown_servers|votes|phase|wished)[\"'`]",
     r"\b(?:withdrawn|verdict|cut|wished|unknown_servers): [A-Za-z\[\"]|\.(?:withdrawn|verdict|cut|wished|unknown_servers)\b|\b(?:withdrawn|verdict|cut|wished|unknown_servers)=",
     r"<head>|</head>|\bthead\b|HEAD",

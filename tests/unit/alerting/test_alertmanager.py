@@ -1,6 +1,7 @@
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from daemon.alerting.alertmanager import AlertmanagerNotifier
 from daemon.alerting.state import Notification
 from daemon.config.alerting import AlertmanagerConfig
 from daemon.core.errors import ConfigError, NotificationRejected, NotifierUnavailable
+from daemon.system.http_client import Retries
 from tests.servers.awkward import breaks_off, drips, says_nothing, tcp_server
 from tests.servers.processes import free_port
 
@@ -25,7 +27,7 @@ ALERT = Notification(
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alertmanager, "_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(alertmanager, "_RETRIES", replace(alertmanager._RETRIES, first_wait_seconds=0.01))
 
 
 def configured(**changes: Any) -> AlertmanagerConfig:
@@ -200,7 +202,7 @@ def test_an_alertmanager_that_does_not_finish_is_given_up(handle) -> None:
 
 def test_patience_ends_before_the_attempts_where_each_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """Attempts that time out are not repeated beyond the patience: the queue and the next tick are there for that."""
-    monkeypatch.setattr(alertmanager, "_PATIENCE_SECONDS", 0.4)
+    monkeypatch.setattr(alertmanager, "_RETRIES", Retries(attempts=3, patience_seconds=0.4))
     with tcp_server(says_nothing) as port:
         begun = time.monotonic()
         with pytest.raises(NotifierUnavailable, match=r"no complete answer within 0\.5 s; .*timeout_seconds"):

@@ -14,6 +14,8 @@ from daemon.api.push import PushEndpoint
 from daemon.api.security import Authentication, ClientLimits, WebAccess
 from daemon.api.snapshot_cache import SnapshotCache
 from daemon.api.telemetry import PrometheusTelemetry
+from daemon.config.schema import Config, ExpositionConfig
+from daemon.config.sources import PushConfig
 from daemon.core.errors import ConfigError, StoreUnavailable
 from daemon.core.forecast import Forecast, ForecasterKind
 from daemon.core.series import SeriesKey
@@ -46,25 +48,33 @@ LAST_EPOCH = EpochRecord(
 RECORD = model_record("m", LAST_EPOCH, **FIGURES)
 
 
+CONFIG = Config.model_validate(
+    {
+        "sources": [{"name": "push", "type": "push"}],
+        "metrics": {"cpu": {}, "mem": {}},
+        "store": {"retention_days": 8},
+        "http": {"max_body_bytes": 2048},
+    }
+)
+
+
 class Rig:
-    """The application over a board that a test fills."""
+    """The application over a snapshot cache that a test fills."""
 
     def __init__(self, token_file: Path | None = None, push: bool = True, limits: ClientLimits | None = None) -> None:
         self.clock, self.store = FakeClock(T0 + 30), FakeStore()
         self.telemetry = PrometheusTelemetry(self.clock)
         self.refused: list[str] = []
-        self.snapshots = SnapshotCache(self.clock, {}, 1000)
+        self.snapshots = SnapshotCache(self.clock, {}, ExpositionConfig())
         ingest = Ingest(
             sources=[], store=self.store, metrics=("cpu", "mem"), retention_seconds=86_400, telemetry=self.telemetry
         )
         endpoint = PushEndpoint(
-            source="push",
+            source=PushConfig(name="push", type="push"),
+            config=CONFIG,
             ingest=ingest,
-            metrics=("cpu", "mem"),
-            retention_seconds=86_400,
             clock=self.clock,
             telemetry=self.telemetry,
-            max_body_bytes=2048,
         )
         access = WebAccess(None)
         authentication = Authentication(token_file, dict)
@@ -115,7 +125,7 @@ def record(server: str = "a", at: str = "2026-01-05T00:00:00Z", **values: Any) -
 
 
 def test_ready_only_with_a_fresh_forecast() -> None:
-    """Before the first tick, and when ticks stop coming, the service says that it is not ready, and why."""
+    """Before the first tick, and when ticks stop, the service is not ready and reports the reason."""
     rig = Rig()
     assert rig.client.get("/healthz").json() == {"status": "ok"}
     assert rig.client.get("/readyz").status_code == 503
@@ -170,7 +180,7 @@ def test_documents() -> None:
     "path", ["/api/v1/servers/x", "/nope", "/api/v1/forecasts?limit=0", "/api/v1/forecasts?limit=a"]
 )
 def test_an_error_has_one_form(path: str) -> None:
-    """Whatever is wrong with a request, the answer says it in the same two fields."""
+    """Every error answer has the same two fields."""
     rig = Rig()
     rig.publish()
     answer = rig.client.get(path)
@@ -229,7 +239,7 @@ def test_what_may_not_be_claimed_is_no_metric(record: ModelRecord) -> None:
 
 
 def test_push_stores_the_good_and_names_the_bad() -> None:
-    """Of a mixed body nothing good is lost and nothing bad passes silently."""
+    """The valid samples of a mixed body are stored, and every other part is rejected with a reason."""
     rig = Rig()
     answer = rig.push(
         [
@@ -278,7 +288,7 @@ def test_a_value_that_comes_twice_counts_once() -> None:
     ],
 )
 def test_a_bad_body_is_refused_with_a_reason(body: bytes, status: int) -> None:
-    """A body without one good record is a 4xx that says why, and nothing is stored."""
+    """A body without a valid record is a 4xx with the reason, and nothing is stored."""
     rig = Rig()
     answer = rig.client.post("/api/v1/metrics", content=body)
     assert answer.status_code == status
@@ -296,14 +306,14 @@ def test_a_store_that_fails_is_a_503() -> None:
 
 
 def test_push_has_to_be_configured() -> None:
-    """Without a source of type push the endpoint takes nothing, and says what to configure."""
+    """Without a source of type push the endpoint answers 404 and names the fix."""
     answer = Rig(push=False).push([record(cpu=1)])
     assert answer.status_code == 404
     assert "source of type push" in answer.json()["error"]
 
 
 def test_a_token_is_asked_for_where_one_is_configured(tmp_path: Path) -> None:
-    """Everything but the health checks needs the bearer token."""
+    """Every path except the health checks needs the bearer token."""
     token = tmp_path / "token"
     token.write_text("s3cret\n", encoding="utf-8")
     rig = Rig(token)
@@ -318,7 +328,7 @@ def test_a_token_is_asked_for_where_one_is_configured(tmp_path: Path) -> None:
 
 
 def test_a_reload_that_is_refused_says_why() -> None:
-    """A configuration that cannot be used is the caller's error, each problem named."""
+    """An invalid configuration is a 400 that contains every problem."""
     rig = Rig()
     assert rig.client.post("/-/reload").json() == {"status": "reloaded"}
     rig.refused = ["config.yaml: schedule.delay_seconds: 900: too long"]
@@ -327,8 +337,8 @@ def test_a_reload_that_is_refused_says_why() -> None:
     assert "schedule.delay_seconds: 900" in answer.json()["error"]
 
 
-def test_a_client_that_asks_without_end_is_told_to_wait() -> None:
-    """Over its limit it gets 429 with the seconds, which is counted; the health checks answer on."""
+def test_a_client_over_its_limit_has_to_wait() -> None:
+    """Over its limit it gets 429 with the seconds, and the metric counts it; the health checks still answer."""
     rig = Rig(limits=ClientLimits(requests_per_minute=3))
     assert [rig.client.get("/metrics").status_code for _ in range(4)] == [200, 200, 200, 429]
     answer = rig.client.get("/api/v1/status")
@@ -341,7 +351,7 @@ def test_a_client_that_asks_without_end_is_told_to_wait() -> None:
 
 
 def test_clients_without_an_address_share_one_limit() -> None:
-    """As at a Unix socket, where the listener knows of none."""
+    """A client without an address, as at a Unix socket, has a limit too."""
     rig = Rig(limits=ClientLimits(requests_per_minute=1))
 
     async def at_a_socket(scope: Any, receive: Any, send: Any) -> None:
@@ -354,7 +364,7 @@ def test_clients_without_an_address_share_one_limit() -> None:
 def test_credentials_are_not_looked_at_after_too_many_wrong_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even right ones, and nothing slow is computed; who sends none is asked for them, and loses nothing."""
+    """Not even valid ones, and bcrypt does not run; requests without credentials still get 401."""
     token = tmp_path / "token"
     token.write_text("s3cret")
     rig = Rig(token, limits=ClientLimits(failed_logins_per_minute=2))

@@ -10,7 +10,7 @@ def limits(requests: int = 0, failed_logins: int = 0) -> tuple[ClientLimits, Fak
 
 
 def test_a_client_over_its_limit_waits_for_the_end_of_the_minute() -> None:
-    """It is told how long; others are not held up by it, and afterwards it is served again."""
+    """It gets the seconds to wait; other clients are not affected, and after the wait it is served again."""
     counted, clock = limits(requests=3)
     assert [counted.request("a") for _ in range(3)] == [0, 0, 0]
     clock.time += 20
@@ -21,7 +21,7 @@ def test_a_client_over_its_limit_waits_for_the_end_of_the_minute() -> None:
 
 
 def test_only_failed_logins_use_up_logins() -> None:
-    """Looking whether a client may log in counts nothing."""
+    """A check before a login is not counted."""
     counted, clock = limits(failed_logins=2)
     assert [counted.before_login("a") for _ in range(9)] == [0] * 9
     counted.login_failed("a")
@@ -34,7 +34,7 @@ def test_only_failed_logins_use_up_logins() -> None:
 
 
 def test_zero_is_no_limit() -> None:
-    """Nobody waits."""
+    """With 0 there is no limit."""
     counted, _ = limits()
     for _ in range(50):
         counted.login_failed("a")
@@ -42,8 +42,8 @@ def test_zero_is_no_limit() -> None:
 
 
 def test_any_number_of_clients_takes_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The ones counted longest are forgotten, the newest are not."""
-    monkeypatch.setattr("daemon.api.security._MOST_CLIENTS", 10)
+    """The oldest clients are forgotten, the newest are not."""
+    monkeypatch.setattr("daemon.api.security._MAXIMUM_CLIENTS", 10)
     counted, _ = limits(requests=1)
     for number in range(100):
         counted.request(str(number))
@@ -65,5 +65,5 @@ def test_any_number_of_clients_takes_bounded_memory(monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_a_client_is_an_address_or_a_network(address: str | None, name: str) -> None:
-    """An IPv6 host has a network of addresses of its own; what is no address is short and one."""
+    """An IPv6 client is its /64 network; an invalid address is one client."""
     assert client_name(address) == name

@@ -9,6 +9,7 @@ from daemon.api.scenarios import add_scenarios
 from daemon.api.security import Authentication, WebAccess
 from daemon.api.snapshot_cache import SnapshotCache
 from daemon.api.telemetry import PrometheusTelemetry
+from daemon.config.schema import ExpositionConfig
 from daemon.simulation.scenario import MOST_ACTIVE, Scenarios
 from tests.fakes.source import FakeClock
 
@@ -24,7 +25,7 @@ class Rig:
         self.clock = FakeClock(NOON + 30)
         self.scenarios = Scenarios(folder / "scenarios.json", self.clock.now)
         self.scenarios.reconfigure(SERVERS)
-        telemetry, snapshots = PrometheusTelemetry(self.clock), SnapshotCache(self.clock, {}, 1000)
+        telemetry, snapshots = PrometheusTelemetry(self.clock), SnapshotCache(self.clock, {}, ExpositionConfig())
         access = WebAccess(None)
         app = create_app(
             snapshots,
@@ -88,8 +89,8 @@ def test_the_list_is_paged_newest_first(rig: Rig) -> None:
 @pytest.mark.parametrize(
     ("document", "status", "said"),
     [
-        ({"kind": "meteor"}, 422, f"body.kind: Value error, 'meteor' is no kind of scenario; use {KINDS}"),
-        ({"kind": ["healthy"]}, 422, "is no kind of scenario"),
+        ({"kind": "meteor"}, 422, f"body.kind: Value error, 'meteor' is not a kind of scenario; use {KINDS}"),
+        ({"kind": ["healthy"]}, 422, "is not a kind of scenario"),
         ({}, 422, "body.kind: Field required"),
         ({"kind": "critical", "servers": ["web-03"]}, 400, "'web-03': no simulated server; use db-01, web-01, web-02"),
         ({"kind": "critical", "servers": []}, 422, "body.servers"),

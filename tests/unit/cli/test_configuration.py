@@ -51,7 +51,7 @@ def test_without_a_file_the_defaults_apply_where_none_is_required(places: Path) 
         configuration(None)
     assert refused.value.problems == [
         f"no configuration: $FOREWARN_CONFIG is not set, and neither config.yaml nor {places / 'system.yaml'} exists; "
-        "name a file with --config, or make one with forewarn init"
+        "name a file with --config, or create one with forewarn init"
     ]
 
 

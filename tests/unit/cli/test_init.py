@@ -11,7 +11,7 @@ def test_an_existing_file_is_not_replaced_unasked(tmp_path: Path) -> None:
     """The refusal comes before anything is asked of the server, and names both ways on."""
     out = tmp_path / "config.yaml"
     out.write_text("mine")
-    with pytest.raises(ConfigError, match=r"config.yaml: is there already.*--out.*--force"):
+    with pytest.raises(ConfigError, match=r"config.yaml: exists already.*--out.*--force"):
         init("http://127.0.0.1:9", out)
     assert out.read_text() == "mine"
 

@@ -62,7 +62,7 @@ def test_a_command_that_writes_as_another_user_is_refused(command: str, folder: 
     before = files_of(folder)
     done = ran(folder, command)
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
-    assert " is owned by nobody, and this runs as root, " in done.stderr
+    assert " is owned by nobody, and this command runs as root, " in done.stderr
     assert done.stderr.endswith(f"; run: sudo -u nobody forewarn {shlex.join(shlex.split(command))}\n")
     assert files_of(folder) == before
 

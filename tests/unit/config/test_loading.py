@@ -76,7 +76,7 @@ def test_relative_paths_are_relative_to_the_file() -> None:
 
 
 def test_all_problems_are_named_at_once() -> None:
-    """Each problem has its key path, its value and a way out."""
+    """Each problem has its key path, its value and the fix."""
     found = problems(
         """
         timezon: UTC
@@ -120,16 +120,16 @@ def test_all_problems_are_named_at_once() -> None:
         ("", "expected keys such as sources: and metrics:"),
         ("- a\n- b", "expected keys such as sources: and metrics:"),
         ("a: [", "not YAML"),
-        ("timezone: UTC\ntimezone: UTC\n", "'timezone' stands there twice"),
+        ("timezone: UTC\ntimezone: UTC\n", "duplicate key 'timezone'"),
         (SMALL + "training: {level: prodution}\n", "did you mean production?"),
         (SMALL.replace("simulator}", "simulator, servers: {generic: -1}}"), "sources[0].servers.generic: -1"),
         (simulator("incidents: {memory_leek: {}}"), "sources[0].incidents.memory_leek"),
         (simulator("incidents: {memory_leek: {}}"), "did you mean memory_leak?"),
         (simulator("incidents: {disk_fill: {ramp_hour: 3}}"), "disk_fill.ramp_hour: unknown key; did you mean"),
-        (simulator("incidents: {disk_fill: {ramp_hours: [3, 2]}}"), "ramp_hours goes from 3 to 2; put the shortest"),
+        (simulator("incidents: {disk_fill: {ramp_hours: [3, 2]}}"), "ramp_hours: 3 is more than 2; write the shortest"),
         (simulator("incidents: {disk_fill: {hold_hours: [0, 2]}}"), "incidents.disk_fill.hold_hours"),
         (simulator("incidents: {cascade: {repair_chance: 1}}"), "only its weight can be set"),
-        (simulator("holidays: ['1-1']"), "'1-1' is no day of a year; write it as MM-DD"),
+        (simulator("holidays: ['1-1']"), "'1-1' is not a day of the year; write it as MM-DD"),
         (simulator("incidents_per_server_week: 6"), "sources[0].incidents_per_server_week: 6"),
         (SMALL.replace("metrics:", "metrics: {}\nx:"), "metrics"),
         (SMALL + "http: {listen: localhost}\n", "write it as address:port"),
@@ -149,18 +149,18 @@ def test_all_problems_are_named_at_once() -> None:
     ],
 )
 def test_bad_file_is_explained(text: str, expected: str) -> None:
-    """Whatever is wrong with a file, the message says what."""
+    """The message names the problem of the file."""
     assert any(expected in problem for problem in problems(text)), problems(text)
 
 
 def test_source_names_are_distinct() -> None:
-    """Watermarks and metrics go by the source's name, so no two may share one."""
+    """Watermarks and metrics are by source name, so names must be unique."""
     text = SMALL.replace("metrics:", "  - {name: simulator, type: push}\nmetrics:")
     assert any("'simulator' is used twice" in problem for problem in problems(text))
 
 
 def test_environment_is_substituted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """``${NAME}`` stands for the variable, anywhere in a value."""
+    """``${NAME}`` is replaced by the variable, anywhere in a value."""
     monkeypatch.setenv("FOREWARN_TEST_ZONE", "Berlin")
     assert parse(SMALL + "timezone: Europe/${FOREWARN_TEST_ZONE}\n").timezone == "Europe/Berlin"
 
@@ -175,7 +175,7 @@ def test_secrets_are_not_shown() -> None:
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"])
 def test_unreadable_file(tmp_path: Path, content: bytes | None) -> None:
-    """A file that is missing or no text is named, with the way to make one."""
+    """A missing or binary file is named, with the command that creates one."""
     path = tmp_path / "c.yaml"
     if content is not None:
         path.write_bytes(content)

@@ -1,4 +1,4 @@
-"""A configuration that is wrong beside a secret, or in it: what is said shows no part of the secret."""
+"""Errors about a configuration contain no part of a secret."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ AROUND = "sources:\n  - name: p\n    type: prometheus\n    queries: {cpu: up}\n 
 METRICS = "\nmetrics:\n  cpu: {}\n"
 
 
-def said(text: str) -> str:
+def error_of(text: str) -> str:
     with pytest.raises(ConfigError) as caught:
         parse_config(text, "x.yaml", Path("/etc/forewarn"))
     return str(caught.value)
@@ -34,21 +34,21 @@ def said(text: str) -> str:
         (f"basic_auth: {{username: u, password: {HIDDEN}, password_file: f}}", "exactly one"),
         (f"basic_auth: {{username: u, password: [{HIDDEN}]}}", "basic_auth.password"),
         (f"headers: {HIDDEN}", "headers"),
-        ("bearer_token: 2024-13-45", "put it into quotes"),
-        ("? [a, b]\n    : c", "put it into quotes"),
+        ("bearer_token: 2024-13-45", "quote it"),
+        ("? [a, b]\n    : c", "quote it"),
     ],
 )
-def test_what_is_wrong_in_or_beside_a_secret_is_said_without_it(line: str, where: str) -> None:
-    """Where it is is said all the same."""
-    text = said(AROUND + line + METRICS)
+def test_an_error_in_or_near_a_secret_does_not_contain_it(line: str, where: str) -> None:
+    """The error names the place."""
+    text = error_of(AROUND + line + METRICS)
     assert where in text
     assert HIDDEN not in text
 
 
 @pytest.mark.parametrize("key", ["basic_auth: {username: u, password: 75310}", "headers: {X-Key: 75310}"])
 def test_a_secret_of_digits_that_lacks_quotes(key: str) -> None:
-    """YAML takes it for a number, which is refused without showing it."""
-    text = said(AROUND + key + METRICS)
+    """YAML reads it as a number, which is rejected without its value."""
+    text = error_of(AROUND + key + METRICS)
     assert "valid string" in text
     assert "75310" not in text
 
@@ -64,17 +64,17 @@ def test_a_secret_of_digits_that_lacks_quotes(key: str) -> None:
     ],
 )
 def test_a_url_that_is_none_is_shown_without_what_may_be_a_password(url: str) -> None:
-    """Its host and port are, as they are what is to be corrected."""
-    text = said(AROUND.replace("http://x", f"'{url}'") + METRICS)
+    """Host and port are shown, because they have to be corrected."""
+    text = error_of(AROUND.replace("http://x", f"'{url}'") + METRICS)
     assert "sources[0].url: " in text
     assert HIDDEN[:4] not in text
     assert HIDDEN[4:] not in text
 
 
 def test_what_the_environment_gave_is_shown_as_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wherever it was put by mistake."""
+    """Also at a wrong place."""
     monkeypatch.setenv("FOREWARN_SECRET", HIDDEN)
-    text = said(AROUND + "timeout_seconds: ${FOREWARN_SECRET}\nlogging: {level: '${FOREWARN_SECRET}'}" + METRICS)
+    text = error_of(AROUND + "timeout_seconds: ${FOREWARN_SECRET}\nlogging: {level: '${FOREWARN_SECRET}'}" + METRICS)
     assert "timeout_seconds: '${FOREWARN_SECRET}'" in text
     assert "logging.level: '${FOREWARN_SECRET}'" in text
     assert HIDDEN not in text
@@ -84,7 +84,7 @@ def test_what_the_environment_gave_is_shown_as_its_name(monkeypatch: pytest.Monk
     "text", [HIDDEN, f"basic_auth_users: {{alice: {HIDDEN}}}", f"basic_auth_users: {HIDDEN}", f"- {HIDDEN}"]
 )
 def test_a_web_configuration_that_is_none_is_not_shown(text: str, tmp_path: Path) -> None:
-    """It may be the file of a password, named by mistake, or hold one that is not hashed."""
+    """The file may contain a password by mistake, or one that is not hashed."""
     path = tmp_path / "web.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError) as caught:

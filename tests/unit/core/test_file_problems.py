@@ -30,7 +30,7 @@ def test_a_denied_file_is_named_with_owner_mode_and_user(folder: Path) -> None:
     with as_nobody():
         text = why(file)
     assert text == (
-        f"permission denied: {file} is owned by root (mode 0600), and this runs as nobody; "
+        f"permission denied: {file} is owned by root (mode 0600), and this command runs as nobody; "
         "give nobody access with chown or chmod, or run the command as root"
     )
 
@@ -44,7 +44,7 @@ def test_a_closed_directory_on_the_way_is_what_is_named(folder: Path) -> None:
     with as_nobody():
         assert is_present(closed / "a" / "model.json")
         text = why(closed / "a" / "model.json")
-    assert text.startswith(f"permission denied: {closed} is owned by root (mode 0700), and this runs as nobody")
+    assert text.startswith(f"permission denied: {closed} is owned by root (mode 0700), and this command runs as nobody")
 
 
 @needs_root

@@ -59,7 +59,7 @@ def test_a_gap_is_filled_after_an_outage() -> None:
 
 
 def test_one_bad_stream_stops_no_other() -> None:
-    """A query that is refused is counted and named; the other metrics go on, and it catches up later."""
+    """A rejected query is counted and named; the other metrics are fetched, and it catches up later."""
     source = FakeSource("s", PANEL)
     source.rejected = {"cpu"}
     rig = Rig(source)
@@ -74,7 +74,7 @@ def test_one_bad_stream_stops_no_other() -> None:
 
 
 def test_one_bad_source_stops_no_other() -> None:
-    """Sources fail on their own."""
+    """A source that fails does not affect the others."""
     bad, good = FakeSource("bad", PANEL), FakeSource("good", PANEL)
     bad.down = SourceUnavailable("gone")
     states = Rig(bad, good).ingest.run(PANEL.start + DAY)
@@ -82,7 +82,7 @@ def test_one_bad_source_stops_no_other() -> None:
 
 
 def test_late_samples_inside_the_overlap_are_taken() -> None:
-    """What a source had not yet at the tick is asked for again."""
+    """Samples that were late at a tick are fetched again."""
     source = FakeSource("s", PANEL, overlap_seconds=600)
     rig = Rig(source)
     at = PANEL.start + DAY
@@ -93,7 +93,7 @@ def test_late_samples_inside_the_overlap_are_taken() -> None:
 
 
 def test_an_empty_stream_is_counted_and_shown() -> None:
-    """A query that returns nothing is no error, but it is not hidden either."""
+    """A query without samples is not an error, but it is counted."""
     rig = Rig(FakeSource("s", PANEL))
     (state,) = rig.ingest.run(PANEL.end + 5 * DAY)
     assert state.empty_streams == ("cpu", "mem")
@@ -109,7 +109,7 @@ def test_metrics_that_are_not_configured_are_refused_and_counted() -> None:
 
 
 def test_nothing_older_than_retention_is_fetched() -> None:
-    """A source that reaches back a year does not fill a store that keeps days."""
+    """A source with a backfill of a year does not fill a store that keeps days."""
     source = FakeSource("s", PANEL, backfill_seconds=365 * DAY)
     rig = Rig(source)
     rig.ingest.run(PANEL.start + DAY)
@@ -132,7 +132,7 @@ def test_a_store_that_fails_moves_no_watermark() -> None:
 
 
 def test_fetching_ends_early_when_the_service_stops() -> None:
-    """A long back-fill does not hold up the stop; what is written so far stays."""
+    """A long backfill does not delay the stop; written samples stay."""
     source = FakeSource("s", PANEL, backfill_seconds=4 * DAY)
     store, asked = FakeStore(), iter([False, False, True, True])
     Ingest(

@@ -1,4 +1,4 @@
-"""What a bad metrics file is told: the file, the column, the row and the fix."""
+"""Errors about bad metrics files name the file, the column, the row and the fix."""
 
 import gzip
 import random
@@ -21,7 +21,7 @@ GOOD = f"{TIME},a,cpu,1"
 
 
 def refusal(path: Path) -> str:
-    """Return what is said about a bad file, which always begins with its path."""
+    """Return the error about a bad file, which always starts with its path."""
     with pytest.raises(BadMetricsFile) as caught:
         read_metrics_file(path)
     text = str(caught.value)
@@ -30,14 +30,14 @@ def refusal(path: Path) -> str:
 
 
 def of_csv(folder: Path, *lines: str) -> str:
-    """Return what is said about a CSV of ``lines``."""
+    """Return the error about a CSV of ``lines``."""
     path = folder / "m.csv"
     path.write_text("\n".join(lines) + "\n")
     return refusal(path)
 
 
 def of_columns(folder: Path, **columns: object) -> str:
-    """Return what is said about a parquet file of ``columns``, good ones where none is given."""
+    """Return the error about a Parquet file of ``columns``; the others are valid."""
     path = folder / "m.parquet"
     times = pd.to_datetime(["2026-01-05 12:00", "2026-01-05 12:05"], utc=True)
     given = {"timestamp": times, "server": ["a", "b"], "cpu": [1.0, 2.0], **columns}
@@ -46,7 +46,7 @@ def of_columns(folder: Path, **columns: object) -> str:
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
-    """A path with nothing there says so."""
+    """A path that does not exist is named."""
     assert refusal(tmp_path / "no.parquet") == "does not exist; check the path"
 
 
@@ -66,33 +66,33 @@ def test_an_unknown_extension(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["m.parquet", "m.csv", "m.csv.gz"])
 def test_an_empty_file(tmp_path: Path, name: str) -> None:
-    """A file of 0 bytes was never written whole."""
+    """A file of 0 bytes is rejected."""
     (tmp_path / name).touch()
     assert refusal(tmp_path / name) == "is empty (0 bytes); write it again"
 
 
 @pytest.mark.parametrize("name", ["m.parquet", "m.csv", "m.csv.gz"])
 def test_a_file_without_rows(tmp_path: Path, name: str) -> None:
-    """Columns alone, as an export of nothing writes them, are no samples."""
+    """A file with columns but without rows is rejected."""
     write_metrics_file(tmp_path / name, Panel((), 0, np.empty((0, 0), np.float32)))
     assert refusal(tmp_path / name) == "has no rows; write at least one sample"
 
 
 def test_a_file_whose_samples_are_all_missing(tmp_path: Path) -> None:
-    """Rows without a single value are no samples either."""
+    """Rows without any value are rejected."""
     assert "every value is missing" in of_csv(tmp_path, LONG, f"{TIME},a,cpu,")
     assert "every value is missing" in of_columns(tmp_path, cpu=pa.nulls(2))
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.5, 0.99], ids=["text", "half", "nearly all"])
 def test_a_parquet_file_that_is_none(tmp_path: Path, kept: float) -> None:
-    """Text under that name, or a file cut off, is not taken for data."""
+    """A text with that suffix, and a truncated file, are rejected."""
     frame = pd.DataFrame({"timestamp": pd.date_range(TIME, periods=999, freq="5min"), "server": "a", "cpu": 1.0})
     path = tmp_path / "m.parquet"
     frame.to_parquet(path)
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * kept)] or b"timestamp,server\n")
-    assert re.search(r"not a whole parquet file \(.+\); it may be cut off or of another format", refusal(path))
+    assert re.search(r"not a whole parquet file \(.+\); it may be truncated, or of another format", refusal(path))
 
 
 def test_a_parquet_file_with_a_damaged_page(tmp_path: Path) -> None:
@@ -106,8 +106,8 @@ def test_a_parquet_file_with_a_damaged_page(tmp_path: Path) -> None:
     assert "is not a whole parquet file" in refusal(path)
 
 
-def test_a_gzip_that_is_cut_off(tmp_path: Path) -> None:
-    """Half of a compressed CSV is refused, not read in part."""
+def test_a_truncated_gzip(tmp_path: Path) -> None:
+    """Half of a compressed CSV is rejected, not read in part."""
     path = tmp_path / "m.csv.gz"
     lines = "".join(f"{TIME},server-{number},cpu,{number}\n" for number in range(5000))
     packed = gzip.compress(f"{LONG}\n{lines}".encode())
@@ -133,7 +133,7 @@ def test_a_text_that_is_not_utf8(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["m.parquet", "m.csv", "m.csv.gz"])
 def test_a_damaged_file_is_never_another_error(tmp_path: Path, name: str) -> None:
-    """Whatever bytes are damaged, the file is either refused by its name or gives finite samples."""
+    """A file with corrupt bytes is either rejected by its name or gives finite samples."""
     keys = tuple(SeriesKey(server, metric) for server in "ab" for metric in ("cpu", "mem"))
     values = np.random.default_rng(0).random((4, 20), np.float32)
     path = tmp_path / name
@@ -175,7 +175,7 @@ def test_a_wide_file_without_metrics(tmp_path: Path) -> None:
 
 
 def test_columns_without_a_name_of_their_own(tmp_path: Path) -> None:
-    """Two columns of one name, or one without a name, cannot be told apart from a slip."""
+    """Two columns of one name, and a column without a name, are rejected."""
     assert "two columns 'cpu'" in of_csv(tmp_path, "timestamp,server,cpu,cpu", f"{TIME},a,1,2")
     assert "column number 1 has no name; write the file without a row index" in of_csv(
         tmp_path, f",{LONG}", f"0,{GOOD}"
@@ -212,7 +212,7 @@ def test_other_things_than_numbers_in_parquet(tmp_path: Path, values: object, pr
     [("inf", "inf is infinite"), ("-Infinity", "-inf is infinite"), ("1e39", "1e+39 is too large for a 32-bit float")],
 )
 def test_an_infinite_value(tmp_path: Path, value: str, problem: str) -> None:
-    """Nothing is measured as infinite."""
+    """Infinite values are rejected."""
     text = of_csv(tmp_path, LONG, GOOD, f"{TIME},a,cpu,{value}", f"{TIME},b,cpu,{value}")
     assert text.startswith(f"column 'value', row 2: {problem}; ")
     assert text.endswith("(2 such rows in all)")
@@ -280,7 +280,7 @@ def test_a_span_of_more_than_ten_years(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("column", ["server", "metric"])
 def test_a_missing_name(tmp_path: Path, column: str) -> None:
-    """A row without a server or a metric belongs nowhere."""
+    """A row without a server or a metric is rejected."""
     bad = GOOD.replace(",a," if column == "server" else ",cpu,", ",,")
     text = of_csv(tmp_path, LONG, GOOD, bad, bad)
     assert text == f"column '{column}', row 2: is empty; name the {column} in every row (2 such rows in all)"

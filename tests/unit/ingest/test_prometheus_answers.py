@@ -21,7 +21,7 @@ MALFORMED = {"status": "success", "data": {"resultType": "matrix", "result": [{"
 
 
 def configured(**changes: Any) -> PrometheusConfig:
-    """Return a configuration with one query and little patience."""
+    """Return a configuration with one query and short timeouts."""
     return PrometheusConfig.model_validate(
         {
             "name": "main",
@@ -70,7 +70,7 @@ def test_maps_labels_to_servers_and_profiles_and_drops_what_is_not_finite() -> N
 
 
 def test_asks_at_grid_times_in_chunks_that_meet_without_overlap() -> None:
-    """A span is asked for in consecutive chunks, every grid time exactly once."""
+    """A span is fetched in consecutive chunks, every grid time exactly once."""
     asked: list[int] = []
 
     def handler(form: Form) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def test_a_series_without_a_server_is_rejected(labels: dict[str, str], expected:
 
 
 def test_two_series_for_one_server_at_the_same_time_are_rejected() -> None:
-    """The text names both label sets and says how to tell them apart or merge them."""
+    """The text names both label sets, and how to separate or merge them."""
     values = [(START + step * 300, "1") for step in range(3)]
     answer = matrix(({"instance": "a:1"}, values), ({"instance": "a:2"}, values))
     with pytest.raises(QueryRejected) as caught:
@@ -133,7 +133,7 @@ def test_two_series_for_one_server_at_the_same_time_are_rejected() -> None:
 
 
 def test_a_target_that_moved_to_another_port_goes_on_as_the_same_server() -> None:
-    """One series that ends as the other begins is a handover, in which the one that goes on counts."""
+    """If one series ends when the other starts, the later one applies."""
     old = [(START, "1"), (START + 300, "2")]
     new = [(START + 300, "3"), (START + 600, "4"), (START + 900, "5")]
     answer = matrix(({"instance": "a:2"}, new), ({"instance": "a:1"}, old))
@@ -158,7 +158,7 @@ def test_a_restart_that_changes_a_label_is_one_series() -> None:
     ],
 )
 def test_a_query_over_the_servers_limit_is_asked_in_smaller_chunks(status: int, text: str) -> None:
-    """The chunk is halved until the server takes it, and nothing is lost."""
+    """The chunk is halved until the server accepts it, and no sample is lost."""
 
     def handler(form: Form) -> httpx.Response | dict[str, Any]:
         times = range(int(form["start"]), int(form["end"]) + 1, 300)
@@ -171,7 +171,7 @@ def test_a_query_over_the_servers_limit_is_asked_in_smaller_chunks(status: int, 
 
 
 def test_a_query_over_the_limit_even_for_an_hour_is_rejected() -> None:
-    """Halving ends at an hour, with the server's own words."""
+    """Halving ends at an hour; the error has the text of the server."""
     asked: list[int] = []
 
     def handler(form: Form) -> httpx.Response:
@@ -185,7 +185,7 @@ def test_a_query_over_the_limit_even_for_an_hour_is_rejected() -> None:
 
 
 def test_bad_promql_is_rejected_with_prometheus_own_words() -> None:
-    """The text names the source and the query, and nothing is tried twice."""
+    """The text names the source and the query, and the query is not retried."""
     calls: list[Form] = []
 
     def handler(form: Form) -> httpx.Response:
@@ -200,7 +200,7 @@ def test_bad_promql_is_rejected_with_prometheus_own_words() -> None:
 
 
 def test_overlap_and_backfill_are_the_configured_ones() -> None:
-    """The port tells the pipeline in seconds what the configuration says in steps and hours."""
+    """The port has them in seconds; the configuration has steps and hours."""
     source = answering(lambda _: matrix(), overlap_steps=3, backfill_hours=2)
     assert (source.name, source.streams) == ("main", ("cpu",))
     assert (source.overlap_seconds, source.backfill_seconds) == (900, 7_200)
@@ -214,7 +214,7 @@ def test_an_unknown_stream_is_rejected() -> None:
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503])
 def test_a_passing_outage_is_retried(status: int) -> None:
-    """What may be over in a moment is tried again."""
+    """A temporary error is retried."""
     answers = [
         httpx.Response(status, text="busy"),
         httpx.Response(200, json=matrix(({"instance": "a"}, [(START, "1")]))),
@@ -232,12 +232,12 @@ def test_a_passing_outage_is_retried(status: int) -> None:
         (httpx.Response(200, text="<html>Welcome to the hotel</html>"), ["not as Prometheus' API"]),
         (httpx.Response(200, json=[1]), ["not as Prometheus' API"]),
         (httpx.Response(200, json=MALFORMED), ["not as Prometheus' API"]),
-        (httpx.Response(200, json=matrix(({"instance": "a"}, [(START + 1, "1")]))), ["not asked for"]),
+        (httpx.Response(200, json=matrix(({"instance": "a"}, [(START + 1, "1")]))), ["not requested"]),
         (httpx.Response(400, text="plain HTTP sent to HTTPS port"), ["status 400"]),
     ],
 )  # fmt: skip
 def test_what_is_no_usable_answer_makes_the_source_unavailable(response: httpx.Response, expected: list[str]) -> None:
-    """The text has the URL, the reason and the fix, and no secret of anybody."""
+    """The text has the URL, the reason and the fix, and no secret."""
     with pytest.raises(SourceUnavailable) as caught:
         answering(lambda _: response, url="http://user:hush@p.example:9090/prom").fetch("cpu", START, START)
     for part in ["main", "http://p.example:9090/prom", *expected]:
@@ -246,21 +246,21 @@ def test_what_is_no_usable_answer_makes_the_source_unavailable(response: httpx.R
 
 
 def test_an_outage_ends_the_fetch_within_its_deadline() -> None:
-    """Retries go on until the deadline, not beyond it, and the last reason is told."""
+    """Retries end before the deadline, and the error has the last reason."""
     calls: list[Form] = []
 
     def handler(form: Form) -> httpx.Response:
         calls.append(form)
         return httpx.Response(503, json={"status": "error", "error": "starting up"})
 
-    begun = time.monotonic()
+    started = time.monotonic()
     with pytest.raises(SourceUnavailable, match="status 503: starting up"):
         answering(handler, deadline_seconds=2).fetch("cpu", START, START)
-    assert time.monotonic() - begun < 2.5
+    assert time.monotonic() - started < 2.5
     assert len(calls) >= 3
 
 
-def test_credentials_are_sent_and_read_anew_for_each_request(tmp_path: Path) -> None:
+def test_credentials_are_read_and_sent_at_each_request(tmp_path: Path) -> None:
     """A token that is rotated on disk is used at the next request; further headers go along."""
     token = tmp_path / "token"
     seen: list[tuple[str, str]] = []
@@ -290,7 +290,7 @@ def test_a_header_that_cannot_be_sent_is_not_quoted() -> None:
 
 
 def test_long_queries_go_into_the_body() -> None:
-    """A query longer than any URL may be arrives whole."""
+    """A query longer than the limit of URLs arrives complete."""
     long = " or ".join(["metric_with_a_long_name"] * 2_000)
 
     def handler(form: Form) -> dict[str, Any]:
@@ -305,7 +305,7 @@ def test_a_day_of_a_thousand_servers_is_read_in_about_a_second() -> None:
     values = [(START + step * 300, str(step / 7)) for step in range(288)]
     answer = json.dumps(matrix(*(({"instance": f"server-{i}:9100"}, values) for i in range(1_000)))).encode()
     source = answering(lambda _: httpx.Response(200, content=answer), deadline_seconds=60)
-    begun = time.process_time()
+    started = time.process_time()
     samples = source.fetch("cpu", START, START + 287 * 300)
     assert len(samples) == 288_000
-    assert time.process_time() - begun < 3
+    assert time.process_time() - started < 3

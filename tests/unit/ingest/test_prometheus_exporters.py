@@ -20,7 +20,7 @@ CONFIG = PrometheusConfig.model_validate(
 
 
 def discovered(series: dict[str, list[str]]) -> Discovery:
-    """Return what is discovered where the series named in ``series`` exist on these instances, and no others."""
+    """Return the discovery of a server that has exactly ``series``, on these instances."""
 
     def handle(request: httpx.Request) -> httpx.Response:
         promql = parse_qs(request.content.decode())["query"][0]
@@ -33,7 +33,7 @@ def discovered(series: dict[str, list[str]]) -> Discovery:
 
 
 def test_every_packaged_metric_has_an_exporter_and_no_other_is_named() -> None:
-    """The exporters' queries and the packaged configuration speak of the same metrics."""
+    """The queries of the exporters and the packaged configuration have the same metrics."""
     given = {query.metric for exporter in known_exporters() for query in exporter.queries}
     assert given == set(PACKAGED)
 
@@ -62,7 +62,7 @@ def test_exporters_of_one_server_become_one_server() -> None:
     assert [one.metric for one in found.metrics if one.exporters == ("dcgm_exporter",)] == ["gpu_util_pct"]
 
 
-def test_instances_that_only_their_port_tells_apart_keep_it() -> None:
+def test_instances_that_differ_only_by_port_keep_it() -> None:
     """Two exporters of a kind on one address are two servers."""
     found = discovered({"node_cpu_seconds_total": ["localhost:9100", "localhost:9101"]})
     assert found.server_pattern == KEEP_PORT
@@ -79,19 +79,19 @@ def test_exporters_that_give_the_same_metric_are_joined() -> None:
 
 
 def test_what_is_left_out_has_a_reason() -> None:
-    """A metric is missing because its exporter, or a collector of it, is not there; the text says which."""
+    """The text names the missing exporter or collector."""
     reasons = {one.metric: one.reason for one in discovered({"node_cpu_seconds_total": ["a:9100"]}).left_out}
     assert "--collector.tcpstat" in reasons["tcp_close_wait"]
-    assert reasons["gpu_util_pct"] == "needs dcgm_exporter, which is not there"
+    assert reasons["gpu_util_pct"] == "needs dcgm_exporter, which was not found"
 
 
 def test_a_prometheus_without_a_known_exporter_is_refused() -> None:
-    """The text lists what was looked for."""
+    """The text lists the known exporters."""
     with pytest.raises(NothingToWatch, match=r"node_exporter.*windows_exporter.*dcgm_exporter.*docs/configuration.md"):
         discovered({"up": []})
 
 
 def test_a_server_that_refuses_is_an_outage() -> None:
-    """Discovery says why it cannot look, rather than that nothing is there."""
+    """The error is about the connection, not about missing exporters."""
     with pytest.raises(SourceUnavailable, match="access denied"):
         discover(CONFIG, known_exporters(), PACKAGED, httpx.MockTransport(lambda _: httpx.Response(401)))

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from daemon.config.sources import PushConfig
 from daemon.core.errors import BadPush, QueryRejected
 from daemon.core.series import STEP_SECONDS, SeriesKey, as_text
 from daemon.ingest.ports import Source
@@ -18,7 +19,7 @@ GOOD: dict[str, Any] = {"timestamp": "2026-01-05T12:00:00Z", "server": "a", "met
 
 
 def parse(*records: object) -> PushResult:
-    """Return what comes of a list of records that arrives at noon."""
+    """Return the result of a push of records at noon."""
     return parse_push(list(records), NOON, METRICS, OLDEST)
 
 
@@ -69,7 +70,7 @@ def test_an_empty_list_is_no_fault() -> None:
     ],
 )
 def test_a_body_of_no_known_form_is_refused_whole(document: object, found: str) -> None:
-    """The error says what came and what should."""
+    """The error names what was sent and what is expected."""
     with pytest.raises(BadPush) as caught:
         parse_push(document, NOON, METRICS, OLDEST)
     assert str(caught.value).startswith(f"the body is {found}; send a list of records")
@@ -79,9 +80,9 @@ def test_a_body_of_no_known_form_is_refused_whole(document: object, found: str) 
     ("timestamp", "reason", "detail"),
     [
         (None, "missing_field", "no timestamp"),
-        (NOON, "wrong_type", "1767614400 is not a text; write ISO 8601"),
-        (True, "wrong_type", "true is not a text"),
-        ([], "wrong_type", "a list is not a text"),
+        (NOON, "wrong_type", "1767614400 is not a string; write ISO 8601"),
+        (True, "wrong_type", "true is not a string"),
+        ([], "wrong_type", "a list is not a string"),
         ("noon", "bad_timestamp", "'noon' is not a time; write ISO 8601"),
         ("", "bad_timestamp", "'' is not a time"),
         (str(NOON), "bad_timestamp", "is not a time"),
@@ -97,7 +98,7 @@ def test_a_body_of_no_known_form_is_refused_whole(document: object, found: str) 
     ],
 )
 def test_a_bad_timestamp_costs_its_record(timestamp: object, reason: str, detail: str) -> None:
-    """The rejection names the value, the reason and the fix; the records around it are taken."""
+    """The rejection names the value, the reason and the fix; the other records are accepted."""
     result = parse(GOOD, {**GOOD, "timestamp": timestamp}, GOOD)
     assert reasons(result) == [(1, "timestamp", reason)]
     assert detail in result.rejected[0].detail
@@ -106,7 +107,7 @@ def test_a_bad_timestamp_costs_its_record(timestamp: object, reason: str, detail
 
 @pytest.mark.parametrize("timestamp", [as_text(NOON + STEP_SECONDS), as_text(OLDEST)])
 def test_the_ends_of_the_span_are_taken(timestamp: str) -> None:
-    """One step ahead of the clock and the oldest that is kept are both in time."""
+    """One step after the clock, and the oldest stored time, are both accepted."""
     assert not parse({**GOOD, "timestamp": timestamp}).rejected
 
 
@@ -114,7 +115,7 @@ def test_the_ends_of_the_span_are_taken(timestamp: str) -> None:
     ("server", "reason", "detail"),
     [
         (None, "missing_field", "no server"),
-        (7, "wrong_type", "7 is not a text"),
+        (7, "wrong_type", "7 is not a string"),
         ("", "empty_server", "is empty"),
         (" \t", "empty_server", "is empty"),
         ("x" * 256, "bad_name", "has 256 characters, more than 255"),
@@ -123,7 +124,7 @@ def test_the_ends_of_the_span_are_taken(timestamp: str) -> None:
     ],
 )
 def test_a_bad_server_costs_its_record(server: object, reason: str, detail: str) -> None:
-    """A name that no store or label could hold is refused with what is wrong with it."""
+    """A name that the store or a label cannot hold is rejected with the reason."""
     result = parse({**GOOD, "server": server}, GOOD)
     assert reasons(result) == [(0, "server", reason)]
     assert detail in result.rejected[0].detail
@@ -160,14 +161,14 @@ def test_a_bad_value_costs_only_itself(value: object, reason: str, detail: str) 
 
 
 def test_null_is_a_missing_sample() -> None:
-    """A metric that was not measured is no fault, in any form."""
+    """A null is a missing sample, not an error, in every form."""
     common = {"timestamp": GOOD["timestamp"], "server": "a"}
     result = parse({**GOOD, "value": None}, {**common, "cpu": None, "mem": 1}, {**common, "metrics": {"cpu": None}})
     assert (taken(result), result.rejected) == ([("a", "mem", 0, 1.0)], ())
 
 
 def test_an_unknown_metric_is_named() -> None:
-    """What nobody configured is refused by its field, and the rest of the record is taken."""
+    """An unknown metric is rejected by its field, and the rest of the record is accepted."""
     common = {"timestamp": GOOD["timestamp"], "server": "a"}
     result = parse({**GOOD, "metric": "gpu"}, {**common, "gpu": 1, "cpu": 2}, {**common, "metrics": {"gpu": 1}})
     assert reasons(result) == [
@@ -175,7 +176,7 @@ def test_an_unknown_metric_is_named() -> None:
         (1, "gpu", "unknown_metric"),
         (2, "metrics.gpu", "unknown_metric"),
     ]
-    assert "no metric 'gpu' is configured" in result.rejected[0].detail
+    assert "the metric 'gpu' is not configured" in result.rejected[0].detail
     assert taken(result) == [("a", "cpu", 0, 2.0)]
 
 
@@ -194,7 +195,7 @@ def test_an_unknown_metric_is_named() -> None:
     ],
 )
 def test_a_record_of_no_known_form_is_rejected(record: object, field: str, reason: str) -> None:
-    """A record that measures nothing says which part is missing or of the wrong type."""
+    """The rejection names the part that is missing or of the wrong type."""
     if isinstance(record, dict):
         record = {"timestamp": GOOD["timestamp"], "server": "a", **record}
     result = parse(record, GOOD)
@@ -205,8 +206,8 @@ def test_a_record_of_no_known_form_is_rejected(record: object, field: str, reaso
     assert len(result.samples) == 1
 
 
-def test_all_that_is_wrong_with_a_record_is_told_at_once() -> None:
-    """A sender should not have to try once for each fault."""
+def test_every_problem_of_a_record_is_reported_at_once() -> None:
+    """A sender sees every error after one attempt."""
     assert reasons(parse({"server": "", "cpu": 1})) == [
         (0, "timestamp", "missing_field"),
         (0, "server", "empty_server"),
@@ -269,10 +270,10 @@ def test_no_garbage_gets_through_or_breaks_anything(document: object) -> None:
         assert len(one.detail) < 500
 
 
-def test_a_push_is_a_source_with_nothing_to_ask_for() -> None:
-    """The adapter has what the port asks for, and no stream."""
-    source: Source = PushSource("agents", backfill_seconds=600)
-    assert (source.name, source.streams, source.backfill_seconds, source.overlap_seconds) == ("agents", (), 600, 0)
+def test_a_push_source_has_no_streams() -> None:
+    """It has the configured name, and nothing to fetch."""
+    source: Source = PushSource(PushConfig(name="agents", type="push"))
+    assert (source.name, source.streams, source.backfill_seconds, source.overlap_seconds) == ("agents", (), 0, 0)
     with pytest.raises(QueryRejected, match=r"'agents' has no stream 'cpu'"):
         source.fetch("cpu", NOON, NOON)
     source.close()

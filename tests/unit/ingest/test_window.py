@@ -24,8 +24,8 @@ def batch(rows: list[tuple[int, int, int]], now: int) -> Samples:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(one_sample, max_size=6), min_size=1, max_size=12), st.sampled_from([1, 3, 100]))
-def test_following_the_changes_equals_reading_anew(ticks: list[list[tuple[int, int, int]]], apart: int) -> None:
-    """Late samples, samples ahead of the clock, new and vanished series: the panel is always the store's."""
+def test_following_the_changes_equals_a_full_read(ticks: list[list[tuple[int, int, int]]], apart: int) -> None:
+    """Late samples, samples ahead of the clock, new and vanished series: the panel always equals the store."""
     store = FakeStore()
     window = RecentHistory(store, STEPS)
     for tick, rows in enumerate(ticks):
@@ -38,10 +38,10 @@ def test_following_the_changes_equals_reading_anew(ticks: list[list[tuple[int, i
             for step, value in enumerate(row)
             if np.isfinite(value)
         }
-        anew = store.read(now - (STEPS - 1) * 300, now)
+        read = store.read(now - (STEPS - 1) * 300, now)
         expected = {
             (key, step): value
-            for key, row in zip(anew.keys, anew.values, strict=True)
+            for key, row in zip(read.keys, read.values, strict=True)
             for step, value in enumerate(row)
             if np.isfinite(value)
         }

@@ -3,7 +3,7 @@ from typing import get_args
 
 from daemon.config.loading import default_text, parse_config
 from daemon.config.sources import IncidentName, SimulatorConfig
-from daemon.service.build import fleet_spec
+from daemon.ingest.replay import fleet_spec
 from daemon.simulation.incident import KINDS, IncidentTuning
 from daemon.simulation.spec import FleetSpec
 
@@ -19,7 +19,7 @@ def configured(entries: str) -> SimulatorConfig:
 
 
 def test_the_configuration_knows_every_kind() -> None:
-    """A kind that the simulator has can be configured, and no other."""
+    """The schema has exactly the kinds of the simulator."""
     assert get_args(IncidentName) == tuple(KINDS)
 
 
@@ -32,7 +32,7 @@ def test_what_is_not_configured_is_as_the_fleet_has_it() -> None:
 
 
 def test_every_key_reaches_the_fleet() -> None:
-    """Servers, seed, rates, the calendar and what is changed about incidents arrive."""
+    """Servers, seed, rates, the calendar and changes to incidents arrive."""
     servers = ", ".join(f"{name}: 0" for name in FleetSpec().counts if name != "generic")
     spec = fleet_spec(
         configured(

@@ -29,12 +29,12 @@ def version_1(limit: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("files", [version_2("1000\n"), version_1("1000\n")])
-def test_both_versions_tell_what_is_used_and_the_limit(tmp_path: Path, files: dict[str, str]) -> None:
-    """What is used is anonymous memory: the cache of files is given back before anything is killed."""
+def test_both_versions_have_the_used_memory_and_the_limit(tmp_path: Path, files: dict[str, str]) -> None:
+    """Used is anonymous memory: the kernel frees the file cache before it kills a process."""
     assert memory(written(tmp_path, files)) == Memory(700, 1000)
 
 
 @pytest.mark.parametrize("files", [version_2("max\n"), version_1("9223372036854771712\n"), {}])
-def test_without_a_limit_there_is_nothing_to_tell(tmp_path: Path, files: dict[str, str]) -> None:
-    """No limit, or no control groups at all, is no figure."""
+def test_without_a_limit_there_is_no_memory(tmp_path: Path, files: dict[str, str]) -> None:
+    """No limit, or no control group, gives None."""
     assert memory(written(tmp_path, files)) is None

@@ -37,14 +37,14 @@ class FakeCuda:
 
 
 def loaded(monkeypatch: pytest.MonkeyPatch, cuda: FakeCuda | None) -> None:
-    """Let torch be loaded with this ``cuda``; None is for a torch whose import is under way."""
+    """Replace torch by one with this ``cuda``; None is for a torch that is being imported."""
     torch = ModuleType("torch")
     if cuda is not None:
         torch.cuda = cuda  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "torch", torch)
 
 
-def test_what_torch_holds_is_told_by_uuid(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_of_torch_is_by_uuid(monkeypatch: pytest.MonkeyPatch) -> None:
     """The UUID is written as the driver writes it, so that both name the same GPU."""
     loaded(monkeypatch, FakeCuda())
     assert torch_memory() == {
@@ -54,8 +54,8 @@ def test_what_torch_holds_is_told_by_uuid(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("cuda", [None, FakeCuda(awake=False), FakeCuda(fails=True)])
-def test_nothing_is_told_and_cuda_not_woken(monkeypatch: pytest.MonkeyPatch, cuda: FakeCuda | None) -> None:
-    """A torch in the middle of its import, one that does not use CUDA, and a GPU that fails hold nothing."""
+def test_without_cuda_it_is_empty(monkeypatch: pytest.MonkeyPatch, cuda: FakeCuda | None) -> None:
+    """So it is during the import of torch, without use of CUDA, and with a GPU that fails."""
     loaded(monkeypatch, cuda)
     assert torch_memory() == {}
 

@@ -3,6 +3,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+from daemon.config.schema import ScheduleConfig
 from daemon.core.clock import AcceleratedClock
 from daemon.system.scheduler import GridScheduler, GridTrigger
 from tests.fakes.source import FakeClock
@@ -52,7 +53,9 @@ def test_runs_each_grid_time_once_and_skips_what_a_slow_run_missed() -> None:
         time.sleep(0.5 if len(ran) == 2 else 0.01)
         running.release()
 
-    scheduler = GridScheduler(AcceleratedClock(T0, speed=1500), 0, job)  # a grid time is 0.2 s
+    scheduler = GridScheduler(
+        AcceleratedClock(T0, speed=1500), ScheduleConfig(delay_seconds=0), job
+    )  # a grid time is 0.2 s
     scheduler.start()
     time.sleep(2.1)
     scheduler.stop()
@@ -68,10 +71,10 @@ def test_runs_each_grid_time_once_and_skips_what_a_slow_run_missed() -> None:
 def test_a_shorter_delay_asks_at_once_for_the_grid_time_that_is_due_by_it() -> None:
     """What the longer delay has not come to yet is not lost."""
     ran: list[int] = []
-    scheduler = GridScheduler(AcceleratedClock(T0 + 200, speed=10), 250, ran.append)
+    scheduler = GridScheduler(AcceleratedClock(T0 + 200, speed=10), ScheduleConfig(delay_seconds=250), ran.append)
     scheduler.start()
     time.sleep(0.2)
-    scheduler.reconfigure(0)
+    scheduler.reconfigure(ScheduleConfig(delay_seconds=0))
     time.sleep(0.2)
     scheduler.stop()
     assert ran == [T0 - 300, T0]
