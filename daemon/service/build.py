@@ -339,7 +339,7 @@ def build_source(
     match config:
         case SimulatorConfig():
             fleet = Fleet(fleet_spec(config), scenarios.known)
-            return SimulatorSource(config.name, fleet, config.backfill_seconds, scenarios.told)
+            return SimulatorSource(config.name, fleet, config.backfill_seconds, scenarios.mark_delivered)
         case PrometheusConfig():
             return PrometheusSource(config)
         case ReplayConfig():

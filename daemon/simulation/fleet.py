@@ -15,7 +15,8 @@ from daemon.simulation.noise import Component, Key, NoiseField, NoiseShape, Wand
 from daemon.simulation.outbreak import Outbreak, Outbreaks
 from daemon.simulation.profile import PROFILES, Traits, stack
 from daemon.simulation.response import METRICS, Load, respond
-from daemon.simulation.scenario import Scenario, with_scenarios
+from daemon.simulation.scenario import Scenario
+from daemon.simulation.scenario_outbreaks import with_scenarios
 from daemon.simulation.spec import FleetSpec, Server, servers_of
 from daemon.simulation.work import DAY_SECONDS, Schedule, Workdays, expected_traffic
 

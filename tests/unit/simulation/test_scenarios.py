@@ -9,17 +9,17 @@ from daemon.simulation.fleet import Fleet
 from daemon.simulation.scenario import (
     LONGEST_MINUTES,
     MOST_ACTIVE,
-    MOST_KEPT,
+    MOST_STORED,
     RECOVERY_SECONDS,
     BadScenario,
     NoSimulator,
     NoSuchScenario,
     ScenarioKind,
     ScenarioRefused,
+    ScenarioRequest,
     Scenarios,
     ScenariosNotWritten,
     ScenarioState,
-    Wanted,
 )
 from daemon.simulation.spec import FleetSpec
 from tests.fakes.source import FakeClock
@@ -54,18 +54,18 @@ class Lab:
         return scenarios, fleet
 
     def post(self, kind: ScenarioKind, *servers: str, ramp: float = 60, minutes: float | None = None) -> str:
-        wanted = Wanted(
+        request = ScenarioRequest(
             kind=kind,
-            servers=servers or tuple(self.fleet.profiles),
+            servers=list(servers or self.fleet.profiles),
             profile=None,
             ramp_minutes=ramp,
             duration_minutes=minutes,
         )
-        return self.scenarios.post(wanted)[0].id
+        return self.scenarios.post(request).id
 
     def state(self, name: str) -> tuple[ScenarioState, bool]:
-        (found,) = [each for each in self.scenarios.listed() if each[0].id == name]
-        return found[1], found[0].cancelled
+        (found,) = [each for each in self.scenarios.listed() if each.id == name]
+        return found.state, found.cancelled
 
     def changed(self, start: int, end: int) -> np.ndarray:
         """Return where the fleet is otherwise than without scenarios, ``(series, steps)``."""
@@ -101,11 +101,11 @@ def test_only_the_future_of_the_chosen_servers_changes(lab: Lab, kind: ScenarioK
 
 def test_what_was_told_ahead_of_the_clock_stays(lab: Lab) -> None:
     """Where the simulator has told more than the clock says, because that was set back, a scenario begins after it."""
-    lab.scenarios.told(NOON + 3600)
+    lab.scenarios.mark_delivered(NOON + 3600)
     name = lab.post(ScenarioKind.CRITICAL)
     assert not lab.changed(MONDAY, NOON + 3600).any()
     assert lab.changed(NOON + 3900, NOON + 3900).any()
-    lab.scenarios.told(NOON + 7200)
+    lab.scenarios.mark_delivered(NOON + 7200)
     told = lab.fleet.panel(MONDAY, NOON + 7200)
     lab.scenarios.cancel(name)
     np.testing.assert_array_equal(lab.fleet.panel(MONDAY, NOON + 7200).values, told.values)
@@ -155,8 +155,7 @@ def test_a_cancelled_one_is_gone_within_twenty_minutes(lab: Lab) -> None:
     lab.clock.time = NOON + 7200 + 10
     disturbed = lab.fleet.panel(MONDAY, NOON + DAY)
     assert lab.state(name) == (ScenarioState.ACTIVE, False)
-    _, state = lab.scenarios.cancel(name)
-    assert state is ScenarioState.RECOVERING
+    assert lab.scenarios.cancel(name).state is ScenarioState.RECOVERING
     after = lab.fleet.panel(MONDAY, NOON + DAY)
     past = after.timestamps <= NOON + 7200
     np.testing.assert_array_equal(after.values[:, past], disturbed.values[:, past])
@@ -206,6 +205,52 @@ def test_a_restart_goes_on_with_the_same_scenarios(lab: Lab) -> None:
     ticks = [fleet.panel(at, at).values for at in range(start, end + 1, STEP_SECONDS)]
     np.testing.assert_array_equal(np.concatenate(ticks, axis=1), lab.fleet.panel(start, end).values)
     assert lab.changed(start, end).any()
+
+
+STORED = """[
+ {
+  "id": "memory_leak-7",
+  "kind": "memory_leak",
+  "servers": [
+   "web-01",
+   "web-02"
+  ],
+  "posted": 1767614470.5,
+  "start": 1767614700,
+  "ramp_seconds": 3600,
+  "ending": [
+   1767625200,
+   1200
+  ],
+  "cancelled": false,
+  "released": [
+   [
+    "web-01",
+    [
+     1767618000,
+     600
+    ]
+   ]
+  ]
+ }
+]
+"""
+
+
+def test_the_file_has_the_form_of_earlier_versions(lab: Lab) -> None:
+    """A file of an earlier version is read with every value, and written again it is the same text."""
+    lab.path.write_text(STORED)
+    (scenario,) = Scenarios(lab.path, lab.clock.now).known()
+    assert (scenario.id, scenario.kind, scenario.servers) == ("memory_leak-7", "memory_leak", ("web-01", "web-02"))
+    assert (scenario.posted, scenario.start, scenario.ramp_seconds) == (1767614470.5, 1767614700, 3600)
+    assert scenario.ending == (1767625200, 1200)
+    assert scenario.released == (("web-01", (1767618000, 600)),)
+    assert (scenario.ending.last_step, scenario.ending_on("web-01").last_step) == (1767626100, 1767618300)
+    lab.scenarios, lab.fleet = lab.again()
+    lab.post(ScenarioKind.DISK_FILL, "web-03")
+    first, second = json.loads(lab.path.read_text())
+    assert json.dumps([first], indent=1) + "\n" == STORED
+    assert second["id"] == "disk_fill-8"
 
 
 def onsets(lab: Lab) -> dict[str, int]:
@@ -358,25 +403,27 @@ def test_the_truth_tells_of_scenarios(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "said"),
+    ("wrong", "message"),
     [
         (
-            Wanted(kind=ScenarioKind.CRITICAL, servers=["web-01", "web-9", "x\ud800"]),
-            r"'web-9', 'x\\ud800'.* use db-01, db-02, .*web-04$",
+            ScenarioRequest(kind=ScenarioKind.CRITICAL, servers=["web-01", "web-9", "x\n"]),
+            r"'web-9', 'x\\n'.* use db-01, db-02, .*web-04$",
         ),
-        (Wanted(kind=ScenarioKind.CRITICAL, servers=[]), "no server is named"),
-        (Wanted(kind=ScenarioKind.CRITICAL, profile="ml_compute"), "'ml_compute'.*use database, generic, web_api"),
-        (Wanted(kind=ScenarioKind.CRITICAL, servers=["web-01"], profile="web_api"), "not both"),
         (
-            Wanted(kind=ScenarioKind.DISK_FILL),
-            "disk_fill needs servers or a profile; healthy, degrading, critical, cascade",
+            ScenarioRequest(kind=ScenarioKind.CRITICAL, profile="ml_compute"),
+            "'ml_compute'.*use database, generic, web_api",
+        ),
+        (ScenarioRequest(kind=ScenarioKind.CRITICAL, servers=["web-01"], profile="web_api"), "not both"),
+        (
+            ScenarioRequest(kind=ScenarioKind.DISK_FILL),
+            "disk_fill needs servers or a profile; only healthy, degrading, critical, cascade",
         ),
     ],
 )
-def test_what_cannot_be_is_refused_with_the_choices(lab: Lab, wanted: Wanted, said: str) -> None:
+def test_what_cannot_be_is_refused_with_the_choices(lab: Lab, wrong: ScenarioRequest, message: str) -> None:
     """The value and what may stand in its place are named; nothing is kept of it."""
-    with pytest.raises(BadScenario, match=said):
-        lab.scenarios.post(wanted)
+    with pytest.raises(BadScenario, match=message):
+        lab.scenarios.post(wrong)
     assert lab.scenarios.known() == ()
     assert not lab.path.exists()
 
@@ -384,8 +431,11 @@ def test_what_cannot_be_is_refused_with_the_choices(lab: Lab, wanted: Wanted, sa
 def test_a_profile_is_all_of_its_servers_and_nothing_is_everybody(lab: Lab) -> None:
     """Servers are chosen when the scenario is posted."""
     chosen = [
-        lab.scenarios.post(wanted)[0].servers
-        for wanted in (Wanted(kind=ScenarioKind.CRITICAL, profile="database"), Wanted(kind=ScenarioKind.CASCADE))
+        lab.scenarios.post(request).servers
+        for request in (
+            ScenarioRequest(kind=ScenarioKind.CRITICAL, profile="database"),
+            ScenarioRequest(kind=ScenarioKind.CASCADE),
+        )
     ]
     assert chosen == [("db-01", "db-02"), tuple(lab.fleet.profiles)]
 
@@ -394,7 +444,10 @@ def test_without_a_simulator_there_are_no_scenarios(lab: Lab) -> None:
     """A reload may take the simulator away; what was posted goes on when there is one again, for servers that exist."""
     name = lab.post(ScenarioKind.MEMORY_LEAK, "web-01", "web-02")
     lab.scenarios.reconfigure({})
-    for ask in (lambda: lab.scenarios.post(Wanted(kind=ScenarioKind.HEALTHY)), lambda: lab.scenarios.cancel(name)):
+    for ask in (
+        lambda: lab.scenarios.post(ScenarioRequest(kind=ScenarioKind.HEALTHY)),
+        lambda: lab.scenarios.cancel(name),
+    ):
         with pytest.raises(NoSimulator, match="no source is of type simulator"):
             ask()
     with pytest.raises(NoSimulator):
@@ -410,26 +463,26 @@ def test_active_ones_are_bounded_and_old_ones_forgotten(lab: Lab) -> None:
     with pytest.raises(ScenarioRefused, match=f"{MOST_ACTIVE} scenarios are active"):
         lab.post(ScenarioKind.HEALTHY)
     lab.scenarios.cancel(names[0])
-    for _ in range(MOST_KEPT + 20):
+    for _ in range(MOST_STORED + 20):
         lab.scenarios.cancel(lab.post(ScenarioKind.MEMORY_LEAK, "web-01"))
     known = [each.id for each in lab.scenarios.known()]
-    assert len(known) == len(set(known)) == MOST_KEPT
+    assert len(known) == len(set(known)) == MOST_STORED
     assert set(names[1:]) < set(known)
     assert names[0] not in known
 
 
 def test_none_is_forgotten_whose_time_is_not_told(lab: Lab) -> None:
     """As what it did could still be asked for."""
-    lab.scenarios.told(NOON)
-    for _ in range(MOST_KEPT // MOST_ACTIVE):
+    lab.scenarios.mark_delivered(NOON)
+    for _ in range(MOST_STORED // MOST_ACTIVE):
         for _ in range(MOST_ACTIVE):
             lab.post(ScenarioKind.MEMORY_LEAK, "web-01", minutes=5)
         lab.clock.time += 3600
-    with pytest.raises(ScenarioRefused, match=f"last {MOST_KEPT} scenarios are not over"):
+    with pytest.raises(ScenarioRefused, match=f"last {MOST_STORED} scenarios are not over"):
         lab.post(ScenarioKind.MEMORY_LEAK, "web-01")
-    lab.scenarios.told(lab.clock.time)
+    lab.scenarios.mark_delivered(lab.clock.time)
     lab.post(ScenarioKind.MEMORY_LEAK, "web-01")
-    assert len(lab.scenarios.known()) == MOST_KEPT
+    assert len(lab.scenarios.known()) == MOST_STORED
 
 
 def test_one_that_has_ended_or_never_was_cannot_be_cancelled(lab: Lab) -> None:
@@ -444,6 +497,16 @@ def test_one_that_has_ended_or_never_was_cannot_be_cancelled(lab: Lab) -> None:
     lab.scenarios.cancel(early)
     with pytest.raises(ScenarioRefused, match=f"{early} has ended"):
         lab.scenarios.cancel(early)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("ramp_seconds", 0), ("start", 1767614701), ("ending", [1767625200, 0]), ("id", "leak"), ("x", 1)],
+)
+def test_a_record_with_a_wrong_value_is_not_read(lab: Lab, key: str, value: object) -> None:
+    """A length of 0 s, a start between two steps, an id without a number and an unknown key are errors."""
+    lab.path.write_text(json.dumps([json.loads(STORED)[0] | {key: value}]))
+    assert Scenarios(lab.path, lab.clock.now).known() == ()
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", "[" * 200_000, '[{"id": "a-1"}]', '[{"kind": "none"}]', "\ud800"])
