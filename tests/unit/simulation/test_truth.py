@@ -1,7 +1,7 @@
 import numpy as np
 
 from daemon.core.series import STEP_SECONDS, Float32
-from daemon.simulation.fleet import judged
+from daemon.simulation.fleet import incident_of
 from daemon.simulation.incident import KINDS
 from daemon.simulation.outbreak import Outbreak
 
@@ -26,7 +26,7 @@ def outbreak(ramp_seconds: float) -> Outbreak:
 
 
 def precursor(contribution: Float32, ramp_seconds: float = 3600, calm: Float32 = CALM) -> bool:
-    return judged(outbreak(ramp_seconds), "web-01", KIND, calm + contribution, calm).precursor
+    return incident_of(outbreak(ramp_seconds), "web-01", KIND, calm + contribution, calm).precursor
 
 
 def stepped(early: float, before: int) -> Float32:
@@ -38,11 +38,11 @@ def test_the_record_is_that_of_the_outbreak() -> None:
     """Server, times, cause and metric are told, and the breach is the first step past critical, not on it."""
     contribution = np.zeros(STEPS, np.float32)
     contribution[7], contribution[9:] = 50, 50.5
-    told = judged(outbreak(3600), "web-01", KIND, CALM + contribution, CALM)
+    told = incident_of(outbreak(3600), "web-01", KIND, CALM + contribution, CALM)
     assert (told.server, told.kind, told.metric, told.cause) == ("web-01", "memory_leak", "mem_used_pct", "a leak")
     assert (told.start, told.end) == (START, START + (STEPS - 1) * STEP_SECONDS)
     assert told.breach == START + 9 * STEP_SECONDS
-    assert judged(outbreak(3600), "web-01", KIND, CALM, CALM).breach is None
+    assert incident_of(outbreak(3600), "web-01", KIND, CALM, CALM).breach is None
 
 
 def test_what_shows_half_an_hour_before_is_a_precursor() -> None:
