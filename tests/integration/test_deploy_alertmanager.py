@@ -82,9 +82,9 @@ def test_amtool_accepts_the_configuration() -> None:
         (predicted("web-1", "critical"), "predictions"),
         (predicted("web-1", "warning"), "predictions"),
         (from_rules(predicted("web-1", "warning")), "predictions"),
-        (predicted("web-1", "info"), "quiet"),
+        (predicted("web-1", "info"), "low-priority"),
         (fleet("critical"), "predictions"),
-        (fleet("info"), "quiet"),
+        (fleet("info"), "low-priority"),
         (real("ServerDataMissing", "web-1", severity="warning"), "alerts"),
         (real("InstanceDown", "web-1", severity="critical"), "alerts"),
         (real("DiskFull", "web-1", severity="critical", metric="disk_used_pct"), "alerts"),
@@ -230,10 +230,10 @@ def test_one_message_for_a_metric_of_a_profile(tmp_path: Path) -> None:
             wait_until(lambda: len(webhook.notifications()) == 5, 20, "five messages")
         assert sorted(map(summary, webhook.notifications())) == [
             ("alerts", ["web-1"]),
+            ("low-priority", ["web-5"]),
             ("predictions", ["web-1", "web-2"]),
             ("predictions", ["web-3"]),
             ("predictions", ["web-4"]),
-            ("quiet", ["web-5"]),
         ]
 
 
