@@ -143,7 +143,7 @@ def test_from_exposed_series_to_alertmanager(prometheus: RunningPrometheus, aler
     }
     alone = found["PredictedBreach", "web-1"]
     assert set(alone["labels"]) == {"alertname", "server", "metric", "severity"}
-    assert "past its critical threshold within 8 hours, with a probability of 70%" in alone["annotations"]["summary"]
+    assert "will probably reach its critical threshold within 8 hours (probability 70%)" in alone["annotations"]["summary"]
     assert alone["status"]["state"] != "suppressed"
     assert [receiver["name"] for receiver in alone["receivers"]] == ["predictions"]
     real = found["CpuBusy", "127.0.0.1"]
