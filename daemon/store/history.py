@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from operator import itemgetter
-from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
@@ -452,15 +451,6 @@ class SqlStore:
     def verification_repository(self) -> SqlVerificationRepository:
         """Return the repository of verification in the same database."""
         return SqlVerificationRepository(self._reading, self._writing)
-
-    def size_bytes(self) -> int:
-        """Return the size of the store on disk in bytes, including free space inside its files."""
-        if self._engine.dialect.name == "sqlite":
-            files = (Path(f"{self._url.database}{suffix}") for suffix in ("", "-wal", "-shm"))
-            return sum(file.stat().st_size for file in files if file.exists())
-        with self._reading() as connection:
-            sizes = (func.pg_total_relation_size(table.name) for table in schema.metadata.sorted_tables)
-            return sum(connection.execute(select(*sizes)).one())
 
     def close(self) -> None:
         """Close the connections."""

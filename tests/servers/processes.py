@@ -85,7 +85,7 @@ class Process:
         return self._child.pid
 
     def start(self, ready: Callable[[], bool], seconds: float = 30) -> None:
-        """Start it and wait until ``ready()``; raise RuntimeError with the end of its output if it exits or is too slow."""
+        """Start it and wait until ``ready()``; raise RuntimeError with the end of its output after ``seconds``."""
         with self.log.open("ab") as output:
             self._child = subprocess.Popen(self._command, stdout=output, stderr=subprocess.STDOUT)
         try:
