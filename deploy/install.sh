@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Installs forewarn from this checkout as a service, or upgrades it in place; what fails is undone.
+# Installs forewarn from this checkout as a service, or upgrades it in place. After a failure it undoes every step.
 #
-#   program   /opt/forewarn/venv -> /opt/forewarn/releases/TIME     a release is made whole, then taken into use
-#   config    /etc/forewarn/config.yaml                             written once, never touched again
-#   state     /var/lib/forewarn                                     never touched
+#   program   /opt/forewarn/venv -> /opt/forewarn/releases/TIME     the link changes when the release is complete
+#   config    /etc/forewarn/config.yaml                             written once, never changed
+#   state     /var/lib/forewarn                                     never changed
 set -euo pipefail
 
 usage() {
     cat <<'TEXT'
 Usage: deploy/install.sh [--gpu] [--python PYTHON]
 
-Installs or upgrades forewarn under systemd. Run it again to upgrade: configuration and state stay.
+Installs or upgrades forewarn as a systemd service. To upgrade, run it again; it keeps configuration and state.
 
-  --gpu            let the service use NVIDIA GPUs, and install torch with CUDA
-  --python PYTHON  Python 3.11 or newer to use (default: python3)
+  --gpu            give the service access to NVIDIA GPUs, and install torch with CUDA
+  --python PYTHON  the interpreter, Python 3.11 or newer (default: python3)
 TEXT
 }
 
@@ -30,9 +30,9 @@ done
 
 fail() { echo "install.sh: $*" >&2; exit 1; }
 [ "$(id -u)" = 0 ] || fail "must run as root; try sudo $0"
-command -v systemctl >/dev/null || fail "systemd is not here; see deploy/docker for another way"
+command -v systemctl >/dev/null || fail "systemd is not installed; use deploy/docker instead"
 "$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
-    fail "$python is not Python 3.11 or newer with venv; install python3-venv, or name another with --python"
+    fail "$python is not Python 3.11 or newer with venv; install python3-venv, or set another interpreter with --python"
 
 source=$(cd "$(dirname "$0")/.." && pwd)
 home=/opt/forewarn config=/etc/forewarn/config.yaml unit=/etc/systemd/system/forewarn.service
@@ -42,12 +42,12 @@ kept=$(mktemp -d)
 undo=()
 
 undo_all() {
-    echo "install.sh: failed; undoing what was done" >&2
+    echo "install.sh: failed; undoing all steps" >&2
     for ((step = ${#undo[@]} - 1; step >= 0; step--)); do eval "${undo[step]}" || true; done
 }
 trap 'status=$?; [ $status = 0 ] || undo_all; rm -rf "$kept"; exit $status' EXIT
 
-# put SOURCE TARGET: install a file, so that undoing brings back the one before
+# put SOURCE TARGET: install a file; undoing restores the previous one
 put() {
     if [ -e "$2" ]; then
         cp -p "$2" "$kept/$(basename "$2")"
@@ -60,15 +60,15 @@ put() {
 
 say() { echo "==> $*"; }
 
-say "a new release in $release"
+say "installing a new release in $release"
 if [ ! -d "$home" ]; then undo+=("rm -rf $home"); fi
 mkdir -p "$home/releases"
 undo+=("rm -rf $release")
 "$python" -m venv "$release"
-# what the release before has is linked, not copied: an upgrade brings only what is new, in seconds
+# packages of the previous release are hard links, so an upgrade installs only what has changed, in seconds
 packages=$("$release/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-before=${previous:+$previous${packages#"$release"}}
-if [ -d "${before:-}" ]; then cp -al --remove-destination "$before/." "$packages/"; fi
+packages_before=${previous:+$previous${packages#"$release"}}
+if [ -d "${packages_before:-}" ]; then cp -al --remove-destination "$packages_before/." "$packages/"; fi
 pip=("$release/bin/python" -m pip install --quiet --disable-pip-version-check)
 if [ $gpu = yes ]; then
     sed 's/^torch==.*/torch/' "$source/constraints.txt" >"$kept/constraints.txt"
@@ -78,19 +78,19 @@ else
     constraints=$source/constraints.txt
     "${pip[@]}" --constraint "$constraints" torch
 fi
-# built in a copy, so that nothing is left in the checkout
+# the build runs in a copy, so that it leaves no files in the checkout
 mkdir "$kept/source"
 cp -r "$source"/{pyproject.toml,README.md,daemon} "$kept/source/"
 "${pip[@]}" --constraint "$constraints" "$kept/source[postgresql]"
 "$release/bin/forewarn" --version
 
-say "the user forewarn"
+say "creating the user forewarn"
 if ! getent passwd forewarn >/dev/null; then
     undo+=("userdel forewarn")
     useradd --system --user-group --home-dir /var/lib/forewarn --no-create-home --shell /usr/sbin/nologin forewarn
 fi
 
-say "the configuration in $config"
+say "checking the configuration in $config"
 if [ ! -d /etc/forewarn ]; then
     undo+=("rmdir /etc/forewarn")
     install -d -m 750 -o root -g forewarn /etc/forewarn
@@ -102,7 +102,7 @@ if [ ! -e "$config" ]; then
 fi
 "$release/bin/forewarn" check-config "$config"
 
-say "the unit in $unit"
+say "installing the unit in $unit"
 put "$source/systemd/forewarn.service" "$unit"
 if [ $gpu = yes ]; then put "$source/systemd/gpu.conf" /etc/systemd/system/forewarn.service.d/gpu.conf; fi
 for page in README.md docs/operations.md docs/runbook.md; do put "$source/$page" "$home/doc/$(basename "$page")"; done
@@ -124,11 +124,11 @@ if systemctl --quiet is-active forewarn || [ "$(systemctl show -P ActiveState fo
     restarts=$(systemctl show -P NRestarts forewarn)
     sleep 6
     case $(systemctl show -P ActiveState forewarn) in active | activating) ;; *) fail "the new release does not start" ;; esac
-    [ "$(systemctl show -P NRestarts forewarn)" = "$restarts" ] || fail "the new release ends at once: journalctl -u forewarn"
+    [ "$(systemctl show -P NRestarts forewarn)" = "$restarts" ] || fail "the new release exits at once; see journalctl -u forewarn"
 fi
 
 undo=()
-# the release before stays, for a way back: ln -sfn it to /opt/forewarn/venv and restart
+# the previous release stays; to go back, link it with ln -sfn to /opt/forewarn/venv and restart
 find "$home/releases" -mindepth 1 -maxdepth 1 ! -path "$release" ! -path "${previous:-none}" -exec rm -rf {} +
 say "done"
 if ! systemctl --quiet is-active forewarn; then

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Removes forewarn as deploy/install.sh installed it; configuration and state stay unless --purge is given.
+# Removes everything that deploy/install.sh installed. Configuration and state stay, except with --purge.
 set -euo pipefail
 
 purge=no
 case ${1:-} in
     --purge) purge=yes ;;
     '') ;;
-    *) echo "Usage: deploy/uninstall.sh [--purge]   (--purge: configuration, history and models as well)" >&2; exit 2 ;;
+    *) echo "Usage: deploy/uninstall.sh [--purge]   (--purge: remove configuration, history and models, too)" >&2; exit 2 ;;
 esac
 [ "$(id -u)" = 0 ] || { echo "uninstall.sh: must run as root; try sudo $0" >&2; exit 1; }
 
@@ -18,7 +18,7 @@ systemctl daemon-reload
 if [ $purge = yes ]; then
     rm -rf /etc/forewarn /var/lib/forewarn
     userdel forewarn 2>/dev/null || true
-    echo "forewarn is gone, and all that it knew."
+    echo "forewarn is removed, with configuration, history and models."
 else
-    echo "forewarn is gone; /etc/forewarn and /var/lib/forewarn are still there (--purge removes them)."
+    echo "forewarn is removed; /etc/forewarn and /var/lib/forewarn stay (--purge removes them)."
 fi

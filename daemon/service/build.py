@@ -232,7 +232,7 @@ def build_source(config: SourceConfig, scenarios: Scenarios) -> Source:
     """
     match config:
         case SimulatorConfig():
-            return SimulatorSource(config, scenarios.known, scenarios.told)
+            return SimulatorSource(config, scenarios.known, scenarios.mark_delivered)
         case PrometheusConfig():
             return PrometheusSource(config)
         case ReplayConfig():

@@ -1,4 +1,4 @@
-"""A simulated history as files: the metrics, the truth about the incidents, and every parameter."""
+"""A simulated history as files: the metrics, the truth about the incidents, and all parameters."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ from daemon.system.files import atomic_path
 METRICS_FILE = "server_metrics.parquet"
 INCIDENTS_FILE = "incidents.parquet"
 PARAMETERS_FILE = "fleet.json"
-# A row group of this many days keeps memory bounded and the file still quick to scan.
+# days in a row group: small enough for memory, large enough for a fast scan
 CHUNK_DAYS = SPAN_DAYS
 TIMESTAMP = pa.timestamp("ms", tz="UTC")
 METRICS_SCHEMA = pa.schema(
@@ -44,14 +44,17 @@ def write_simulation(
 ) -> None:
     """Write ``server_metrics.parquet``, ``incidents.parquet`` and ``fleet.json`` for the span to ``out_dir``.
 
-    They appear at the end, each complete; interrupted before that, none does.
+    The files appear when all are complete. After an interruption there is none.
 
     Args:
         fleet: the fleet to write.
         start: epoch seconds (UTC) of the first step.
         end: epoch seconds of the last step, included.
-        out_dir: made if it is not there.
-        progress: told the part that is done, 0 to 1, after every chunk.
+        out_dir: directory of the files; created if it does not exist.
+        progress: called with the part that is done, 0 to 1, after every chunk.
+
+    Raises:
+        OSError: a file cannot be written.
     """
     with (
         atomic_path(out_dir / PARAMETERS_FILE) as parameters,
@@ -65,20 +68,20 @@ def write_simulation(
 
 
 def _write_metrics(fleet: Fleet, start: int, end: int, path: Path, progress: Callable[[float], None]) -> list[Incident]:
-    """Write the metrics to ``path`` and return the incidents of the span, by start."""
+    """Write the metrics to ``path`` and return the incidents of the span, sorted by start."""
     truth: dict[Incident, None] = {}
     with pq.ParquetWriter(path, METRICS_SCHEMA, compression="zstd") as writer:
         for first in range(start, end + 1, CHUNK_DAYS * DAY_SECONDS):
             last = min(end, first + CHUNK_DAYS * DAY_SECONDS - STEP_SECONDS)
             writer.write_table(wide_table(fleet.panel(first, last)))
-            # Asked for while the fleet still has these days in its cache.
+            # the fleet still has these days in its cache
             truth.update(dict.fromkeys(fleet.incidents(first, last)))
             progress((last - start + STEP_SECONDS) / (end - start + STEP_SECONDS))
     return sorted(truth, key=lambda incident: (incident.start, incident.server))
 
 
 def wide_table(panel: Panel) -> Any:
-    """Return the panel as a wide Arrow table, tick after tick; a server's tick with no sample has no row."""
+    """Return the panel as a wide Arrow table, sorted by time; a server without a sample at a time has no row there."""
     servers = list(dict.fromkeys(key.server for key in panel.keys))
     row_of = {server: row for row, server in enumerate(servers)}
     column_of = {metric: column for column, metric in enumerate(METRICS)}

@@ -1,4 +1,7 @@
-"""What the incidents under way do to the servers they are on."""
+"""The effect of active incidents on the load of their servers: one function for each kind.
+
+The sizes are set by hand; docs/simulator.md describes what each kind looks like.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -10,13 +13,14 @@ from daemon.core.series import STEP_SECONDS, Float32
 from daemon.simulation.outbreak import Outbreak
 from daemon.simulation.profile import Traits
 
+# upper limits of the factor on traffic, and of the stolen CPU
 LARGEST_SURGE = 16.0
 MOST_STOLEN_BY_INCIDENT_PCT = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Disturbance:
-    """What incidents add, ``(servers, steps)`` each; a factor on traffic, and the rest on top.
+    """The effect of incidents, ``(servers, steps)`` each: ``traffic`` is a factor, the others are added.
 
     Attributes:
         traffic: a factor.
@@ -26,9 +30,9 @@ class Disturbance:
         io: percent of disk time.
         sockets: sockets in CLOSE_WAIT.
         swap: percent of swap.
-        iowait: percent of all cores that wait for a slow disk, were they all idle.
+        iowait: percent of all cores that would wait for a slow disk if all were idle.
         steal: percent of all cores taken by another guest.
-        queue: processes per core that wait.
+        queue: waiting processes per core.
         gpu_memory: percent of the memory of the GPU.
     """
 
@@ -54,7 +58,7 @@ class Disturbance:
 
 @dataclass(frozen=True, kw_only=True)
 class _Usual:
-    """Where a server usually is, in percent: what the way to a peak starts from."""
+    """The usual levels of a server, in percent: the rise to a peak starts there."""
 
     busy: float
     per_traffic: float
@@ -77,15 +81,15 @@ class _Usual:
         )
 
 
-# By the name of the field of Disturbance, ``(steps,)`` each; traffic is what is added to the factor.
+# by field of Disturbance, ``(steps,)`` each; for traffic, the factor minus 1
 _Parts = dict[str, Float32]
 
 
 def disturb(outbreaks: Iterable[Outbreak], traits: Traits[Float32], timestamps: npt.NDArray[np.int64]) -> Disturbance:
-    """Return the sum of ``outbreaks`` at ``timestamps``.
+    """Return the total effect of ``outbreaks`` at ``timestamps`` (epoch seconds).
 
     Raises:
-        ValueError: an outbreak is of no kind that is known.
+        ValueError: the kind of an outbreak is unknown.
     """
     total = Disturbance.none(len(traits.processor.idle_pct), len(timestamps))
     for one in outbreaks:
@@ -111,7 +115,7 @@ def _disk_fill(one: Outbreak, usual: _Usual, timestamps: npt.NDArray[np.int64]) 
 
 def _log_storm(one: Outbreak, usual: _Usual, timestamps: npt.NDArray[np.int64]) -> _Parts:
     size = one.size(timestamps)
-    # The storm is there at once; only what it has written so far grows.
+    # the storm writes at full speed from the start; only the written data grows
     writing = (size > 0).astype(np.float32)
     return {"disk": (one.peak - usual.disk) * size, "io": 35 * writing, "cpu": 10 * writing}
 
@@ -132,7 +136,7 @@ def _runaway_job(one: Outbreak, usual: _Usual, timestamps: npt.NDArray[np.int64]
 
 def _gc_pressure(one: Outbreak, usual: _Usual, timestamps: npt.NDArray[np.int64]) -> _Parts:
     size = one.size(timestamps)
-    # Between two full collections the heap fills and the collector works ever harder; in the end it does nothing else.
+    # the heap fills between two full collections, and the collector works harder; at full size it works all the time
     tooth = _phase(one, timestamps, 4, 9)
     pause = 0.65 * (1 - tooth) * np.minimum(2 * (1 - size), 1)
     cpu = max(one.peak - usual.busy, 15) * size * (1 - pause)
@@ -141,16 +145,16 @@ def _gc_pressure(one: Outbreak, usual: _Usual, timestamps: npt.NDArray[np.int64]
 
 def _swap_thrash(one: Outbreak, usual: _Usual, timestamps: npt.NDArray[np.int64]) -> _Parts:
     size = one.size(timestamps)
-    # Memory is short first; what does not fit is pushed out, and fetched again.
-    short, late = np.minimum(1.6 * size, 1), np.maximum(size - 0.2, 0) / np.float32(0.8)
-    full, pushed_out = 92.0, 4 * (92.0 - 86.0)
+    # memory is short first; then pages move to swap and back
+    memory, swapping = np.minimum(1.6 * size, 1), np.maximum(size - 0.2, 0) / np.float32(0.8)
+    full, swapped = 92.0, 4 * (92.0 - 86.0)
     return {
-        "memory": max(full - usual.memory, 4) * short,
-        "swap": max(one.peak - pushed_out - usual.swap, 20) * late,
-        "io": 40 * late,
-        "iowait": 20 * late,
-        "cpu": 6 * late,
-        "queue": np.float32(1.2) * late,
+        "memory": max(full - usual.memory, 4) * memory,
+        "swap": max(one.peak - swapped - usual.swap, 20) * swapping,
+        "io": 40 * swapping,
+        "iowait": 20 * swapping,
+        "cpu": 6 * swapping,
+        "queue": np.float32(1.2) * swapping,
     }
 
 
@@ -175,14 +179,14 @@ def _noisy_neighbour(one: Outbreak, usual: _Usual, timestamps: npt.NDArray[np.in
 
 
 def _failed_batch(one: Outbreak, usual: _Usual, timestamps: npt.NDArray[np.int64]) -> _Parts:
-    # It runs, fails, waits and runs again, each time with more to catch up with.
+    # it runs, fails, waits and runs again, each time with more work
     running = one.size(timestamps) * (_phase(one, timestamps, 8, 20) < 0.7)
     return {"cpu": max(one.peak - usual.busy, 15) * running, "io": 30 * running, "memory": 3 * running}
 
 
 def _cascade(one: Outbreak, usual: _Usual, timestamps: npt.NDArray[np.int64]) -> _Parts:
     size = one.size(timestamps)
-    # Requests wait for the answer: their sockets and buffers stay, and time-outs and retries cost cpu.
+    # requests wait for the answer: sockets and buffers stay open, time-outs and retries cost CPU
     return {
         "sockets": one.peak * size,
         "cpu": (4 + 0.5 * usual.per_traffic) * size,
@@ -192,7 +196,7 @@ def _cascade(one: Outbreak, usual: _Usual, timestamps: npt.NDArray[np.int64]) ->
 
 
 def _phase(one: Outbreak, timestamps: npt.NDArray[np.int64], fewest: int, most: int) -> Float32:
-    """Return the part done, 0 to 1, of a cycle of ``fewest`` to ``most`` steps that is the outbreak's own."""
+    """Return the position, 0 to 1, in a cycle of ``fewest`` to ``most`` steps; its length follows from the start."""
     period = fewest + one.start // STEP_SECONDS % (most - fewest + 1)
     phase: Float32 = ((timestamps - one.start) // STEP_SECONDS % period / period).astype(np.float32)
     return phase

@@ -1,3 +1,9 @@
+"""A fleet of simulated servers: the values of any span, and the truth about the incidents in it.
+
+Everything is made one UTC day at a time: `DayMaker` makes a day without the days before it, `incident_of` compares an
+outbreak with the same day without incidents, and `Fleet` joins days to the span of a request.
+"""
+
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -9,26 +15,38 @@ import numpy.typing as npt
 
 from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, Float32, Panel, SeriesKey, ceil_to_grid, floor_to_grid
 from daemon.simulation.disturbance import Disturbance, disturb
-from daemon.simulation.events import Fills, Growth, Reboots, Releases, missing
+from daemon.simulation.events import Fills, Growth, Reboots, Releases, lost_samples
 from daemon.simulation.incident import Incident, IncidentKind
 from daemon.simulation.noise import Component, Key, NoiseField, NoiseShape, Wander
 from daemon.simulation.outbreak import Outbreak, Outbreaks
 from daemon.simulation.profile import PROFILES, Traits, stack
 from daemon.simulation.response import METRICS, Load, respond
-from daemon.simulation.scenario import Scenario, with_scenarios
+from daemon.simulation.scenario import Scenario
+from daemon.simulation.scenario_outbreaks import with_scenarios
 from daemon.simulation.spec import FleetSpec, Server, servers_of
 from daemon.simulation.work import DAY_SECONDS, Schedule, Workdays, expected_traffic
+
+# days that are written or requested at once
+SPAN_DAYS = 3
+GPU_METRICS = ("gpu_util_pct", "gpu_mem_used_pct")
+SWAP_METRICS = ("swap_used_pct",)
+# an incident is predictable if it is visible half an hour before its breach
+NOTICE_SECONDS = 1800
+NOTICE_STEPS = NOTICE_SECONDS // STEP_SECONDS
+VISIBLE_SHARE = 0.1
+# probability a step that the GPU waits for data
+STALL_CHANCE = 0.004
 
 
 @dataclass(frozen=True)
 class Day:
-    """A day of every server.
+    """A day of every server; the arrays are ``(servers, metrics, steps)``.
 
     Attributes:
         start: epoch seconds (UTC) of the first step.
-        complete: ``(servers, metrics, steps)``, with nothing missing.
-        calm: what it would have been without incidents, same shape.
-        lost: which of them never arrived, same shape.
+        complete: the values, without gaps.
+        calm: the values without incidents.
+        lost: whether a sample is lost.
     """
 
     start: int
@@ -38,7 +56,7 @@ class Day:
 
 
 class DayMaker:
-    """Makes any day of a fleet without making the days before it."""
+    """Makes any day of a fleet without the days before it."""
 
     def __init__(self, spec: FleetSpec, servers: Sequence[Server], outbreaks: Outbreaks, reboots: Reboots) -> None:
         self._spec = spec
@@ -62,7 +80,7 @@ class DayMaker:
         self._has_swap = np.array([server.has_swap for server in servers], dtype=np.float32)[:, None]
 
     def make(self, day: int, scenarios: tuple[Scenario, ...] = ()) -> Day:
-        """Return the day of that number (days since 1970-01-01), with what ``scenarios`` change of it."""
+        """Return day number ``day`` (days since 1970-01-01), changed by ``scenarios``."""
         start = day * DAY_SECONDS
         timestamps = start + np.arange(STEPS_PER_DAY, dtype=np.int64) * STEP_SECONDS
         noise = self._noise.day(day)
@@ -72,7 +90,7 @@ class DayMaker:
         load = Load(
             traits=self._traits,
             expected=expected_traffic(self._traits.rhythm, day, self._workdays) * self._growth.ratio(day),
-            wander=self._wandered(day),
+            wander=self._wander_of(day),
             noise=noise[:, : len(self._servers)],
             shared=self._shared(noise),
             work=self._schedule.effects(day),
@@ -89,32 +107,30 @@ class DayMaker:
         return Day(start, complete, calm, self._lost(day) | uptime.down[:, None, :])
 
     def _shared(self, noise: Float32) -> Float32:
-        """Return the noise of log traffic that the servers of one profile have in common, scaled as their own."""
+        """Return the noise of log traffic that the servers of a profile share, ``(servers, steps)``."""
         common = noise[:, self._profile_rows]
         own = self._traits.noise
         fast, middle = common[Component.TRAFFIC_FAST], common[Component.TRAFFIC_MIDDLE]
         shared: Float32 = own.fast * fast + own.middle * middle + own.slow * common[Component.TRAFFIC_SLOW]
         return shared
 
-    def _wandered(self, day: int) -> Float32:
-        """Return how far log traffic has wandered, ``(servers, steps)``: a server's own and its profile's part."""
+    def _wander_of(self, day: int) -> Float32:
+        """Return the wander of log traffic, ``(servers, steps)``: the part of the server and that of its profile."""
         level, own = self._wander.level(day), self._traits.noise
-        mine, common = level[: len(self._servers)], level[self._profile_rows]
-        wandered: Float32 = own.wander * (np.sqrt(1 - own.shared**2) * mine + own.shared * common)
-        return wandered
+        own_level, shared_level = level[: len(self._servers)], level[self._profile_rows]
+        wander: Float32 = own.wander * (np.sqrt(1 - own.shared**2) * own_level + own.shared * shared_level)
+        return wander
 
     def _lost(self, day: int) -> npt.NDArray[np.bool_]:
-        spec = self._spec
-        return np.stack(
-            [missing(key, day, len(METRICS), spec.missing_rate, spec.outages_per_server_week) for key in self._keys]
-        )
+        rates = self._spec.missing_rate, self._spec.outages_per_server_week
+        return np.stack([lost_samples(key, day, len(METRICS), *rates) for key in self._keys])
 
 
 def _noise_shape(traits: Traits[Float32], profiles: int) -> NoiseShape:
-    """Return the shape of the servers' noise, with quiet rows for the noise that profiles share below them."""
+    """Return the parameters of the noise: the rows of the servers, then those of the profiles, which have no bursts."""
     none, one = np.zeros((profiles, 1), np.float32), np.ones((profiles, 1), np.float32)
     per_step = traits.bursts.per_day / STEPS_PER_DAY
-    stalls = np.full_like(per_step, 0.004)
+    stalls = np.full_like(per_step, STALL_CHANCE)
     return NoiseShape(
         memory_ratio=np.concatenate([traits.noise.memory_ratio, one]),
         burst_chance=np.concatenate([per_step, none]),
@@ -124,20 +140,15 @@ def _noise_shape(traits: Traits[Float32], profiles: int) -> NoiseShape:
     )
 
 
-NOTICE_SECONDS = 1800
-NOTICE_STEPS = NOTICE_SECONDS // STEP_SECONDS
-VISIBLE_SHARE = 0.1
-
-
-def judged(one: Outbreak, server: str, kind: IncidentKind, actual: Float32, calm: Float32) -> Incident:
-    """Return the record of an outbreak.
+def incident_of(one: Outbreak, server: str, kind: IncidentKind, actual: Float32, calm: Float32) -> Incident:
+    """Return the truth about an outbreak.
 
     Args:
         one: the outbreak.
-        server: the id of the server that it is on.
-        kind: its kind, as tuned for the fleet.
-        actual: the metric of the kind at every step from the outbreak's start to its end.
-        calm: what the metric would have been without incidents, at the same steps.
+        server: the id of its server.
+        kind: its kind, with the overrides of the fleet.
+        actual: the metric of the kind from the first to the last step of the outbreak, in its unit, ``(steps,)``.
+        calm: the same without incidents, ``(steps,)``.
     """
     past = actual > kind.critical
     step = int(past.argmax()) if past.any() else None
@@ -156,32 +167,24 @@ def judged(one: Outbreak, server: str, kind: IncidentKind, actual: Float32, calm
 
 
 def had_precursor(one: Outbreak, critical: float, actual: Float32, calm: Float32, breach: int | None) -> bool:
-    """Return whether the outbreak showed itself at least half an hour before its breach at step ``breach``.
+    """Return whether an outbreak was predictable; ``breach`` is the step of its breach, counted from its start.
 
-    With a breach: at some step NOTICE_SECONDS or more before it, the outbreak's own contribution to the metric (with
-    it less without it) was at least VISIBLE_SHARE of the way from the metric's mean without it, taken from the start
-    to the breach, to the critical level. Without a breach: its ramp takes at least NOTICE_SECONDS.
+    With a breach: at some step NOTICE_SECONDS or more before it, the contribution of the outbreak (``actual - calm``)
+    was at least VISIBLE_SHARE of the distance to the critical level. The distance is measured from the mean of ``calm``
+    from start to breach. Without a breach: the ramp takes at least NOTICE_SECONDS.
     """
     if breach is None:
         return one.ramp_seconds >= NOTICE_SECONDS
     early = slice(0, max(0, breach - NOTICE_STEPS + 1))
-    way = critical - float(calm[: breach + 1].mean())
-    return bool(((actual - calm)[early] >= VISIBLE_SHARE * way).any())
-
-
-# Written or asked for at once.
-SPAN_DAYS = 3
-GPU_METRICS = ("gpu_util_pct", "gpu_mem_used_pct")
-SWAP_METRICS = ("swap_used_pct",)
+    distance = critical - float(calm[: breach + 1].mean())
+    return bool(((actual - calm)[early] >= VISIBLE_SHARE * distance).any())
 
 
 class Fleet:
-    """A fleet of simulated servers, the same at every time however it is asked.
+    """A fleet of simulated servers as a function of time; safe to use from several threads.
 
-    A value depends on the seed, the server, the metric and the time alone, so a live tick equals the same tick
-    of a month written at once. Safe to use from several threads.
-
-    Scenarios change what comes after they were posted; ``scenarios`` is asked anew for each answer.
+    A value depends only on the seed, the server, the metric and the time. So a live tick equals the same tick in a file
+    of a month. ``scenarios`` is called for each request; a scenario changes only later steps.
     """
 
     def __init__(self, spec: FleetSpec, scenarios: Callable[[], Sequence[Scenario]] = tuple) -> None:
@@ -213,15 +216,15 @@ class Fleet:
     def incidents(self, start: int, end: int) -> list[Incident]:
         """Return the incidents that change a step in ``start .. end`` (epoch seconds, both included), by start.
 
-        An incident that is under way at either end is told whole.
+        An incident that is active at an edge of the span is returned with its whole length.
         """
         scenarios = self._scenarios()
         touching = [each for each in scenarios if each.touches(start, end)]
         found = with_scenarios(self._outbreaks.between(start, end), touching, self.servers, start, end)
-        return [self._judged(one, scenarios) for one in found]
+        return [self._incident(one, scenarios) for one in found]
 
     def to_json(self) -> str:
-        """Return all parameters, those of every server too, as JSON."""
+        """Return all parameters, including those of every server, as JSON."""
         document = {
             "spec": asdict(self.spec),
             "incident_kinds": {name: asdict(kind) for name, kind in self.spec.kinds.items()},
@@ -230,7 +233,7 @@ class Fleet:
         return json.dumps(document, indent=2) + "\n"
 
     def _made(self, day: int, scenarios: Sequence[Scenario]) -> Day:
-        # those that touch a day are part of what it is kept by, so none is kept that a scenario has made untrue
+        # the scenarios that touch a day are part of the cache key, so that a new scenario makes a new day
         start, end = day * DAY_SECONDS, (day + 1) * DAY_SECONDS - STEP_SECONDS
         return self._day(day, tuple(each for each in scenarios if each.touches(start, end)))
 
@@ -238,7 +241,7 @@ class Fleet:
         complete = day.complete[self._rows, self._columns, inside]
         return np.where(day.lost[self._rows, self._columns, inside], np.float32(np.nan), complete)
 
-    def _judged(self, one: Outbreak, scenarios: Sequence[Scenario]) -> Incident:
+    def _incident(self, one: Outbreak, scenarios: Sequence[Scenario]) -> Incident:
         kind = self.spec.kinds[one.kind]
         column = METRICS.index(kind.metric)
         numbers = range(one.start // DAY_SECONDS, one.end // DAY_SECONDS + 1)
@@ -247,17 +250,17 @@ class Fleet:
         inside = slice(first, first + (one.end - one.start) // STEP_SECONDS + 1)
         actual = np.concatenate([day.complete[one.row, column] for day in days])[inside]
         calm = np.concatenate([day.calm[one.row, column] for day in days])[inside]
-        return judged(one, self.servers[one.row].id, kind, actual, calm)
+        return incident_of(one, self.servers[one.row].id, kind, actual, calm)
 
 
 def _cached_days(kinds: Mapping[str, IncidentKind]) -> int:
-    """Return how many days to keep: a span, and on either side those that an incident in it may reach."""
+    """Return the number of days to cache: a span, and on each side the days that an incident in it can reach."""
     longest_hours = max(kind.ramp_hours[1] + kind.hold_hours[1] + kind.recovery_hours[1] for kind in kinds.values())
     return SPAN_DAYS + 2 * ceil(longest_hours / 24) + 1
 
 
 def _days(first: int, steps: int) -> Iterator[tuple[int, slice]]:
-    """Yield the number of every day touched and its steps."""
+    """Yield the number of every day in the span, and the slice of its steps."""
     position = first // STEP_SECONDS
     last = position + steps
     while position < last:

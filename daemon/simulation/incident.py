@@ -1,4 +1,7 @@
-"""The kinds of incident, and the record of one that happened."""
+"""The kinds of incident, the overrides of a fleet, and the record of an incident that happened.
+
+The table KINDS is set by hand; docs/simulator.md has it in words, and a test compares the two.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -8,28 +11,30 @@ import pandas as pd
 
 from daemon.simulation.profile import Range
 
+# ramp of an incident without warning
 SUDDEN_HOURS: Range = (0.05, 0.3)
+# recovery after a restart
 AT_ONCE: Range = (0.01, 0.15)
 CASCADE = "cascade"
 
 
 @dataclass(frozen=True, kw_only=True)
 class IncidentKind:
-    """How one kind of incident goes.
+    """One kind of incident.
 
     Attributes:
-        metric: the metric that it is judged on.
-        critical: the level past which the incident has broken something, in the metric's unit.
-        peak: where the metric is heading; often short of critical.
-        ramp_hours: from the first sign to the peak; without warning it is minutes.
-        hold_hours: how long it stays there before somebody repairs it.
-        recovery_hours: from the repair until nothing is left of it.
-        causes: what the post-mortem will say, one of them.
-        repair_chance: the probability that somebody notices and repairs it on the way up.
-        sudden_chance: the probability that it is there within minutes, whatever ramp_hours says.
-        spread_chance: the probability that the servers which depend on this one follow.
-        weight: how much more often than usual it happens, among all kinds.
-        reboot_ends: whether it is over when the server is rebooted.
+        metric: the metric that shows the breach.
+        critical: critical level of the metric, in its unit.
+        peak: range of the level at full size; it can be below critical.
+        ramp_hours: range of the time from start to full size.
+        hold_hours: range of the time at full size before the repair.
+        causes: causes in words, as in a post-mortem; an incident has one of them.
+        recovery_hours: range of the time from the repair to the end.
+        repair_chance: probability of a repair during the ramp, 0 to 1.
+        sudden_chance: probability that the ramp takes SUDDEN_HOURS instead of ``ramp_hours``, 0 to 1.
+        spread_chance: probability that it spreads to the servers that call this one, 0 to 1.
+        weight: factor on its frequency.
+        reboot_ends: whether a reboot of the server ends it.
     """
 
     metric: str
@@ -46,8 +51,7 @@ class IncidentKind:
     reboot_ends: bool = False
 
 
-# A table, a few lines for each kind. The last one is no server's own: it follows the incident of another server,
-# with that one's ramp, length and repair.
+# the last kind follows the incident of another server, with the ramp, length and repair of that one
 KINDS: Mapping[str, IncidentKind] = {
     "memory_leak": IncidentKind(
         metric="mem_used_pct", critical=95, peak=(90, 125), ramp_hours=(5, 34), hold_hours=(0.1, 1.2),
@@ -106,7 +110,7 @@ KINDS: Mapping[str, IncidentKind] = {
 
 @dataclass(frozen=True, kw_only=True)
 class IncidentTuning:
-    """What a fleet changes about one kind of incident; None leaves it as it is in KINDS."""
+    """The overrides of a fleet for one kind of incident; None keeps the value of KINDS."""
 
     weight: float | None = None
     ramp_hours: Range | None = None
@@ -116,12 +120,12 @@ class IncidentTuning:
     sudden_chance: float | None = None
 
     def changes(self) -> dict[str, float | Range]:
-        """Return what is changed, by the name of the field of `IncidentKind`."""
+        """Return the overrides that are not None, by the name of the field of `IncidentKind`."""
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in given.items() if value is not None}
 
     def tuned(self, kind: IncidentKind) -> IncidentKind:
-        """Return ``kind`` with the changes; hours that are given hold for every incident, sudden ones are then none."""
+        """Return ``kind`` with the overrides; if ``ramp_hours`` is set, ``sudden_chance`` is 0 by default."""
         changes: dict[str, object] = dict(self.changes())
         if self.ramp_hours is not None:
             changes = {"sudden_chance": 0.0, **changes}
@@ -130,17 +134,17 @@ class IncidentTuning:
 
 @dataclass(frozen=True, kw_only=True)
 class Incident:
-    """One incident as it truly was; times are epoch seconds (UTC) on the grid.
+    """The truth about one incident, before any sample is lost; times are epoch seconds (UTC) on the grid.
 
     Attributes:
-        server: whose.
+        server: id of the server.
         kind: one of KINDS.
-        metric: the metric that it is judged on.
+        metric: the metric that shows the breach.
         start: the first step that it changed.
-        breach: the first step at which the metric is past its critical level; None if it never was.
+        breach: the first step at which the metric is past its critical level; None without a breach.
         end: the last step that it changed.
-        cause: in words; that of a cascade names the server where it began.
-        precursor: whether it could be seen coming, as `truth.had_precursor` defines it.
+        cause: the cause in words; a cascade names the server where it started.
+        precursor: whether it was predictable, as `fleet.had_precursor` defines it.
     """
 
     server: str
@@ -154,7 +158,7 @@ class Incident:
 
 
 def to_frame(incidents: Iterable[Incident]) -> pd.DataFrame:
-    """Return one row per incident; ``start``, ``breach`` and ``end`` are UTC timestamps, NaT for no breach."""
+    """Return one row per incident; ``start``, ``breach`` and ``end`` are UTC timestamps, NaT without a breach."""
     rows = list(incidents)
     frame = pd.DataFrame({f.name: [getattr(row, f.name) for row in rows] for f in fields(Incident)})
     for column in ("start", "breach", "end"):

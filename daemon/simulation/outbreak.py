@@ -1,4 +1,8 @@
-"""Which incidents happen when: drawn by server and week, long before anything is known of their outcome."""
+"""The incidents of a fleet before their outcome is known: sampled by server and week, and spread to callers.
+
+`Outbreak` is one incident on one server. `callers` gives the servers that depend on each other. `Outbreaks` samples
+the incidents of every server, spreads some of them as cascades, and keeps at most one at a time on a server.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +17,16 @@ from daemon.simulation.incident import CASCADE, KINDS, SUDDEN_HOURS, IncidentKin
 from daemon.simulation.noise import Purpose
 from daemon.simulation.profile import PROFILES, Range
 from daemon.simulation.spec import Server
+from daemon.simulation.work import DAY_SECONDS
 
+WEEK_SECONDS = STEPS_PER_WEEK * STEP_SECONDS
+# upper limit of incidents that are sampled for one server and week
+MOST_PER_WEEK = 4
+# a ramp has pieces of different slope
+RAMP_PIECES = 8
+CACHED_WEEKS = 6
+
+# cascades: the profile that each profile calls, the callers of one server, and the range of the delay
 UPSTREAM: Mapping[str, str] = {
     "web_api": "database",
     "data_ingest": "database",
@@ -21,32 +34,7 @@ UPSTREAM: Mapping[str, str] = {
     "conductor_mgmt": "web_api",
 }
 CALLERS = 2
-
-
-def callers(servers: Sequence[Server]) -> dict[int, tuple[int, ...]]:
-    """Return the rows of the servers that depend on each row.
-
-    Of each profile two servers share one upstream, by number: the third and the fourth web server call the second
-    database. One whose upstream is not in the fleet calls nobody; a fleet that grows keeps the dependencies it had.
-    """
-    rows: dict[str, list[int]] = {}
-    for row, server in enumerate(servers):
-        rows.setdefault(server.profile, []).append(row)
-    found: dict[int, list[int]] = {}
-    for profile, upstream in UPSTREAM.items():
-        for number, row in enumerate(rows.get(profile, ())):
-            called = rows.get(upstream, [])[number // CALLERS :][:1]
-            for each in called:
-                found.setdefault(each, []).append(row)
-    return {row: tuple(calling) for row, calling in found.items()}
-
-
-DAY_SECONDS = 86_400
-WEEK_SECONDS = STEPS_PER_WEEK * STEP_SECONDS
-MOST_PER_WEEK = 4
-RAMP_PIECES = 8
 LAG_STEPS = (2, 12)
-CACHED_WEEKS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,15 +42,15 @@ class Outbreak:
     """An incident before its outcome is known.
 
     Attributes:
-        row: the server's row in the fleet.
+        row: the row of the server in the fleet.
         kind: one of KINDS.
         start: the first step that it changes, epoch seconds on the grid.
-        end: the last one.
-        ramp_seconds: from start to full size.
-        knots: the way up, from 0 to 1, at equal distances in time; it stalls and hurries.
-        peak: where the metric is heading.
-        cause: in words.
-        recovery_seconds: from the repair until nothing is left of it, up to its end; it falls evenly.
+        end: the last step that it changes.
+        ramp_seconds: time from start to full size.
+        knots: size during the ramp at equal distances in time, from 0 to 1.
+        peak: level of the metric at full size, in its unit.
+        cause: the cause in words.
+        recovery_seconds: time from the repair to the end; the size falls evenly to zero.
     """
 
     row: int
@@ -76,19 +64,41 @@ class Outbreak:
     recovery_seconds: int
 
     def size(self, timestamps: npt.NDArray[np.int64]) -> Float32:
-        """Return how far it has come at each time, from 0 to 1; ``(steps,)``."""
+        """Return the size at each time (epoch seconds), 0 to 1; ``(steps,)``."""
         age = (timestamps - self.start + STEP_SECONDS) / self.ramp_seconds
         grown = np.interp(age, np.linspace(0, 1, len(self.knots)), self.knots)
         grown *= np.clip((self.end + STEP_SECONDS - timestamps) / (self.recovery_seconds + STEP_SECONDS), 0, 1)
         return np.where((timestamps >= self.start) & (timestamps <= self.end), grown, 0).astype(np.float32)
 
     def overlaps(self, others: Iterable["Outbreak"]) -> bool:
-        """Return whether it changes a step of the same server that one of the others changes."""
+        """Return whether one of ``others`` changes a step of the same server that this one changes."""
         return any(self.row == one.row and self.start <= one.end and self.end >= one.start for one in others)
 
 
+def callers(servers: Sequence[Server]) -> dict[int, tuple[int, ...]]:
+    """Return, by row of a server, the rows of the servers that call it.
+
+    Two servers of a profile share one upstream server, by number: the third and the fourth web server call the second
+    database. A server without an upstream server in the fleet calls none. A fleet that grows keeps its dependencies.
+    """
+    rows: dict[str, list[int]] = {}
+    for row, server in enumerate(servers):
+        rows.setdefault(server.profile, []).append(row)
+    found: dict[int, list[int]] = {}
+    for profile, upstream in UPSTREAM.items():
+        for number, row in enumerate(rows.get(profile, ())):
+            called = rows.get(upstream, [])[number // CALLERS :][:1]
+            for each in called:
+                found.setdefault(each, []).append(row)
+    return {row: tuple(calling) for row, calling in found.items()}
+
+
 class Outbreaks:
-    """All incidents of a fleet: each server's own, and those that follow from another server's."""
+    """All incidents of a fleet: the own ones of each server, and the cascades that spread from other servers.
+
+    A server never has two incidents at once, because the truth about each would be unclear. Which one is left out
+    follows from the neighbouring weeks alone, so that every span gives the same answer.
+    """
 
     def __init__(
         self,
@@ -103,36 +113,33 @@ class Outbreaks:
         self._reboots = reboots
         self._callers = callers(servers)
         self._chances = [_chances(server, kinds) for server in servers]
-        self._sampled = lru_cache(maxsize=CACHED_WEEKS)(self._draw)
-        self._own = lru_cache(maxsize=CACHED_WEEKS)(self._draw_own)
-        self._followed = lru_cache(maxsize=CACHED_WEEKS)(self._follow)
+        self._sampled = lru_cache(maxsize=CACHED_WEEKS)(self._sample)
+        self._own = lru_cache(maxsize=CACHED_WEEKS)(self._sample_own)
+        self._cascades = lru_cache(maxsize=CACHED_WEEKS)(self._spread_week)
         self._week = lru_cache(maxsize=CACHED_WEEKS)(self._settle)
 
     def between(self, start: int, end: int) -> list[Outbreak]:
         """Return those that change a step in ``start .. end`` (epoch seconds, both included), by start and row."""
-        # None lasts as long as a week, so the week before the first is enough.
+        # every incident is shorter than a week, so the week before the first is enough
         weeks = range(start // WEEK_SECONDS - 1, end // WEEK_SECONDS + 1)
         found = [one for week in weeks for one in self._week(week) if one.start <= end and one.end >= start]
         return sorted(found, key=lambda one: (one.start, one.row))
 
-    # Two at once on one server would leave the truth of either in doubt. Whoever yields is decided with no more than
-    # what is drawn for the weeks around, so that every span asked for agrees on it.
-
     def _settle(self, week: int) -> tuple[Outbreak, ...]:
-        """Return the incidents that begin in that week: a server's own ones stand, those that follow yield."""
+        """Return the incidents that start in ``week``; a cascade is left out where it overlaps another incident."""
         own = [one for each in (week - 1, week, week + 1) for one in self._own(each)]
-        earlier = [*own, *self._followed(week - 1)]
+        earlier = [*own, *self._cascades(week - 1)]
         kept: list[Outbreak] = []
-        for one in self._followed(week):
+        for one in self._cascades(week):
             if not one.overlaps(earlier) and not one.overlaps(kept):
                 kept.append(one)
         return (*self._own(week), *kept)
 
-    def _draw_own(self, week: int) -> tuple[Outbreak, ...]:
+    def _sample_own(self, week: int) -> tuple[Outbreak, ...]:
         before = self._sampled(week - 1)
         return tuple(one for one in self._sampled(week) if not one.overlaps(before))
 
-    def _draw(self, week: int) -> tuple[Outbreak, ...]:
+    def _sample(self, week: int) -> tuple[Outbreak, ...]:
         if not self._rate:
             return ()
         return tuple(one for row in range(len(self._servers)) for one in self._of_server(row, week))
@@ -149,17 +156,18 @@ class Outbreaks:
         return kept
 
     def _until_reboot(self, one: Outbreak) -> Outbreak:
-        """Return the outbreak as far as it gets: a process that is started anew has forgotten what it leaked."""
+        """Return the outbreak up to the next reboot if a reboot ends its kind."""
         if self._reboots is None or not self._kinds[one.kind].reboot_ends:
             return one
         at = self._reboots.first_between(one.row, one.start, one.end)
         return one if at is None else replace(one, end=at - STEP_SECONDS, recovery_seconds=0)
 
-    def _follow(self, week: int) -> tuple[Outbreak, ...]:
-        """Return what that week's incidents do to the servers that depend on theirs, nearest first."""
+    def _spread_week(self, week: int) -> tuple[Outbreak, ...]:
+        """Return the cascades that follow from the own incidents of ``week``."""
         return tuple(one for origin in self._own(week) for one in self._spread(origin))
 
     def _spread(self, origin: Outbreak) -> Iterator[Outbreak]:
+        """Yield the cascades on direct and indirect callers of the server, nearest first."""
         server = self._servers[origin.row]
         cascade = self._kinds[CASCADE]
         chance = self._kinds[origin.kind].spread_chance * cascade.weight
@@ -174,7 +182,7 @@ class Outbreaks:
                 yield caught
 
     def _caught(self, upstream: Outbreak, row: int, peak: Range) -> Outbreak:
-        """Return what ``upstream`` does to a server that calls its: the same course, later."""
+        """Return the cascade on a caller: the time course of ``upstream``, some steps later, with its own peak."""
         random = self._servers[row].key.generator(Purpose.CASCADE, upstream.start // STEP_SECONDS)
         shortest, longest = LAG_STEPS
         lag = int(random.integers(shortest, longest + 1)) * STEP_SECONDS
@@ -189,7 +197,7 @@ class Outbreaks:
 
 
 def _chances(server: Server, kinds: Mapping[str, IncidentKind]) -> dict[str, float]:
-    """Return the share of each kind among the server's own incidents; nothing if it can have none."""
+    """Return the probability of each kind among the own incidents of a server; empty if it can have none."""
     weights = {name: weight * kinds[name].weight for name, weight in PROFILES[server.profile].incidents.items()}
     lacking = ((not server.has_gpu) * ["gpu_mem_used_pct"]) + ((not server.has_swap) * ["swap_used_pct"])
     weights = {name: weight for name, weight in weights.items() if weight > 0 and kinds[name].metric not in lacking}
@@ -208,7 +216,7 @@ def _outbreak(
     pieces = random.dirichlet(np.full(RAMP_PIECES, 3.0)) if ramp_steps > RAMP_PIECES else np.full(RAMP_PIECES, 1 / 8)
     bend = np.exp(0.35 * random.standard_normal())
     knots = np.concatenate([[0.0], np.cumsum(pieces)]) ** bend
-    # drawn whatever comes of it: with another chance of repair all else stays the same
+    # sampled in every case, so that another chance of repair changes nothing else
     repaired_at, luck = random.uniform(0.3, 0.95), random.random()
     repaired = luck < kind.repair_chance and not sudden
     steps = ramp_steps * repaired_at if repaired else ramp_steps + hold_steps
@@ -228,7 +236,7 @@ def _outbreak(
 
 
 def _when_a_run_should_be_over(server: Server, day_of: int) -> int:
-    """Return when the server's first batch run is usually over, on the day of the given time."""
+    """Return the usual end of the server's first batch run (epoch seconds), on the day of ``day_of``."""
     run = server.work[0]
     seconds = (run.start_hour % 24 + run.hours) * 3600
     return day_of // DAY_SECONDS * DAY_SECONDS + floor_to_grid(seconds)

@@ -1,4 +1,9 @@
-"""The seven kinds of server: what each is made of and what it runs."""
+"""The seven profiles of servers: ranges of the traits of a server, its batch runs and jobs, and its incidents.
+
+The records are generic: with `Range` fields they describe a profile, with `float` fields a server, and with arrays of
+``(servers, 1)`` a whole fleet. `sample` makes a server of a profile, `stack` a fleet of servers. All ranges are set by
+hand, so that each profile resembles servers of that use; docs/simulator.md describes them.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -8,16 +13,17 @@ import numpy as np
 
 from daemon.core.series import Float32
 
-S = TypeVar("S")
 T = TypeVar("T")
 
 Range = tuple[float, float]
+NOTHING: Range = (0, 0)
+# a range whose ends differ by this factor or more is sampled on a logarithmic scale
 LOG_SCALE_RATIO = 4
 
 
 @dataclass(frozen=True)
 class Rhythm(Generic[T]):
-    """The expected traffic over day and week; hours are UTC, ratios are of the mean or of a weekday."""
+    """The expected traffic over day and week: amplitudes in mean traffic, hour in UTC, weekend as part of a weekday."""
 
     amplitude: T
     second_harmonic: T
@@ -27,7 +33,7 @@ class Rhythm(Generic[T]):
 
 @dataclass(frozen=True)
 class Noise(Generic[T]):
-    """Standard deviations of log traffic: minutes, hours, a day and days of memory; the profile's part of it."""
+    """Standard deviations of log traffic, by time scale from minutes to days; the part that its profile shares."""
 
     fast: T
     middle: T
@@ -39,7 +45,7 @@ class Noise(Generic[T]):
 
 @dataclass(frozen=True)
 class Bursts(Generic[T]):
-    """Jumps of traffic without warning: how often, how high in mean traffic, and how slowly they fade."""
+    """Sudden jumps of traffic: number a day, size as a multiple of mean traffic, time constant in steps."""
 
     per_day: T
     size: T
@@ -48,7 +54,7 @@ class Bursts(Generic[T]):
 
 @dataclass(frozen=True)
 class Processor(Generic[T]):
-    """Percent of all cores: at rest, for mean traffic, stolen; and the kernel's share of the work."""
+    """Percent of all cores in use without traffic, for mean traffic, and stolen; the part of the work in the kernel."""
 
     idle_pct: T
     traffic_pct: T
@@ -58,7 +64,7 @@ class Processor(Generic[T]):
 
 @dataclass(frozen=True)
 class Memory(Generic[T]):
-    """Percent of memory; caches grow by the day and are dropped at a restart every cycle."""
+    """Percent of memory; caches grow from day to day and are cleared once a cycle."""
 
     base_pct: T
     traffic_pct: T
@@ -70,7 +76,7 @@ class Memory(Generic[T]):
 
 @dataclass(frozen=True)
 class Disk(Generic[T]):
-    """Space in percent, filled by the day and cleaned every cycle; busy time in percent; the iowait it costs."""
+    """Percent of disk space, cleared once a cycle; busy time in percent; iowait as part of the busy time."""
 
     base_pct: T
     growth_pct_day: T
@@ -92,7 +98,7 @@ class Network(Generic[T]):
 
 @dataclass(frozen=True)
 class Gpu(Generic[T]):
-    """Percent of the GPU for mean traffic, and of its memory at rest."""
+    """Percent of the GPU at mean traffic, and of its memory when idle."""
 
     traffic_pct: T
     mem_pct: T
@@ -100,7 +106,7 @@ class Gpu(Generic[T]):
 
 @dataclass(frozen=True)
 class Traits(Generic[T]):
-    """All of it. ``Traits[Range]`` is a profile, ``Traits[float]`` a server, ``Traits[Float32]`` a fleet."""
+    """All traits: ``Traits[Range]`` of a profile, ``Traits[float]`` of a server, ``Traits[Float32]`` of a fleet."""
 
     rhythm: Rhythm[T]
     noise: Noise[T]
@@ -114,10 +120,10 @@ class Traits(Generic[T]):
 
 @dataclass(frozen=True)
 class Work(Generic[T]):
-    """Something that runs at most once a day: a backup at its hour, or a training job at any.
+    """Work that runs at most once a day: a batch run at a fixed hour, or a job at any hour.
 
-    ``chance`` is the probability of a run on a weekday; durations are log-normal around ``hours``; the rest
-    is what a run of usual size adds to each metric.
+    ``chance`` is the probability of a run on a weekday. Durations are log-normal around ``hours``. The last eight
+    fields are what a run of usual size adds to each metric, in its unit.
     """
 
     chance: T
@@ -136,20 +142,20 @@ class Work(Generic[T]):
     gpu_mem_pct: T
 
 
-def draw(record: Any, random: np.random.Generator) -> Any:
-    """Return ``record`` with a number drawn from each range, in the order of its fields.
+def sample(record: Any, random: np.random.Generator) -> Any:
+    """Return ``record`` with a number sampled from each range, in the order of its fields.
 
-    A range whose ends differ by a factor of four or more is drawn on a logarithmic scale.
+    A range whose ends differ by a factor of LOG_SCALE_RATIO or more is sampled on a logarithmic scale.
     """
-    return _combine([record], lambda ranges: _draw_number(ranges[0], random))
+    return _combine([record], lambda ranges: _number(ranges[0], random))
 
 
 def stack(records: Sequence[Any]) -> Any:
-    """Return one record of ``(records, 1)`` float32 columns, ready to broadcast over steps."""
+    """Return one record of float32 columns, ``(records, 1)`` each, which broadcast over steps."""
     return _combine(list(records), _column)
 
 
-def _draw_number(limits: Range, random: np.random.Generator) -> float:
+def _number(limits: Range, random: np.random.Generator) -> float:
     low, high = limits
     part = random.random()
     if 0 < low * LOG_SCALE_RATIO <= high:
@@ -169,22 +175,19 @@ def _combine(records: list[Any], combine: Callable[[list[Any]], Any]) -> Any:
     return type(first)(**parts)
 
 
-NOTHING: Range = (0, 0)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """One kind of server.
+    """One profile.
 
     Attributes:
-        prefix: of the server's id.
-        share: servers of it in a fleet of twenty.
-        traits: the ranges that its servers are drawn from.
+        prefix: prefix of the ids of its servers.
+        share: number of its servers in a fleet of twenty.
+        traits: ranges of the traits of its servers.
         work: its batch runs and jobs.
-        gpu_every: every nth server has a GPU, from the first; 0 is none.
-        swap_chance: the probability that a server has swap at all.
-        incidents: how much more often than others it has a kind of incident; a kind not named does not happen.
-        closes_months: whether its runs have more to do at the turn of a month.
+        gpu_every: every nth server has a GPU, starting with the first; 0: none has.
+        swap_chance: probability that a server has swap.
+        incidents: relative frequency of each kind of incident; a kind that is not named does not happen.
+        closes_months: whether its runs last longer at the turn of a month.
     """
 
     prefix: str
@@ -212,12 +215,12 @@ def _run(
 
 
 def _job(chance: Range, hours: Range, **sizes: Range) -> Work[Range]:
-    """Return a job that people hand in on most days, mostly by day; ``sizes`` are fields of `Work`."""
+    """Return a job that people submit on most days, mostly in working hours; ``sizes`` are fields of `Work`."""
     run = _run((8, 19), hours, (0.15, 0.5), (2, 5), **sizes)
     return replace(run, chance=chance, hours_spread=(0.6, 1.0))
 
 
-# Tables, a line for each group of traits: set by hand, since one number a line would be four hundred of them.
+# Tables with one line for each group of traits. They are not formatted: one number a line would be 400 lines.
 ML_COMPUTE = Profile(
     prefix="ml-compute",
     share=4,

@@ -1,4 +1,7 @@
-"""How a server answers to its load: from traffic, work and disturbances to the fourteen metrics."""
+"""The response of servers to their load: from traffic, work and incidents to the fourteen metrics.
+
+The coefficients are set by hand.
+"""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -28,14 +31,15 @@ METRICS = (
     "gpu_util_pct",
     "gpu_mem_used_pct",
 )
+# a link of 10 Gbit/s
 LINK_MB_S = 1250.0
 MOST_STOLEN_PCT = 12.0
-# Of the memory in use without traffic: what a process that has just started does not hold yet.
+# the part of the memory without traffic that a process fills only after its start
 CACHED_SHARE = 0.5
 
 
 class Processor(NamedTuple):
-    """Percent of all cores, ``(servers, steps)`` each; the demand may exceed them, and overload is by how much."""
+    """Percent of all cores, ``(servers, steps)`` each; ``demand`` can exceed 100, ``overload`` is a ratio."""
 
     user: Float32
     system: Float32
@@ -47,21 +51,21 @@ class Processor(NamedTuple):
 
 @dataclass(frozen=True)
 class Load:
-    """All that acts on the servers in one day.
+    """The load on the servers of a fleet in one day.
 
     Attributes:
-        traits: of every server, ``(servers, 1)`` a field.
-        expected: traffic to expect, ``(servers, steps)``.
-        wander: of log traffic from day to day, ``(servers, steps)``.
-        noise: ``(components, servers, steps)``.
-        shared: the noise of log traffic that a server's profile has in common, ``(servers, steps)``.
-        work: ``(effects, servers, steps)``.
-        disturbance: of the incidents under way.
-        release: of the software that runs.
-        disk_fill: percent above the cleaned disk, ``(servers, steps)``.
-        memory_fill: percent above the freshly started processes, ``(servers, steps)``.
+        traits: traits of every server, ``(servers, 1)`` a field.
+        expected: expected traffic, a multiple of the mean, ``(servers, steps)``.
+        wander: change of log traffic from day to day, ``(servers, steps)``.
+        noise: noise of unit variance, ``(components, servers, steps)``.
+        shared: noise of log traffic that the servers of a profile share, ``(servers, steps)``.
+        work: effect of batch runs and jobs, ``(effects, servers, steps)``.
+        disturbance: effect of active incidents.
+        release: effect of the running release.
+        disk_fill: percent above the cleared disk, ``(servers, steps)``.
+        memory_fill: percent above cleared caches, ``(servers, steps)``.
         has_swap: 1 or 0, ``(servers, 1)``.
-        warmth: how far caches have filled since the server was started, 0 to 1, ``(servers, steps)``.
+        warmth: filled part of the caches since the last reboot, 0 to 1, ``(servers, steps)``.
     """
 
     traits: Traits[Float32]
@@ -79,7 +83,7 @@ class Load:
 
 
 def respond(load: Load) -> Float32:
-    """Return the metrics, ``(servers, METRICS, steps)``, in physical range."""
+    """Return the metrics, ``(servers, METRICS, steps)``, each in the range of its unit."""
     noise, work, traits = load.noise, load.work, load.traits
     traffic = _traffic(load)
     memory = _memory(load, traffic)
@@ -123,9 +127,9 @@ def _memory(load: Load, traffic: Float32) -> Float32:
     traits, noise = load.traits.memory, load.noise
     wander = 0.6 * noise[Component.MEMORY] + 0.8 * noise[Component.MEMORY_SLOW]
     usual = traits.base_pct + load.memory_fill + load.release.mem_pct
-    # Memory follows traffic less than in proportion: buffers are kept once they are there.
-    followed = traits.traffic_pct * np.minimum(np.sqrt(traffic), 3) + load.work[Effect.MEM]
-    memory: Float32 = usual + followed + traits.noise_pct * wander + load.disturbance.memory
+    # memory grows more slowly than traffic, because buffers are reused
+    in_use = traits.traffic_pct * np.minimum(np.sqrt(traffic), 3) + load.work[Effect.MEM]
+    memory: Float32 = usual + in_use + traits.noise_pct * wander + load.disturbance.memory
     cold = (1 - load.warmth) * np.float32(CACHED_SHARE) * (traits.base_pct + load.memory_fill)
     return np.maximum(memory - cold, 1)
 
@@ -136,7 +140,7 @@ def _swap(load: Load, memory: Float32) -> Float32:
 
 
 def _disk_used(load: Load) -> Float32:
-    # Temporary files come and go; the more a disk fills by the day, the more of them.
+    # temporary files; a disk that fills faster has more of them
     temporary = 0.08 * (1 + load.traits.disk.growth_pct_day) * np.abs(load.noise[Component.DISK_SPACE])
     lasting = load.traits.disk.base_pct + load.disk_fill + load.disturbance.disk
     return _saturated(lasting + load.work[Effect.DISK] + temporary)
@@ -158,7 +162,7 @@ def _processor(load: Load, traffic: Float32, disk_busy: Float32) -> Processor:
     user = (1 - traits.processor.system_ratio) * working
     stolen = traits.processor.steal_pct * np.exp(0.5 * load.noise[Component.LOAD])
     steal = np.minimum(stolen, MOST_STOLEN_PCT) + load.disturbance.steal
-    # A core waits for a disk only while it has nothing else to do.
+    # only a core without other work waits for a disk
     free = np.maximum(1 - working / 130, 0.1)
     waiting = traits.disk.iowait_ratio * disk_busy * free + load.disturbance.iowait * free
     demand = user + system + waiting + steal
@@ -170,7 +174,7 @@ def _processor(load: Load, traffic: Float32, disk_busy: Float32) -> Processor:
 
 
 def _load_per_core(load: Load, processor: Processor, disk_busy: Float32) -> Float32:
-    # Past saturation the run queue grows faster than the demand.
+    # above saturation the run queue grows faster than the demand
     queue = processor.demand / 100 + 3 * processor.overload + 0.003 * disk_busy + load.disturbance.queue
     per_core: Float32 = queue * np.exp(0.1 * load.noise[Component.LOAD])
     return per_core
@@ -179,7 +183,7 @@ def _load_per_core(load: Load, processor: Processor, disk_busy: Float32) -> Floa
 def _close_wait(load: Load, traffic: Float32, processor: Processor) -> Float32:
     waver = np.exp(0.3 * load.noise[Component.SOCKETS])
     mean = load.traits.network.close_wait * traffic * waver * (1 + 4 * processor.overload)
-    # A leak leaks per request, so it breathes with the traffic.
+    # a leak adds sockets per request, so it varies with the traffic
     mean = mean + load.disturbance.sockets * np.exp(0.08 * load.noise[Component.SOCKETS])
     count: Float32 = mean + np.sqrt(mean) * load.noise[Component.SOCKETS_COUNT]
     return np.rint(np.maximum(count, 0))
@@ -192,7 +196,7 @@ def _network(at_mean: Float32, traffic: Float32, noise: Float32, work: Float32) 
 
 def _gpu(load: Load, traffic: Float32) -> tuple[Float32, Float32]:
     work, noise, traits = load.work, load.noise, load.traits.gpu
-    # While a job reads data or saves its state the GPU waits.
+    # the GPU waits while a job reads data or writes a checkpoint
     stalled = np.clip(1 - 0.3 * noise[Component.GPU_STALL], 0.05, 1)
     training = work[Effect.GPU] * stalled * np.exp(0.06 * noise[Component.GPU])
     serving = traits.traffic_pct * traffic * np.exp(0.15 * noise[Component.GPU])
@@ -202,6 +206,6 @@ def _gpu(load: Load, traffic: Float32) -> tuple[Float32, Float32]:
 
 
 def _saturated(demand: Float32) -> Float32:
-    """Return percent, 0 to 100: as asked for up to 90, and ever closer to 100 above."""
+    """Return percent, 0 to 100: equal to ``demand`` up to 90, and approaching 100 above."""
     ceiling: Float32 = 90 + 10 * np.tanh(np.maximum(demand - 90, 0) / 10)
     return np.clip(demand, np.float32(0), ceiling)

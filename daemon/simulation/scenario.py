@@ -1,31 +1,48 @@
-"""What somebody asks a running simulator to let happen: the record, and its life in time."""
+"""Scenarios: incidents that a user injects into a running simulator, and `healthy`, which removes incidents.
 
-import json
+`ScenarioRequest` is what a user posts. `Scenario` is the record in `scenarios.json`. `ScenarioStatus` is that record
+with its state, as the API serves it. `Scenarios` accepts, cancels and stores scenarios. `scenario_outbreaks` turns them
+into incidents.
+Times are epoch seconds (UTC) of the service's clock.
+"""
+
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple, Self
-from zlib import crc32
+from typing import Annotated, Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import structlog
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    computed_field,
+    field_serializer,
+)
 
 from daemon.core.errors import ForewarnError
 from daemon.core.file_access import reason_of
-from daemon.core.series import STEP_SECONDS, Float32, as_text, floor_to_grid
-from daemon.simulation.outbreak import WEEK_SECONDS, Outbreak
-from daemon.simulation.spec import Server
+from daemon.core.series import STEP_SECONDS, as_text, floor_to_grid
+from daemon.simulation.outbreak import WEEK_SECONDS
 from daemon.system.files import atomic_path
 
+_log = structlog.get_logger()
+
 LONGEST_MINUTES = WEEK_SECONDS // 60
+# the servers recover evenly over four steps
 RECOVERY_SECONDS = 4 * STEP_SECONDS
+MOST_ACTIVE = 20
+MOST_STORED = 100
+_MOST_NAMES_IN_ERROR = 40
+_MOST_CHARACTERS_IN_ERROR = 80
 
 
 class ScenarioKind(StrEnum):
-    """What happens to the chosen servers."""
+    """What happens to the servers of a scenario."""
 
     HEALTHY = "healthy"
     DEGRADING = "degrading"
@@ -37,7 +54,7 @@ class ScenarioKind(StrEnum):
 
 
 class ScenarioState(StrEnum):
-    """Where it stands."""
+    """The state of a scenario at one time."""
 
     WAITING = "waiting"
     ACTIVE = "active"
@@ -45,7 +62,9 @@ class ScenarioState(StrEnum):
     ENDED = "ended"
 
 
-USUAL_RAMP_MINUTES: Mapping[ScenarioKind, int] = {
+# these kinds apply to all servers if a request names neither servers nor a profile
+KINDS_FOR_ALL = (ScenarioKind.HEALTHY, ScenarioKind.DEGRADING, ScenarioKind.CRITICAL, ScenarioKind.CASCADE)
+DEFAULT_RAMP_MINUTES: Mapping[ScenarioKind, int] = {
     ScenarioKind.HEALTHY: 20,
     ScenarioKind.DEGRADING: 480,
     ScenarioKind.CRITICAL: 60,
@@ -56,234 +75,16 @@ USUAL_RAMP_MINUTES: Mapping[ScenarioKind, int] = {
 }
 
 
-class Ending(NamedTuple):
-    """When something ends: the last step at which it is whole, and how long it then takes to be gone."""
-
-    until: int
-    recovery_seconds: int
-
-    @property
-    def last_step(self) -> int:
-        """The last step at which something of it may be left."""
-        return self.until + max(0, self.recovery_seconds - STEP_SECONDS)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scenario:
-    """Something that was asked for; times are epoch seconds of the service's clock.
-
-    Attributes:
-        id: names it.
-        kind: what happens.
-        servers: ids of those that it happens to.
-        posted: when it was asked for.
-        start: the first step that it changes, on the grid; later than everything that the simulator has told by then.
-        ramp_seconds: until it has its full size.
-        ending: when the servers recover; before ``start`` if it was cancelled at once.
-        cancelled: whether somebody ended it.
-        released: servers that another scenario has made healthy meanwhile.
-    """
-
-    id: str
-    kind: ScenarioKind
-    servers: tuple[str, ...]
-    posted: float
-    start: int
-    ramp_seconds: int
-    ending: Ending
-    cancelled: bool = False
-    released: tuple[tuple[str, Ending], ...] = ()
-
-    @property
-    def last_step(self) -> int:
-        """The last step that may be otherwise than it would have been without."""
-        if self.kind is ScenarioKind.HEALTHY:
-            # an incident that did not happen for it would have lasted less than a week
-            return self.ending.until + WEEK_SECONDS
-        return max([self.ending.last_step, *(ending.last_step for _, ending in self.released)])
-
-    @property
-    def happens(self) -> bool:
-        """Whether it changes anything; not if it was cancelled before it began."""
-        return self.start <= self.ending.until
-
-    def ending_on(self, server: str) -> Ending:
-        """Return when ``server`` recovers."""
-        return min(self.ending, dict(self.released).get(server, self.ending))
-
-    def touches(self, start: int, end: int) -> bool:
-        """Return whether it changes a step in ``start .. end`` (epoch seconds, both included)."""
-        return self.happens and self.start <= end and self.last_step >= start
-
-    def state(self, now: float) -> ScenarioState:
-        """Return where it stands at ``now``."""
-        if not self.happens:
-            return ScenarioState.ENDED
-        if now < self.start:
-            return ScenarioState.WAITING
-        if now < self.ending.until + STEP_SECONDS and not self.cancelled:
-            return ScenarioState.ACTIVE
-        return ScenarioState.RECOVERING if now < self.ending.last_step + STEP_SECONDS else ScenarioState.ENDED
-
-
-FIRST_HIT_PROFILE = "database"
-HOP_STEPS = 3
-LEAST_RISE = 5.0
-
-
-class Part(NamedTuple):
-    """One incident of a scenario: its kind, and where its metric is heading."""
-
-    kind: str
-    peak: float
-
-
-# Past critical at any hour, so higher than a drawn incident goes: a cleared cache or a quiet night takes some off.
-PARTS: Mapping[ScenarioKind, tuple[Part, ...]] = {
-    ScenarioKind.HEALTHY: (),
-    ScenarioKind.DEGRADING: (
-        Part("memory_leak", 79),
-        Part("disk_fill", 81),
-        Part("runaway_job", 74),
-        Part("connection_leak", 190),
-    ),
-    ScenarioKind.CRITICAL: (
-        Part("memory_leak", 112),
-        Part("disk_fill", 112),
-        Part("runaway_job", 125),
-        Part("connection_leak", 1400),
-    ),
-    ScenarioKind.CASCADE: (Part("runaway_job", 125), Part("connection_leak", 1400), Part("memory_leak", 92)),
-    ScenarioKind.MEMORY_LEAK: (Part("memory_leak", 112),),
-    ScenarioKind.DISK_FILL: (Part("disk_fill", 112),),
-    # requests alone saturate no server at night, nor one that hardly serves any: the work that they set off does
-    ScenarioKind.TRAFFIC_SURGE: (Part("traffic_surge", 80), Part("runaway_job", 125)),
-}
-
-
-@dataclass(frozen=True)
-class Repaired(Outbreak):
-    """An outbreak that somebody ends: as it was until then, and gone bit by bit."""
-
-    ending: Ending
-
-    @classmethod
-    def of(cls, one: Outbreak, ending: Ending) -> Self:
-        """Return ``one`` with that ending, or its own where that is sooner."""
-        whole = {field.name: getattr(one, field.name) for field in fields(Outbreak)}
-        return cls(**whole | {"end": min(one.end, ending.last_step)}, ending=ending)
-
-    def size(self, timestamps: npt.NDArray[np.int64]) -> Float32:
-        """Return how far it has come at each time, from 0 to 1; ``(steps,)``."""
-        left = np.clip(1 - (timestamps - self.ending.until) / self.ending.recovery_seconds, 0, 1)
-        return (super().size(timestamps) * left).astype(np.float32)
-
-
-def with_scenarios(
-    sampled: Iterable[Outbreak], scenarios: Sequence[Scenario], servers: Sequence[Server], start: int, end: int
-) -> list[Outbreak]:
-    """Return what happens in ``start .. end`` (epoch seconds, both included), by start and row.
-
-    Args:
-        sampled: what would have happened then.
-        scenarios: those that touch that time; a server that the fleet does not have is left out.
-        servers: of the fleet.
-        start: the first step.
-        end: the last step.
-    """
-    if not scenarios:
-        return list(sampled)
-    rows = {server.id: row for row, server in enumerate(servers)}
-    happening = list(_not_healed(sampled, scenarios, rows))
-    for scenario in scenarios:
-        for name, begin in _begins(scenario, servers).items():
-            ending = scenario.ending_on(name)
-            if name in rows and begin <= ending.until:
-                happening += _outbreaks(scenario, rows[name], servers[rows[name]], begin, ending)
-    return sorted(
-        (one for one in happening if one.start <= end and one.end >= start), key=lambda one: (one.start, one.row)
-    )
-
-
-def _not_healed(
-    sampled: Iterable[Outbreak], scenarios: Sequence[Scenario], rows: Mapping[str, int]
-) -> Iterator[Outbreak]:
-    """Yield the incidents that come, each up to where its server is made healthy; one healed is healed for good."""
-    healthy = [
-        (rows[name], each)
-        for each in scenarios
-        if each.kind is ScenarioKind.HEALTHY
-        for name in each.servers
-        if name in rows
-    ]
-    for one in sampled:
-        healing = [
-            each for row, each in healthy if row == one.row and each.start <= one.end and one.start <= each.ending.until
-        ]
-        first = min(healing, key=lambda each: each.start, default=None)
-        if first is None:
-            yield one
-        elif one.start < first.start:
-            yield Repaired.of(one, Ending(first.start - STEP_SECONDS, first.ramp_seconds))
-
-
-def _begins(scenario: Scenario, servers: Sequence[Server]) -> dict[str, int]:
-    """Return when each server is first hit: at once, but in a cascade one after the other, ever more at a time."""
-    if scenario.kind is not ScenarioKind.CASCADE:
-        return dict.fromkeys(scenario.servers, scenario.start)
-    profiles = {server.id: server.profile for server in servers}
-    chance = {name: crc32(f"{scenario.id} {name}".encode()) for name in scenario.servers}
-    order = sorted(scenario.servers, key=lambda name: (profiles.get(name) != FIRST_HIT_PROFILE, chance[name]))
-    # each hop reaches as many as were hit before it: two, four, eight
-    others = sorted(order[1:], key=lambda name: chance[name])
-    lags = {name: (number.bit_length() * HOP_STEPS + chance[name] % HOP_STEPS) for number, name in enumerate(others, 1)}
-    return {name: scenario.start + lags.get(name, 0) * STEP_SECONDS for name in order}
-
-
-def _outbreaks(scenario: Scenario, row: int, server: Server, begin: int, ending: Ending) -> Iterator[Outbreak]:
-    for part in PARTS[scenario.kind]:
-        whole = Outbreak(
-            row=row,
-            kind=part.kind,
-            start=begin,
-            end=ending.last_step,
-            ramp_seconds=float(scenario.ramp_seconds),
-            knots=(0.0, 1.0),
-            peak=max(part.peak, _usual(part.kind, server) + LEAST_RISE),
-            cause=f"scenario {scenario.id}",
-            recovery_seconds=0,
-        )
-        yield Repaired.of(whole, ending)
-
-
-def _usual(kind: str, server: Server) -> float:
-    """Return the level that the metric of an incident has without it; 0 where the peak is on top of that anyway."""
-    memory, disk = server.traits.memory, server.traits.disk
-    if kind == "memory_leak":
-        return memory.base_pct + memory.growth_pct_day * memory.cycle_days / 2
-    if kind == "disk_fill":
-        return disk.base_pct + disk.growth_pct_day * disk.cycle_days / 2
-    return 0.0
-
-
-MOST_ACTIVE = 20
-MOST_KEPT = 100
-ON_ALL = (ScenarioKind.HEALTHY, ScenarioKind.DEGRADING, ScenarioKind.CRITICAL, ScenarioKind.CASCADE)
-_MOST_NAMED = 40
-
-_log = structlog.get_logger()
-
-
 class NoSimulator(ForewarnError):
-    """No source is a simulator, so there is nothing that a scenario could happen to."""
+    """No source is a simulator, so no scenario can happen."""
 
 
 class BadScenario(ForewarnError):
-    """What is asked for cannot be; names the value and the choices."""
+    """The request cannot be fulfilled; the text names the value and the choices."""
 
 
 class ScenarioRefused(ForewarnError):
-    """Not now: too many are active, or what is to be ended has ended."""
+    """Not at this time: too many scenarios are active, or the scenario to cancel has ended."""
 
 
 class NoSuchScenario(ForewarnError):
@@ -294,99 +95,235 @@ class ScenariosNotWritten(ForewarnError):
     """The file cannot be written; nothing has changed."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What somebody asks for.
+def _known_kind(value: Any) -> Any:
+    kinds = [kind.value for kind in ScenarioKind]
+    if value not in kinds:
+        raise ValueError(f"{_short(value)} is no kind of scenario; use {', '.join(kinds)}")
+    return value
 
-    Attributes:
-        kind: what is to happen.
-        servers: to these; None where a profile is named, or all are meant.
-        profile: to all servers of this profile.
-        ramp_minutes: grid time until full size; None for what is usual for the kind.
-        duration_minutes: grid time from the first changed step until the servers recover; None for a week.
+
+_Minutes = Annotated[float, Field(gt=0, le=LONGEST_MINUTES, allow_inf_nan=False, strict=True)]
+
+
+class ScenarioRequest(BaseModel):
+    """A request for a scenario on ``servers``, on the servers of ``profile``, or on all.
+
+    Minutes are of the service's clock.
     """
 
-    kind: ScenarioKind
-    servers: Sequence[str] | None = None
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Annotated[ScenarioKind, BeforeValidator(_known_kind)]
+    servers: list[str] | None = Field(None, min_length=1, max_length=10_000)
     profile: str | None = None
-    ramp_minutes: float | None = None
-    duration_minutes: float | None = None
+    ramp_minutes: _Minutes | None = Field(None, description="Time until full size; null is the default of the kind.")
+    duration_minutes: _Minutes | None = Field(None, description="Time until the servers recover; null is a week.")
+
+
+class Ending(NamedTuple):
+    """The end of a scenario: the last step before recovery, and the length of the recovery."""
+
+    until: int
+    recovery_seconds: Annotated[int, Field(gt=0)]
+
+    @property
+    def last_step(self) -> int:
+        """The last step that differs because of the scenario."""
+        return self.until + max(0, self.recovery_seconds - STEP_SECONDS)
+
+
+class Scenario(BaseModel):
+    """One scenario, as `scenarios.json` holds it.
+
+    Attributes:
+        id: the kind, ``-`` and a number, unique.
+        kind: what happens.
+        servers: ids of the servers.
+        posted: time of the request.
+        start: the first step that differs, on the grid; later than every step that was delivered by then.
+        ramp_seconds: time from the start until full size.
+        ending: the end on every server that is not released; before ``start`` if it was cancelled before it started.
+        cancelled: whether a user ended it.
+        released: servers that a later `healthy` scenario released, each with its end.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    id: str = Field(pattern=r"-\d+$")
+    kind: ScenarioKind
+    servers: tuple[str, ...]
+    posted: float
+    start: int = Field(multiple_of=STEP_SECONDS)
+    ramp_seconds: int = Field(gt=0)
+    ending: Ending
+    cancelled: bool = False
+    released: tuple[tuple[str, Ending], ...] = ()
+
+    @property
+    def number(self) -> int:
+        """The number at the end of the id."""
+        return int(self.id.rpartition("-")[2])
+
+    @property
+    def last_step(self) -> int:
+        """The last step that can differ because of the scenario."""
+        if self.kind is ScenarioKind.HEALTHY:
+            # an incident that it prevented would have lasted less than a week
+            return self.ending.until + WEEK_SECONDS
+        return max([self.ending.last_step, *(ending.last_step for _, ending in self.released)])
+
+    @property
+    def happens(self) -> bool:
+        """Whether it changes any step; false if it was cancelled before it started."""
+        return self.start <= self.ending.until
+
+    def ending_on(self, server: str) -> Ending:
+        """Return the end on ``server``."""
+        return min(self.ending, dict(self.released).get(server, self.ending))
+
+    def touches(self, start: int, end: int) -> bool:
+        """Return whether it can change a step in ``start .. end`` (epoch seconds, both included)."""
+        return self.happens and self.start <= end and self.last_step >= start
+
+    def state_at(self, now: float) -> ScenarioState:
+        """Return the state at ``now`` (epoch seconds)."""
+        if not self.happens:
+            return ScenarioState.ENDED
+        if now < self.start:
+            return ScenarioState.WAITING
+        if now < self.ending.until + STEP_SECONDS and not self.cancelled:
+            return ScenarioState.ACTIVE
+        return ScenarioState.RECOVERING if now < self.ending.last_step + STEP_SECONDS else ScenarioState.ENDED
+
+    def status(self, now: float) -> "ScenarioStatus":
+        """Return the record with its state at ``now`` (epoch seconds)."""
+        return ScenarioStatus(**dict(self), state=self.state_at(now))
+
+    def cancelled_at(self, newest: int) -> "Scenario":
+        """Return the scenario cancelled by a user, where ``newest`` is the newest delivered step."""
+        return self.model_copy(update={"ending": Ending(newest, RECOVERY_SECONDS), "cancelled": True})
+
+    def released_by(self, healthy: "Scenario", ending: Ending, now: float) -> "Scenario":
+        """Return the scenario without the servers of ``healthy`` after ``ending``; cancelled if none is left."""
+        if self.kind is ScenarioKind.HEALTHY or self.state_at(now) is ScenarioState.ENDED:
+            return self
+        freed = {name: ending for name in self.servers if name in healthy.servers}
+        released = freed | dict(self.released)
+        changes: dict[str, object] = {"released": tuple(released.items())}
+        if freed and len(released) == len(self.servers) and self.ending.until > ending.until:
+            changes |= {"ending": ending, "cancelled": True}
+        return self.model_copy(update=changes)
+
+
+class ScenarioStatus(Scenario):
+    """A scenario with its state, as the API serves it; times are ISO 8601 texts (UTC).
+
+    ``until`` is the last step before the servers recover; servers in ``released`` recovered earlier.
+    """
+
+    state: ScenarioState
+    ramp_seconds: int = Field(gt=0, exclude=True)
+    ending: Ending = Field(exclude=True)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def ramp_minutes(self) -> float:
+        """The time from the start until full size."""
+        return self.ramp_seconds / 60
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def until(self) -> str:
+        """The last step before the servers recover."""
+        return as_text(max(self.ending.until, self.start - STEP_SECONDS))
+
+    @field_serializer("posted", "start")
+    def _time(self, seconds: float) -> str:
+        return as_text(int(seconds))
+
+    @field_serializer("released")
+    def _names(self, released: tuple[tuple[str, Ending], ...]) -> list[str]:
+        return [name for name, _ in released]
+
+
+_FILE = TypeAdapter(tuple[Scenario, ...])
 
 
 class Scenarios:
-    """The scenarios of all simulated servers; safe to use from several threads.
+    """The scenarios of all simulated servers, stored in a file; safe to use from several threads.
 
-    What the simulator has told stays true: a scenario begins, and ends, after the newest step that was asked for.
+    A delivered sample never changes: a scenario starts and ends after the newest delivered step.
     """
 
     def __init__(self, path: Path, now: Callable[[], float]) -> None:
         self._path, self._now = path, now
         self._lock = threading.Lock()
-        self._told = 0
+        self._delivered_until = 0
         self._profiles: Mapping[str, str] = {}
         self._known = _read(path)
 
     def reconfigure(self, profiles: Mapping[str, str]) -> None:
-        """Take the servers of all simulators, with their profiles; none where there is no simulator."""
+        """Set the profile of every simulated server; empty without a simulator."""
         self._profiles = dict(profiles)
 
-    def told(self, until: int) -> None:
-        """Note, before it is, that what happens up to ``until`` (epoch seconds) is told."""
+    def mark_delivered(self, until: int) -> None:
+        """Record, before samples are computed, that they are delivered up to ``until`` (epoch seconds)."""
         with self._lock:
-            self._told = max(self._told, floor_to_grid(until))
+            self._delivered_until = max(self._delivered_until, floor_to_grid(until))
 
     def known(self) -> tuple[Scenario, ...]:
-        """Return those that may change a step that is still to be told, and the last of the others, oldest first."""
+        """Return the scenarios that can change an undelivered step, and the newest of the others, oldest first."""
         return self._known
 
-    def listed(self) -> tuple[tuple[Scenario, ScenarioState], ...]:
-        """Return the same with where each stands now, newest first.
+    def listed(self) -> tuple[ScenarioStatus, ...]:
+        """Return the known scenarios with their states, newest first.
 
         Raises:
             NoSimulator: there is no simulator.
         """
         self._simulated()
         now = self._now()
-        return tuple((each, each.state(now)) for each in reversed(self._known))
+        return tuple(each.status(now) for each in reversed(self._known))
 
-    def post(self, wanted: Wanted) -> tuple[Scenario, ScenarioState]:
-        """Let ``wanted`` happen from the next step on.
+    def post(self, request: ScenarioRequest) -> ScenarioStatus:
+        """Start a scenario with the next step.
 
         Raises:
             NoSimulator: there is no simulator.
-            BadScenario: a server or profile is not there, or none is named where one must be.
-            ScenarioRefused: too many are active.
+            BadScenario: a server or the profile does not exist, or the kind needs one and none is named.
+            ScenarioRefused: too many scenarios are active.
             ScenariosNotWritten: the file cannot be written.
         """
-        servers = self._chosen(wanted)
+        servers = self._selected(request)
         with self._lock:
             now = self._now()
             newest = self._newest(now)
-            kept = self._room(now)
-            number = 1 + max((int(each.id.rpartition("-")[2]) for each in self._known), default=0)
-            ramp = USUAL_RAMP_MINUTES[wanted.kind] if wanted.ramp_minutes is None else wanted.ramp_minutes
-            minutes = LONGEST_MINUTES if wanted.duration_minutes is None else wanted.duration_minutes
+            stored = self._with_room(now)
+            number = 1 + max((each.number for each in self._known), default=0)
+            ramp = DEFAULT_RAMP_MINUTES[request.kind] if request.ramp_minutes is None else request.ramp_minutes
+            minutes = LONGEST_MINUTES if request.duration_minutes is None else request.duration_minutes
             scenario = Scenario(
-                id=f"{wanted.kind.value}-{number}",
-                kind=wanted.kind,
+                id=f"{request.kind.value}-{number}",
+                kind=request.kind,
                 servers=servers,
                 posted=now,
                 start=newest + STEP_SECONDS,
                 ramp_seconds=max(STEP_SECONDS, round(ramp * 60)),
                 ending=Ending(newest + max(STEP_SECONDS, floor_to_grid(minutes * 60)), RECOVERY_SECONDS),
             )
-            if wanted.kind is ScenarioKind.HEALTHY:
-                kept = [_released(each, servers, Ending(newest, scenario.ramp_seconds), now) for each in kept]
-            self._keep([*kept, scenario])
+            if request.kind is ScenarioKind.HEALTHY:
+                ending = Ending(newest, scenario.ramp_seconds)
+                stored = [each.released_by(scenario, ending, now) for each in stored]
+            self._store([*stored, scenario])
         _log.info("scenario_posted", id=scenario.id, servers=len(servers), start=as_text(scenario.start))
-        return scenario, scenario.state(now)
+        return scenario.status(now)
 
-    def cancel(self, name: str) -> tuple[Scenario, ScenarioState]:
-        """End a scenario; its servers recover from the next step on.
+    def cancel(self, name: str) -> ScenarioStatus:
+        """End the scenario with the id ``name``; its servers recover from the next step on.
 
         Raises:
             NoSimulator: there is no simulator.
-            NoSuchScenario: there is none of that id.
+            NoSuchScenario: no scenario has that id.
             ScenarioRefused: it has ended already.
             ScenariosNotWritten: the file cannot be written.
         """
@@ -395,102 +332,82 @@ class Scenarios:
             now = self._now()
             found = next((each for each in self._known if each.id == name), None)
             if found is None:
-                raise NoSuchScenario(f"no scenario {name[:80]!r}; GET /api/v1/scenarios lists them")
+                raise NoSuchScenario(f"no scenario {_short(name)}; GET /api/v1/scenarios lists them")
             newest = self._newest(now)
             if newest >= found.ending.until or not found.happens:
                 raise ScenarioRefused(f"scenario {name} has ended already")
-            ended = replace(found, ending=Ending(newest, RECOVERY_SECONDS), cancelled=True)
-            self._keep([ended if each is found else each for each in self._known])
+            ended = found.cancelled_at(newest)
+            self._store(ended if each is found else each for each in self._known)
         _log.info("scenario_cancelled", id=name, until=as_text(newest))
-        return ended, ended.state(now)
+        return ended.status(now)
 
     def _newest(self, now: float) -> int:
-        return max(floor_to_grid(now), self._told)
+        return max(floor_to_grid(now), self._delivered_until)
 
     def _simulated(self) -> Mapping[str, str]:
         if not self._profiles:
-            raise NoSimulator("no source is of type simulator, and scenarios happen to simulated servers only")
+            raise NoSimulator("no source is of type simulator; scenarios need simulated servers")
         return self._profiles
 
-    def _chosen(self, wanted: Wanted) -> tuple[str, ...]:
+    def _selected(self, request: ScenarioRequest) -> tuple[str, ...]:
+        """Return the ids of the servers that the request selects."""
         profiles = self._simulated()
-        if wanted.servers is not None and wanted.profile is not None:
+        if request.servers is not None and request.profile is not None:
             raise BadScenario("name servers or a profile, not both")
-        if wanted.servers is not None:
-            strange = [name for name in wanted.servers if name not in profiles]
-            if strange or not wanted.servers:
-                text = f"{_named(map(_short, strange), 5)}: no simulated server" if strange else "no server is named"
-                raise BadScenario(f"{text}; use {_named(sorted(profiles))}")
-            return tuple(dict.fromkeys(wanted.servers))
-        if wanted.profile is not None:
-            chosen = tuple(name for name, profile in profiles.items() if profile == wanted.profile)
-            if not chosen:
-                present = _named(sorted(set(profiles.values())))
-                raise BadScenario(f"{_short(wanted.profile)}: no simulated server has that profile; use {present}")
-            return chosen
-        if wanted.kind not in ON_ALL:
-            raise BadScenario(f"{wanted.kind.value} needs servers or a profile; {_named(ON_ALL)} may be for all")
+        if request.servers is not None:
+            unknown = [name for name in request.servers if name not in profiles]
+            if unknown:
+                names, known = _listing(map(_short, unknown), 5), _listing(sorted(profiles))
+                raise BadScenario(f"{names}: no simulated server; use {known}")
+            return tuple(dict.fromkeys(request.servers))
+        if request.profile is not None:
+            selected = tuple(name for name, profile in profiles.items() if profile == request.profile)
+            if not selected:
+                present = _listing(sorted(set(profiles.values())))
+                raise BadScenario(f"{_short(request.profile)}: no simulated server has that profile; use {present}")
+            return selected
+        if request.kind not in KINDS_FOR_ALL:
+            kinds = _listing(KINDS_FOR_ALL)
+            raise BadScenario(f"{request.kind.value} needs servers or a profile; only {kinds} can apply to all servers")
         return tuple(profiles)
 
-    def _room(self, now: float) -> list[Scenario]:
-        """Return the scenarios without the oldest of those that no longer matter, if they are many."""
-        active = [each for each in self._known if each.state(now) is not ScenarioState.ENDED]
+    def _with_room(self, now: float) -> list[Scenario]:
+        """Return the known scenarios with room for one more: the oldest that change no later step are left out."""
+        active = [each for each in self._known if each.state_at(now) is not ScenarioState.ENDED]
         if len(active) >= MOST_ACTIVE:
-            raise ScenarioRefused(f"{len(active)} scenarios are active, and no more than {MOST_ACTIVE} may be")
-        over = [each for each in self._known if not each.happens or each.last_step <= self._told]
-        spare = len(self._known) + 1 - MOST_KEPT
-        if spare > len(over):
-            raise ScenarioRefused(f"the last {MOST_KEPT} scenarios are not over yet; try again later")
-        gone = over[: max(0, spare)]
-        return [each for each in self._known if each not in gone]
+            raise ScenarioRefused(f"{len(active)} scenarios are active, the maximum is {MOST_ACTIVE}")
+        over = [each for each in self._known if not each.happens or each.last_step <= self._delivered_until]
+        surplus = len(self._known) + 1 - MOST_STORED
+        if surplus > len(over):
+            raise ScenarioRefused(f"the last {MOST_STORED} scenarios are not over yet; try again later")
+        dropped = over[: max(0, surplus)]
+        return [each for each in self._known if each not in dropped]
 
-    def _keep(self, scenarios: Iterable[Scenario]) -> None:
-        kept = tuple(scenarios)
+    def _store(self, scenarios: Iterable[Scenario]) -> None:
+        stored = tuple(scenarios)
         try:
             with atomic_path(self._path) as temporary:
-                temporary.write_text(json.dumps([asdict(each) for each in kept], indent=1) + "\n", encoding="utf-8")
+                temporary.write_bytes(_FILE.dump_json(stored, indent=1) + b"\n")
         except OSError as error:
             raise ScenariosNotWritten(f"{self._path}: {reason_of(error)}") from error
-        self._known = kept
-
-
-def _released(scenario: Scenario, servers: Sequence[str], ending: Ending, now: float) -> Scenario:
-    """Return ``scenario`` without what it does to ``servers`` from ``ending`` on; cancelled if that is all of it."""
-    if scenario.kind is ScenarioKind.HEALTHY or scenario.state(now) is ScenarioState.ENDED:
-        return scenario
-    freed = {name: ending for name in scenario.servers if name in servers}
-    released = freed | dict(scenario.released)
-    if freed and len(released) == len(scenario.servers) and scenario.ending.until > ending.until:
-        return replace(scenario, released=tuple(released.items()), ending=ending, cancelled=True)
-    return replace(scenario, released=tuple(released.items()))
-
-
-def _short(name: str) -> str:
-    return repr(name[:80])
-
-
-def _named(names: Iterable[str], most: int = _MOST_NAMED) -> str:
-    listed = list(names)
-    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" * (len(listed) > most))
+        self._known = stored
 
 
 def _read(path: Path) -> tuple[Scenario, ...]:
     try:
-        return tuple(_scenario(each) for each in json.loads(path.read_text(encoding="utf-8")))
+        return _FILE.validate_json(path.read_bytes())
     except FileNotFoundError:
         return ()
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        _log.error("scenarios_damaged", file=str(path), reason=reason_of(error), consequence="none is active")
+    except (OSError, ValidationError) as error:
+        reason = reason_of(error) if isinstance(error, OSError) else str(error.errors()[0]["msg"])
+        _log.error("scenarios_unreadable", file=str(path), reason=reason, consequence="no scenario is active")
         return ()
 
 
-def _scenario(document: dict[str, Any]) -> Scenario:
-    return Scenario(
-        **document
-        | {
-            "kind": ScenarioKind(document["kind"]),
-            "servers": tuple(document["servers"]),
-            "ending": Ending(*document["ending"]),
-            "released": tuple((name, Ending(*ending)) for name, ending in document["released"]),
-        }
-    )
+def _short(value: object) -> str:
+    return repr(value)[:_MOST_CHARACTERS_IN_ERROR]
+
+
+def _listing(names: Iterable[str], most: int = _MOST_NAMES_IN_ERROR) -> str:
+    listed = list(names)
+    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" * (len(listed) > most))

@@ -1,3 +1,8 @@
+"""The specification of a simulated fleet, and the servers that follow from it.
+
+`FleetSpec` holds every parameter that a user can set and checks itself. `servers_of` samples the traits of each server.
+"""
+
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -7,16 +12,20 @@ from daemon.core.metric import is_calendar_day
 from daemon.simulation.events import FillCycle
 from daemon.simulation.incident import CASCADE, KINDS, IncidentKind, IncidentTuning
 from daemon.simulation.noise import Key, Purpose
-from daemon.simulation.profile import PROFILES, Disk, Memory, Traits, Work, draw
+from daemon.simulation.profile import PROFILES, Disk, Memory, Traits, Work, sample
 
 DEFAULT_SERVERS = 20
-LONGEST_HOURS: Mapping[str, float] = {"ramp_hours": 60, "hold_hours": 60, "recovery_hours": 24}
+# their sum is below a week, which `Outbreaks` relies on
+LONGEST_INCIDENT_HOURS: Mapping[str, float] = {"ramp_hours": 60, "hold_hours": 60, "recovery_hours": 24}
 _DEFAULT = SimulatorConfig(name="default", type="simulator")
 HOLIDAYS = tuple(_DEFAULT.holidays)
+# numbers of the two fills of a server, as `FillCycle` needs them
+DISK_LANE = 0
+MEMORY_LANE = 1
 
 
 def counts_for(servers: int) -> dict[str, int]:
-    """Return servers by profile for a fleet of that size, in the proportions of the default one."""
+    """Return the number of servers by profile for a fleet of that size, in the proportions of the default fleet."""
     shares = {name: profile.share * servers / DEFAULT_SERVERS for name, profile in PROFILES.items()}
     counts = {name: int(share) for name, share in shares.items()}
     by_remainder = sorted(shares, key=lambda name: counts[name] - shares[name])
@@ -27,23 +36,23 @@ def counts_for(servers: int) -> dict[str, int]:
 
 @dataclass(frozen=True, kw_only=True)
 class FleetSpec:
-    """Everything that a simulated fleet follows from; times are UTC throughout.
+    """All parameters of a simulated fleet: equal specifications give equal fleets. Times are UTC.
 
     Attributes:
-        counts: servers by profile; a profile not named has none.
-        seed: two fleets of the same spec are the same fleet.
-        incidents_per_server_week: the mean number of incidents; those that spread to other servers come on top.
-        incidents: what is changed about a kind of incident, by its name.
-        month_turn_ratio: how many times as long the runs of databases and risk servers last on the last working day
-            and the first day of a month; 1 is as always.
+        counts: number of servers by profile; a profile that is not named has none.
+        seed: root of all random numbers, 0 or more.
+        incidents_per_server_week: mean number of incidents, 0 to 5; cascades come on top.
+        incidents: overrides of a kind of incident, by its name.
+        month_turn_ratio: factor on the length of runs of databases and risk servers, on the last working day and the
+            first day of a month, 1 to 4.
         holidays: days of the year, as MM-DD, with the traffic and the jobs of a weekend.
-        growth_pct_month: by how many percent traffic grows a month, in the mean; each server has its own growth.
-        reboots_per_server_week: the mean number of reboots, each a gap of 5 to 15 minutes and caches to fill again.
-        missing_rate: the probability that one sample is lost.
-        outages_per_server_week: the mean number of gaps of 15 to 90 minutes.
+        growth_pct_month: mean growth of traffic in percent a month, -10 to 10; each server has its own growth.
+        reboots_per_server_week: mean number of reboots, 0 to 5; each is a gap of 5 to 15 minutes and empties caches.
+        missing_rate: probability that a sample is lost, 0 to less than 1.
+        outages_per_server_week: mean number of gaps of 15 to 90 minutes, 0 to 5.
 
     Raises:
-        ConfigError: a profile is unknown, or a number is out of range.
+        ConfigError: names every unknown name and every number out of range.
     """
 
     counts: Mapping[str, int] = field(default_factory=lambda: counts_for(DEFAULT_SERVERS))
@@ -87,7 +96,7 @@ class FleetSpec:
 
     @property
     def kinds(self) -> dict[str, IncidentKind]:
-        """The kinds of incident as this fleet has them."""
+        """The kinds of incident with the overrides of this fleet."""
         return {name: self.incidents.get(name, IncidentTuning()).tuned(kind) for name, kind in KINDS.items()}
 
 
@@ -97,7 +106,7 @@ def _problems(name: str, tuning: IncidentTuning) -> Iterator[str]:
         return
     where = f"incidents.{name}"
     if name == CASCADE and tuning.changes().keys() - {"weight"}:
-        yield f"{where}: follows the incident of another server; only its weight can be set"
+        yield f"{where}: follows the incident of another server; set only its weight"
         return
     kind = tuning.tuned(KINDS[name])
     if kind.weight < 0:
@@ -105,19 +114,15 @@ def _problems(name: str, tuning: IncidentTuning) -> Iterator[str]:
     for key in ("repair_chance", "sudden_chance"):
         if not 0 <= getattr(kind, key) <= 1:
             yield f"{where}.{key}: {getattr(kind, key):g} is not in 0 .. 1"
-    for key, most in LONGEST_HOURS.items():
+    for key, most in LONGEST_INCIDENT_HOURS.items():
         shortest, longest = getattr(kind, key)
         if not 0 < shortest <= longest <= most:
             yield f"{where}.{key}: {shortest:g} to {longest:g} is not in 0 .. {most:g}, shortest first"
 
 
-DISK_LANE = 0
-MEMORY_LANE = 1
-
-
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """One server of the fleet, with the numbers that make it differ from the others of its profile."""
+    """One server of the fleet, with the traits that are sampled from the ranges of its profile."""
 
     id: str
     profile: str
@@ -131,7 +136,7 @@ class Server:
 
 
 def servers_of(spec: FleetSpec) -> tuple[Server, ...]:
-    """Return the servers of a fleet, by profile and number."""
+    """Return the servers of a fleet, sorted by profile and number."""
     return tuple(
         _server(spec.seed, profile, number)
         for profile in PROFILES
@@ -146,7 +151,7 @@ def _server(seed: int, profile_name: str, number: int) -> Server:
     random = key.generator(Purpose.TRAITS, 0)
     has_swap = bool(random.random() < profile.swap_chance)
     clear_disk, clear_memory = (int(second) for second in random.integers(0, 7 * 3600, size=2))
-    traits: Traits[float] = draw(profile.traits, random)
+    traits: Traits[float] = sample(profile.traits, random)
     work = tuple(_sampled_work(key, slot, ranges) for slot, ranges in enumerate(profile.work))
     return Server(
         id=name,
@@ -162,7 +167,7 @@ def _server(seed: int, profile_name: str, number: int) -> Server:
 
 
 def _sampled_work(key: Key, slot: int, ranges: Work[tuple[float, float]]) -> Work[float]:
-    work: Work[float] = draw(ranges, key.generator(Purpose.TRAITS, 1 + slot))
+    work: Work[float] = sample(ranges, key.generator(Purpose.TRAITS, 1 + slot))
     return work
 
 

@@ -1,7 +1,7 @@
-"""Random series of every kind that servers have: more variety to learn from than any recording holds.
+"""Random series for pretraining: more variety than any recording of servers.
 
-Not servers: nothing here has a cause, a unit or a name. Each series is a random sum of rhythm, jobs, bursts, shifts,
-growth and noise, seen through one of the ways in which metrics bend their values. The idea is that of KernelSynth
+They are not servers: no series has a cause, a unit or a name. Each series is a random sum of rhythm, jobs, bursts,
+shifts, growth and noise, transformed in one of the ways that are typical of metrics. The method is that of KernelSynth
 (Ansari et al., Chronos: learning the language of time series, 2024, section 4.2).
 """
 
@@ -22,7 +22,7 @@ _LARGEST = 100.0
 
 
 def synthetic(seed: int, series: int, days: int) -> Panel:
-    """Return ``series`` random series of ``days`` days, none larger than 100; the same for the same seed."""
+    """Return ``series`` random series of ``days`` days, at most 100 in absolute value; equal for equal arguments."""
     generator = np.random.default_rng(seed)
     values = np.stack([_one(generator, days * STEPS_PER_DAY) for _ in range(series)])
     largest = np.abs(values).max(axis=1, keepdims=True)
@@ -38,13 +38,13 @@ def _one(generator: np.random.Generator, steps: int) -> Path:
             path += component(generator, steps) * np.exp(generator.normal(0, 0.8))
     noise = _autoregressive(generator, steps, _one_of(generator, 0.3, 0.3, 2, 8)) * np.exp(generator.normal(-1.5, 0.9))
     if generator.random() < 0.5:
-        # louder where the series is higher, as most metrics are
+        # the noise is larger where the series is higher, as for most metrics
         noise *= 0.2 + 1.6 * (path - path.min()) / (np.ptp(path) or 1)
-    return _seen(generator, path + noise)
+    return _transformed(generator, path + noise)
 
 
 def _rhythm(generator: np.random.Generator, steps: int) -> Path:
-    """Return days of one shape, some larger than others, and often weekends."""
+    """Return days of one shape and different size, often with weekends."""
     shape = _day_shape(generator)
     shape = (shape - shape.mean()) / (shape.std() or 1)
     days = steps // STEPS_PER_DAY + 1
@@ -70,7 +70,7 @@ def _day_shape(generator: np.random.Generator) -> Path:
 
 
 def _jobs(generator: np.random.Generator, steps: int) -> Path:
-    """Return scheduled work: a pulse every period, more or less on time, more or less as long."""
+    """Return scheduled work: one pulse a period, with random delay and length."""
     hour = STEPS_PER_HOUR
     day, week = STEPS_PER_DAY, STEPS_PER_WEEK
     odd = int(generator.integers(10, 600))
@@ -86,7 +86,7 @@ def _jobs(generator: np.random.Generator, steps: int) -> Path:
 
 
 def _bursts(generator: np.random.Generator, steps: int) -> Path:
-    """Return events at no particular time, most of them small; some fade away."""
+    """Return events at random times, most of them small; some fade."""
     count = generator.poisson(steps / STEPS_PER_DAY * _one_of(generator, 0.1, 0.5, 2, 8, 30))
     path = np.zeros(steps)
     for start in generator.integers(0, steps, count):
@@ -100,7 +100,7 @@ def _bursts(generator: np.random.Generator, steps: int) -> Path:
 
 
 def _shifts(generator: np.random.Generator, steps: int) -> Path:
-    """Return levels that hold until the next deploy; half of the series come back to those that they had."""
+    """Return levels that hold until the next deploy; half of the series return to earlier levels."""
     count = generator.poisson(steps / STEPS_PER_DAY * _one_of(generator, 0.02, 0.1, 0.5, 2))
     ends = np.append(np.sort(generator.integers(0, steps, count)), steps)
     known = generator.normal(0, 1, generator.integers(2, 5))
@@ -111,7 +111,7 @@ def _shifts(generator: np.random.Generator, steps: int) -> Path:
 
 
 def _growth(generator: np.random.Generator, steps: int) -> Path:
-    """Return a wandering trend, or what fills up and is emptied again."""
+    """Return a random trend, or a level that fills and is cleared again."""
     if generator.random() < 0.4:
         wander = generator.normal(0, 1, steps).cumsum() / np.sqrt(steps)
         return np.asarray(wander * generator.uniform(1, 4) + generator.normal() * np.arange(steps) / steps)
@@ -127,7 +127,7 @@ def _drift(generator: np.random.Generator, steps: int) -> Path:
 
 
 def _autoregressive(generator: np.random.Generator, steps: int, memory_steps: float) -> Path:
-    """Return first-order autoregressive noise of about unit size, its shocks often heavy-tailed."""
+    """Return first-order autoregressive noise of about unit size, often with heavy-tailed shocks."""
     stays = np.exp(-1 / memory_steps)
     shocks = generator.standard_t(_one_of(generator, 2.5, 4, 30), steps)
     smoothed = pd.Series(shocks).ewm(alpha=1 - stays, adjust=False).mean().to_numpy()
@@ -135,8 +135,8 @@ def _autoregressive(generator: np.random.Generator, steps: int, memory_steps: fl
     return bounded
 
 
-def _seen(generator: np.random.Generator, path: Path) -> Path:
-    """Return ``path`` as a metric might show it: skewed, saturated, mostly idle, in coarse units or counted."""
+def _transformed(generator: np.random.Generator, path: Path) -> Path:
+    """Return ``path`` transformed like a metric: skewed, saturated, mostly idle, rounded to a unit, or counted."""
     kind, deviation, seen = generator.random(), path.std() or 1, path
     standard = (path - path.mean()) / deviation
     if kind < 0.25:

@@ -1,11 +1,15 @@
-"""The history of all samples in SQLite or PostgreSQL."""
+"""The history of all samples in SQLite or PostgreSQL.
+
+One row of the table `ticks` holds the samples of one grid time: packed series ids and packed values. The module has, in
+this order: packing a row, the catalogue of series ids, reading, writing, and `SqlStore`, which runs them in
+transactions. Functions that take a connection raise what SQLAlchemy raises; `SqlStore` turns it into StoreUnavailable.
+"""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from operator import itemgetter
-from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
@@ -23,10 +27,22 @@ from daemon.store.schema import insert, meta, series, servers, ticks, watermarks
 from daemon.store.verification import SqlVerificationRepository
 
 SeriesIds = npt.NDArray[np.int32]
+# grid time, rows in the catalogue, values
+_Row = tuple[int, SeriesIds, Float32]
+
+# SQLite takes some 32,000 parameters in a statement; above a few hundred names, reading the whole table is as fast
+_NAMES_PER_QUERY = 500
+# grid times that are copied into a panel at once, so that they fit into the cache of the processor
+_BLOCK_STEPS = 64
+# about a day: limits the memory of a long back-fill, and the parameters of a statement
+_TICKS_PER_STATEMENT = 250
+_ROWS_PER_FETCH = 64
+
+_ROWS = select(ticks.c.timestamp, ticks.c.series, ticks.c.value)
 
 
 class Tick(NamedTuple):
-    """The samples of one grid time: ascending ids, no two alike, and their values, both ``(samples,)``."""
+    """The samples of one grid time: unique ascending series ids and their values, ``(samples,)`` each."""
 
     series: SeriesIds
     values: Float32
@@ -36,22 +52,22 @@ EMPTY = Tick(np.empty(0, np.int32), np.empty(0, np.float32))
 
 
 def decode_ids(packed: bytes) -> SeriesIds:
-    """Return the series ids of a row, ``(samples,)``, read-only."""
+    """Return the series ids of a row, ``(samples,)``; the array is read-only."""
     return np.frombuffer(packed, dtype="<i4")
 
 
 def decode_values(packed: bytes) -> Float32:
-    """Return the values of a row, ``(samples,)``, read-only."""
+    """Return the values of a row, ``(samples,)``; the array is read-only."""
     return np.frombuffer(packed, dtype="<f4")
 
 
 def encode(tick: Tick) -> tuple[bytes, bytes]:
-    """Return ``tick`` as the two columns ``series`` and ``value`` of a row."""
+    """Return the columns ``series`` and ``value`` of the row of ``tick``, little-endian, 4 bytes a sample each."""
     return tick.series.astype("<i4").tobytes(), tick.values.astype("<f4").tobytes()
 
 
 def merge(stored: Tick, arrived: Tick) -> tuple[Tick, int]:
-    """Return ``stored`` overwritten by ``arrived``, and how many samples that added or changed."""
+    """Return ``stored`` overwritten by ``arrived``, and the number of samples that are new or changed."""
     place = np.searchsorted(stored.series, arrived.series)
     known = np.zeros(len(place), dtype=np.bool_)
     inside = place < len(stored.series)
@@ -71,17 +87,17 @@ def merge(stored: Tick, arrived: Tick) -> tuple[Tick, int]:
 
 
 def split(timestamps: Int64, series: SeriesIds, values: Float32) -> Iterator[tuple[int, Tick]]:
-    """Yield each grid time of a batch, oldest first; of two samples for one series the later counts.
+    """Yield each grid time of a batch with its samples, oldest first; the last of two samples of a series counts.
 
     Args:
-        timestamps: ``(samples,)`` epoch seconds on the grid.
-        series: ``(samples,)`` series ids.
-        values: ``(samples,)``.
+        timestamps: epoch seconds on the grid, ``(samples,)``.
+        series: series ids, ``(samples,)``.
+        values: ``(samples,)``, in the units of their metrics.
     """
     if not len(timestamps):
         return
-    # One key to sort by instead of two: the stable sort of an integer is much faster than a lexical one,
-    # and almost free on a batch that comes in order.
+    # one sort key instead of two: a stable sort of integers is much faster than a lexical sort,
+    # and almost free on a batch that is in order
     position = (timestamps // STEP_SECONDS) * (int(series.max()) + 1) + series
     order = np.argsort(position, kind="stable")
     position = position[order]
@@ -92,18 +108,14 @@ def split(timestamps: Int64, series: SeriesIds, values: Float32) -> Iterator[tup
         yield int(timestamps[start]), Tick(series[start:stop], values[start:stop])
 
 
-# SQLite takes some 32,000 parameters in a statement; beyond a few hundred names the whole table is as quick.
-_NAMES_PER_QUERY = 500
-
-
 @dataclass(frozen=True)
 class Catalogue:
-    """Known series, sorted by server and metric.
+    """All series of the store, sorted by server and metric.
 
     Attributes:
-        keys: identity of each series.
-        ids: its id in the database, ``(series,)``.
-        profiles: profile of each server that has one.
+        keys: server and metric of each series.
+        ids: id of each series in the database, ``(series,)``.
+        profiles: profile by server, for servers that have one.
     """
 
     keys: tuple[SeriesKey, ...]
@@ -111,7 +123,7 @@ class Catalogue:
     profiles: Mapping[str, str]
 
     def rows(self) -> SeriesIds:
-        """Return the row in ``keys`` of every id, ``(largest id + 1,)``; −1 for an id that is not used."""
+        """Return the row in ``keys`` of every id, ``(largest id + 1,)``; -1 for an unused id."""
         rows = np.full(int(self.ids.max(initial=-1)) + 1, -1, dtype=np.int32)
         rows[self.ids] = np.arange(len(self.ids), dtype=np.int32)
         return rows
@@ -123,9 +135,9 @@ class Catalogue:
 
 
 def load_catalogue(connection: Connection) -> Catalogue:
-    """Return every series of the store."""
+    """Return the catalogue of the store."""
     query = select(servers.c.name, series.c.metric, series.c.id).join_from(series, servers)
-    # Sorted here, because the database would sort by the rules of its locale.
+    # sorted here, because the database sorts by the rules of its locale
     found = sorted(connection.execute(query))
     profiles = select(servers.c.name, servers.c.profile).where(servers.c.profile.is_not(None))
     return Catalogue(
@@ -136,7 +148,7 @@ def load_catalogue(connection: Connection) -> Catalogue:
 
 
 def register_series(connection: Connection, samples: Samples) -> SeriesIds:
-    """Return the series id of every sample, ``(samples,)``, and note the profiles that the batch names."""
+    """Add new series and servers, update profiles, and return the series id of every sample, ``(samples,)``."""
     used = np.unique(samples.series)
     keys = [samples.keys[row] for row in used]
     server_ids = _server_ids(connection, {key.server for key in keys}, samples.profiles)
@@ -147,7 +159,7 @@ def register_series(connection: Connection, samples: Samples) -> SeriesIds:
 
 
 def forget_series(connection: Connection, gone: SeriesIds) -> None:
-    """Delete the series ``gone`` and the servers left without any."""
+    """Delete the series ``gone`` and the servers without any series."""
     connection.execute(delete(series).where(series.c.id == bindparam("gone")), [{"gone": i} for i in gone.tolist()])
     connection.execute(delete(servers).where(servers.c.id.not_in(select(series.c.server_id))))
 
@@ -193,26 +205,22 @@ def _series_ids(
     return known()
 
 
-_BLOCK_STEPS = 64
-_ROWS = select(ticks.c.timestamp, ticks.c.series, ticks.c.value)
-
-# Grid time, rows in the catalogue, values.
-_Row = tuple[int, SeriesIds, Float32]
-
-
 def read_panel(connection: Connection, start: int, end: int) -> Panel:
-    """Return every series with a sample at the grid times ``start .. end`` (both on the grid)."""
+    """Return every series that has a sample at the grid times ``start .. end``.
+
+    ``start`` and ``end`` are epoch seconds on the grid, both included.
+    """
     known = load_catalogue(connection)
     steps = max(0, (end - start) // STEP_SECONDS + 1)
     values = np.full((len(known.keys), steps), np.nan, dtype=np.float32)
-    # Rows come by time, the panel lies by series; what is turned at once fits the processor's cache.
-    wanted = _ROWS.where(ticks.c.timestamp.between(start, end)).order_by(ticks.c.timestamp)
-    for block in _blocks(connection, known.rows(), wanted):
-        turned = np.full((len(block), len(known.keys)), np.nan, dtype=np.float32)
+    # a row holds one time, the panel holds one series a row; a block is transposed at once
+    query = _ROWS.where(ticks.c.timestamp.between(start, end)).order_by(ticks.c.timestamp)
+    for block in _blocks(connection, known.rows(), query):
+        block_values = np.full((len(block), len(known.keys)), np.nan, dtype=np.float32)
         for step, (_, rows, row_values) in enumerate(block):
-            turned[step, rows] = row_values
+            block_values[step, rows] = row_values
         columns = np.array([timestamp - start for timestamp, _, _ in block]) // STEP_SECONDS
-        values[:, columns] = turned.T
+        values[:, columns] = block_values.T
     keys, seen = known.keys, ~np.isnan(values).all(axis=1)
     if not seen.all():
         keys = tuple(keys[row] for row in np.flatnonzero(seen))
@@ -221,9 +229,12 @@ def read_panel(connection: Connection, start: int, end: int) -> Panel:
 
 
 def read_changes(connection: Connection, since: int, start: int, end: int) -> Samples:
-    """Return the samples of every grid time in ``start .. end`` that was written after revision ``since``."""
+    """Return the samples of every grid time in ``start .. end`` that was written after revision ``since``.
+
+    ``start`` and ``end`` are epoch seconds, both included; the samples are sorted by time.
+    """
     known = load_catalogue(connection)
-    # The sum, and sorting here, make the planner take the few new revisions instead of all the grid times.
+    # the sum, and the sort below, make the query planner use the index of revisions instead of that of times
     written = _ROWS.where(ticks.c.revision > since, (ticks.c.timestamp + 0).between(start, end))
     rows = [row for block in _blocks(connection, known.rows(), written) for row in block]
     rows.sort(key=itemgetter(0))
@@ -244,24 +255,26 @@ def read_changes(connection: Connection, since: int, start: int, end: int) -> Sa
 
 
 def _blocks(connection: Connection, row_of_id: SeriesIds, query: Executable) -> Iterator[list[_Row]]:
-    """Yield the result of ``query``, a few grid times at a time."""
+    """Yield the rows of ``query`` in blocks of _BLOCK_STEPS grid times."""
     packed, rows = b"", np.empty(0, dtype=np.int32)
     result = connection.execute(query, execution_options={"yield_per": _BLOCK_STEPS})
     for partition in result.partitions():
         block = []
         for timestamp, ids, row_values in partition:
-            if ids != packed:  # almost always the same series as in the row before
+            if ids != packed:  # almost always equal to the row before
                 packed, rows = ids, row_of_id[decode_ids(ids)]
             block.append((timestamp, rows, decode_values(row_values)))
         yield block
 
 
-# A day or so: bounds the memory of a long back-fill and the parameters of a statement.
-_TICKS_PER_STATEMENT = 250
+def read_revision(connection: Connection) -> int:
+    """Return the revision: the number of the last transaction that wrote samples, 0 before the first."""
+    revision: int = connection.execute(select(meta.c.value).where(meta.c.key == "revision")).scalar_one()
+    return revision
 
 
 def write_samples(connection: Connection, samples: Samples) -> int:
-    """Merge ``samples`` into the rows of their grid times; return how many were new or changed a value."""
+    """Merge ``samples`` into the rows of their grid times; return the number of new or changed samples."""
     ids = register_series(connection, samples)
     revision = read_revision(connection) + 1
     total = 0
@@ -281,7 +294,7 @@ def write_samples(connection: Connection, samples: Samples) -> int:
 
 
 def move_watermarks(connection: Connection, moved: Mapping[tuple[str, str], int]) -> None:
-    """Move each watermark forward; none moves back."""
+    """Move each watermark of ``(source, stream)`` forward to its grid time (epoch seconds); none moves back."""
     if not moved:
         return
     rows = [{"source": source, "stream": stream, "timestamp": at} for (source, stream), at in moved.items()]
@@ -295,27 +308,21 @@ def move_watermarks(connection: Connection, moved: Mapping[tuple[str, str], int]
     connection.execute(statement, rows)
 
 
-def read_revision(connection: Connection) -> int:
-    """Return the number of the last transaction that wrote samples."""
-    revision: int = connection.execute(select(meta.c.value).where(meta.c.key == "revision")).scalar_one()
-    return revision
-
-
 def delete_ticks(connection: Connection, before: int) -> int:
-    """Delete the grid times older than ``before`` and series left empty; return how many grid times went."""
+    """Delete the ticks before ``before`` (epoch seconds) and series without samples; return the number of ticks."""
     old = ticks.c.timestamp < before
-    doubtful = np.empty(0, dtype=np.int32)
+    candidates = np.empty(0, dtype=np.int32)
     for ids in _distinct_ids(connection, select(ticks.c.series).where(old)):
-        doubtful = np.union1d(doubtful, ids)
+        candidates = np.union1d(candidates, ids)
     gone: int = connection.execute(delete(ticks).where(old)).rowcount
-    # Only a series that had a sample deleted can be left without any, and almost every one of those is in the
-    # first row that stays. The search goes through all rows only when a series really has ended.
+    # Only a series with a deleted sample can be empty now, and almost all of them are in the oldest row that is left.
+    # The search reads all rows only if a series has really ended.
     for ids in _distinct_ids(connection, select(ticks.c.series).order_by(ticks.c.timestamp)):
-        if not len(doubtful):
+        if not len(candidates):
             break
-        doubtful = np.setdiff1d(doubtful, ids, assume_unique=True)
-    if len(doubtful):
-        forget_series(connection, doubtful)
+        candidates = np.setdiff1d(candidates, ids, assume_unique=True)
+    if len(candidates):
+        forget_series(connection, candidates)
     return gone
 
 
@@ -325,7 +332,7 @@ def _chunks(arrived: Iterator[tuple[int, Tick]]) -> Iterator[list[tuple[int, Tic
 
 
 def _stored(connection: Connection, timestamps: Sequence[int]) -> dict[int, Tick]:
-    query = select(ticks.c.timestamp, ticks.c.series, ticks.c.value).where(ticks.c.timestamp.in_(timestamps))
+    query = _ROWS.where(ticks.c.timestamp.in_(timestamps))
     return {
         timestamp: Tick(decode_ids(ids), decode_values(values)) for timestamp, ids, values in connection.execute(query)
     }
@@ -340,9 +347,9 @@ def _upsert(connection: Connection, rows: list[dict[str, object]]) -> None:
 
 
 def _distinct_ids(connection: Connection, query: Executable) -> Iterator[SeriesIds]:
-    """Yield the ids of each row of ``query``, leaving out a row that has the same as the one before."""
+    """Yield the series ids of each row of ``query``, except for a row that equals the row before."""
     last = b""
-    result = connection.execute(query, execution_options={"yield_per": 64})
+    result = connection.execute(query, execution_options={"yield_per": _ROWS_PER_FETCH})
     try:
         for packed in result.scalars():
             if packed != last:
@@ -353,10 +360,12 @@ def _distinct_ids(connection: Connection, query: Executable) -> Iterator[SeriesI
 
 
 class SqlStore:
-    """A store in an SQLite file or a PostgreSQL database; safe for many threads and many processes at once.
+    """A store in an SQLite file or a PostgreSQL database; safe to use from several threads and processes.
+
+    Every method raises StoreUnavailable if the database cannot be used, and then changes nothing.
 
     Raises:
-        StoreUnavailable: ``url`` cannot be opened, is no store, or was written by a newer forewarn.
+        StoreUnavailable: ``url`` cannot be opened, is no store, or was written by a newer version of forewarn.
     """
 
     def __init__(self, url: str) -> None:
@@ -364,7 +373,7 @@ class SqlStore:
         self._engine = connect(self._url)
         self._readers = for_reading(self._engine)
         self._writers = for_writing(self._engine)
-        # SQLite's writers poll for their turn; threads of one process can wait in line instead.
+        # SQLite polls for its lock; threads of one process wait for each other without polling
         self._turn = Lock()
         try:
             self._open()
@@ -375,12 +384,16 @@ class SqlStore:
     def append(self, samples: Samples, watermarks: Mapping[tuple[str, str], int] | None = None) -> int:
         """Write ``samples`` and move the watermarks of ``(source, stream)``, all in one transaction.
 
+        Args:
+            samples: values in the units of their metrics, at grid times (epoch seconds).
+            watermarks: the newest delivered grid time (epoch seconds) by source and stream.
+
         Returns:
-            How many samples were new or changed a value.
+            The number of new or changed samples.
 
         Raises:
-            StoreUnavailable: nothing was written.
-            ValueError: a sample is not finite or not on the grid; nothing was written.
+            StoreUnavailable: nothing is written.
+            ValueError: a sample is not finite or not on the grid; nothing is written.
         """
         if not np.isfinite(samples.values).all() or (samples.timestamps % STEP_SECONDS).any():
             raise ValueError("a batch for the store holds only finite samples at grid times")
@@ -392,13 +405,13 @@ class SqlStore:
             return written
 
     def watermarks(self) -> dict[tuple[str, str], int]:
-        """Return the newest grid time that each ``(source, stream)`` has delivered."""
+        """Return the newest delivered grid time (epoch seconds) by ``(source, stream)``."""
         with self._reading() as connection:
             rows = connection.execute(select(schema.watermarks))
             return {(source, stream): timestamp for source, stream, timestamp in rows}
 
     def read(self, start: int, end: int) -> Panel:
-        """Return every series that has a sample at the grid times ``start .. end`` (both included).
+        """Return every series that has a sample at the grid times ``start .. end`` (epoch seconds, both included).
 
         The rows are sorted by server and metric; the columns are exactly ``start .. end``.
         """
@@ -406,23 +419,24 @@ class SqlStore:
             return read_panel(connection, ceil_to_grid(start), floor_to_grid(end))
 
     def span(self) -> tuple[int, int] | None:
-        """Return the oldest and the newest grid time that has a sample; None while there is none."""
+        """Return the oldest and the newest grid time (epoch seconds) with a sample; None for an empty store."""
         with self._reading() as connection:
             times = schema.ticks.c.timestamp
             oldest, newest = connection.execute(select(func.min(times), func.max(times))).one()
             return None if oldest is None else (oldest, newest)
 
     def changes(self, since: int, start: int, end: int) -> tuple[Samples, int]:
-        """Return the samples of every grid time in ``start .. end`` written after revision ``since``.
+        """Return the samples of every grid time in ``start .. end`` that was written after revision ``since``.
 
-        Revision 0 is before everything. The second result is the revision to ask from next time. Both belong
-        to one state of the store; an empty range asks for the revision only.
+        ``start`` and ``end`` are epoch seconds, both included; an empty span returns only the revision. Revision 0 is
+        before the first write. The second result is the revision for the next call. Both results belong to one state
+        of the store.
         """
         with self._reading() as connection:
             return read_changes(connection, since, start, end), read_revision(connection)
 
     def prune(self, before: int) -> int:
-        """Delete the samples older than ``before`` and series left empty; return how many grid times went."""
+        """Delete the ticks before ``before`` (epoch seconds) and series without samples; return the number of ticks."""
         with self._reading() as connection:
             oldest = connection.scalar(select(func.min(schema.ticks.c.timestamp)))
         if oldest is None or oldest >= before:
@@ -431,24 +445,15 @@ class SqlStore:
             return delete_ticks(connection, before)
 
     def alert_repository(self) -> SqlAlertRepository:
-        """Return the book of alerts in the same database."""
+        """Return the repository of alerts in the same database."""
         return SqlAlertRepository(self._reading, self._writing)
 
     def verification_repository(self) -> SqlVerificationRepository:
-        """Return the book of verification in the same database."""
+        """Return the repository of verification in the same database."""
         return SqlVerificationRepository(self._reading, self._writing)
 
-    def size_bytes(self) -> int:
-        """Return what the store takes on disk, with the space that is free for reuse."""
-        if self._engine.dialect.name == "sqlite":
-            files = (Path(f"{self._url.database}{suffix}") for suffix in ("", "-wal", "-shm"))
-            return sum(file.stat().st_size for file in files if file.exists())
-        with self._reading() as connection:
-            sizes = (func.pg_total_relation_size(table.name) for table in schema.metadata.sorted_tables)
-            return sum(connection.execute(select(*sizes)).one())
-
     def close(self) -> None:
-        """Release the connections."""
+        """Close the connections."""
         self._engine.dispose()
 
     def _open(self) -> None:
@@ -460,8 +465,8 @@ class SqlStore:
                 found = schema.version(connection)
         if found != schema.SCHEMA_VERSION:
             raise StoreUnavailable(
-                f"store {shown(self._url)}: was written by a newer forewarn (schema {found}, this one knows "
-                f"{schema.SCHEMA_VERSION}); install that version again or name another store in the url"
+                f"store {shown(self._url)}: was written by a newer version of forewarn (schema {found}, this version "
+                f"has schema {schema.SCHEMA_VERSION}); install the newer version again or set another store.url"
             )
 
     @contextmanager

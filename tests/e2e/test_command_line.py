@@ -400,7 +400,7 @@ def test_a_data_dir_that_cannot_be_written_is_named(config: Path) -> None:
     forewarn("import", "sample.csv", "--config", config, folder=folder)
     refused("export", "file/x.csv", "--config", config, folder=folder, status=1, says=("file", "check the path"))
     change_config(config, {"data_dir": "file/data"})
-    says = ("file/data", "Not a directory", "what this user may do there")
+    says = ("file/data", "Not a directory", "the permissions of its user")
     for command in (("run",), ("import", "sample.csv")):
         refused(*command, "--config", config, folder=folder, status=1, says=says)
 

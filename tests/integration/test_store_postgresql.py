@@ -30,14 +30,6 @@ def test_a_database_that_does_not_exist(url: str) -> None:
         SqlStore(missing)
 
 
-def test_the_size_grows_with_what_is_stored(url: str) -> None:
-    """The size counts the tables and their indexes."""
-    with closing(SqlStore(url)) as store:
-        empty = store.size_bytes()
-        store.append(BATCH)
-        assert store.size_bytes() > empty > 0
-
-
 def test_a_connection_that_broke_is_replaced(url: str) -> None:
     """After the server dropped every connection the next call works."""
     with closing(SqlStore(url)) as store:

@@ -11,11 +11,11 @@ from tests.servers.processes import Process, answers, free_port, require_program
 
 
 class RunningAlertmanager:
-    """Alertmanager on a free port of the loopback interface; the test is skipped where it is not installed.
+    """Alertmanager on a free port of the loopback interface; skips the test if it is not installed.
 
     Args:
-        folder: its own; what it has notified and the silences are in ``folder / "data"`` and outlive a restart.
-        config_text: its configuration, or the path of a file that has it.
+        folder: its folder; notifications and silences are in ``folder / "data"`` and survive a restart.
+        config_text: its configuration, or the path of the file.
         flags: further command-line flags.
     """
 
@@ -32,7 +32,7 @@ class RunningAlertmanager:
             f"--config.file={self.config}",
             f"--storage.path={folder / 'data'}",
             f"--web.listen-address=127.0.0.1:{self.port}",
-            # alone: no gossip with others
+            # a single instance, so no cluster
             "--cluster.listen-address=",
             *flags,
         ]
@@ -44,15 +44,15 @@ class RunningAlertmanager:
         return self._process.pid
 
     def start(self) -> None:
-        """Start it, on the data that is there, and wait until it is ready."""
+        """Start it on its data and wait until it is ready."""
         self._process.start(lambda: answers(f"{self.url}/-/ready"))
 
     def stop(self) -> None:
-        """Stop it; the alerts are forgotten, as Alertmanager keeps them in memory."""
+        """Stop it; the alerts are lost, because Alertmanager keeps them in memory."""
         self._process.stop()
 
     def kill(self) -> None:
-        """Stop it as a power cut would."""
+        """Kill it, like a power failure."""
         self._process.kill()
 
     def restart(self) -> None:
@@ -61,13 +61,13 @@ class RunningAlertmanager:
         self.start()
 
     def alerts(self) -> list[dict[str, Any]]:
-        """Return the alerts that have not ended, inhibited and silenced ones too, as API v2 gives them."""
+        """Return the active alerts of API v2, including inhibited and silenced ones."""
         with urllib.request.urlopen(f"{self.url}/api/v2/alerts", timeout=10) as response:
             result: list[dict[str, Any]] = json.load(response)
         return result
 
     def post(self, alerts: Sequence[dict[str, Any]]) -> None:
-        """Send ``alerts`` as any client would, over API v2."""
+        """Send ``alerts`` over API v2."""
         kind = {"Content-Type": "application/json"}
         request = urllib.request.Request(f"{self.url}/api/v2/alerts", json.dumps(list(alerts)).encode(), kind)
         with urllib.request.urlopen(request, timeout=10):

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 @contextmanager
 def tcp_server(handle: Callable[[socket.socket, threading.Event], None]) -> Iterator[int]:
-    """Yield the port of a server that gives each connection to ``handle``, with an event that is set at the end."""
+    """Yield the port of a server that passes each connection to ``handle``, with an event that is set at the end."""
     over = threading.Event()
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(0.1)
@@ -55,6 +55,6 @@ def breaks_off(connection: socket.socket, over: threading.Event) -> None:
 def _handled(
     handle: Callable[[socket.socket, threading.Event], None], connection: socket.socket, over: threading.Event
 ) -> None:
-    # An error means that the client went away, as it should.
+    # an error means that the client has closed the connection, as it should
     with connection, suppress(OSError):
         handle(connection, over)

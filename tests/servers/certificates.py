@@ -1,4 +1,4 @@
-"""A certificate authority of one's own for tests of TLS."""
+"""A certificate authority for tests of TLS."""
 
 import subprocess
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from tests.servers.processes import require_programs
 
 @dataclass(frozen=True)
 class Certificates:
-    """PEM files: an authority, and a certificate with its key that it signed for ``localhost`` and 127.0.0.1."""
+    """PEM files: an authority, and a certificate for ``localhost`` and 127.0.0.1 that it has signed, with its key."""
 
     ca: Path
     cert: Path
@@ -17,7 +17,7 @@ class Certificates:
 
 
 def make_certificates(folder: Path) -> Certificates:
-    """Make an authority and a certificate in ``folder``; the test is skipped where openssl is not installed."""
+    """Create an authority and a certificate in ``folder``; skip the test if openssl is not installed."""
     require_programs("openssl")
     folder.mkdir(parents=True, exist_ok=True)
     ca, ca_key, cert, key = (folder / name for name in ("ca.pem", "ca.key", "cert.pem", "cert.key"))

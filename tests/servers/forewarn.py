@@ -1,4 +1,4 @@
-"""forewarn itself as a process of its own, as a user starts it."""
+"""forewarn in its own process, started as a user starts it."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ _COMMAND = (sys.executable, "-m", "daemon")
 
 @dataclass(frozen=True)
 class Answer:
-    """What an HTTP request gave."""
+    """The response to an HTTP request."""
 
     status: int
     text: str
@@ -34,14 +34,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class Stopped:
-    """How the service ended: its exit status, None if it had to be killed, and how long that took."""
+    """The end of the service: its exit status (None: it was killed), and the time that the stop took."""
 
     exit_status: int | None
     seconds: float
 
 
 def forewarn(*arguments: str | Path, folder: Path, seconds: float = 120) -> subprocess.CompletedProcess[str]:
-    """Run a command of forewarn in ``folder`` to its end; raise with what it wrote if it fails."""
+    """Run a command of forewarn in ``folder`` to its end; raise RuntimeError with its output if it fails."""
     command = [*_COMMAND, *map(str, arguments)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=seconds, check=False)
     if done.returncode:
@@ -50,7 +50,7 @@ def forewarn(*arguments: str | Path, folder: Path, seconds: float = 120) -> subp
 
 
 def change_config(path: Path, changes: Mapping[str, Any]) -> None:
-    """Merge ``changes`` into a configuration file; what they do not name stays."""
+    """Merge ``changes`` into a configuration file."""
     document = yaml.safe_load(path.read_text())
     path.write_text(yaml.safe_dump(_merged(document, changes), sort_keys=False))
 
@@ -58,8 +58,8 @@ def change_config(path: Path, changes: Mapping[str, Any]) -> None:
 class RunningForewarn:
     """``forewarn run`` on a configuration file; its output is in ``log``, beside that file.
 
-    A context manager that starts the service and waits until it is ready. Entered without ``ready`` it waits only
-    until the service answers, for one that cannot be ready yet.
+    The context manager starts the service and waits until it is ready. With ``ready=False`` it waits only until the
+    service answers.
     """
 
     def __init__(self, config: Path, ready: bool = True, seconds: float = 60) -> None:
@@ -77,52 +77,52 @@ class RunningForewarn:
 
     @property
     def running(self) -> bool:
-        """Whether the process is there."""
+        """Whether the process runs."""
         return self._process.running
 
     @property
     def ready(self) -> bool:
-        """Whether /readyz says so."""
+        """Whether /readyz answers with 200."""
         return self.get("/readyz").status == 200
 
     def start(self) -> float:
-        """Start it and wait; return the seconds that took."""
+        """Start it and wait; return the time that the start took, in seconds."""
         began = time.monotonic()
         done = (lambda: answers(f"{self.url}/readyz")) if self._ready else (lambda: answers(f"{self.url}/healthz"))
         self._process.start(done, self._seconds)
         return time.monotonic() - began
 
     def stop(self) -> Stopped:
-        """Ask it to end by SIGTERM, and tell how it did."""
+        """Send SIGTERM and wait for the end."""
         began = time.monotonic()
         status = self._process.stop(20)
         return Stopped(status, time.monotonic() - began)
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill it, like a power failure."""
         self._process.kill()
 
     def restart(self) -> float:
-        """Stop it, start it again and wait; return the seconds that the start took."""
+        """Stop it, start it again and wait; return the time that the start took, in seconds."""
         self.stop()
         return self.start()
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
-        """Ask for ``path``; a refusal is an answer as well."""
+        """Send a GET request; an error status is an answer too."""
         return self._ask(urllib.request.Request(self.url + path, headers=dict(headers or {})))
 
     def post(self, path: str, document: Any, headers: Mapping[str, str] | None = None) -> Answer:
-        """Send ``document`` as JSON to ``path``."""
+        """Send a POST request with ``document`` as JSON."""
         body = json.dumps(document).encode()
         kind = {"Content-Type": "application/json"}
         return self._ask(urllib.request.Request(self.url + path, body, {**kind, **(headers or {})}))
 
     def delete(self, path: str) -> Answer:
-        """Ask for ``path`` to be deleted."""
+        """Send a DELETE request."""
         return self._ask(urllib.request.Request(self.url + path, method="DELETE"))
 
     def events(self, name: str | None = None) -> list[dict[str, Any]]:
-        """Return the lines of the log, those of the event ``name`` or all."""
+        """Return the log lines of the event ``name``, or all."""
         lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
         return [line for line in lines if name in (None, line.get("event"))]
 

@@ -1,4 +1,4 @@
-"""Weeks of node_exporter history in a Prometheus data directory, made in seconds."""
+"""Weeks of node_exporter history, written into the data directory of a Prometheus within seconds."""
 
 import subprocess
 import tempfile
@@ -19,7 +19,7 @@ DAY = 86_400
 
 @dataclass(frozen=True)
 class WrittenSeries:
-    """One series as node_exporter would expose it."""
+    """One series in the form of node_exporter."""
 
     name: str
     labels: Mapping[str, str]
@@ -28,12 +28,12 @@ class WrittenSeries:
 
 @dataclass(frozen=True)
 class History:
-    """What was written.
+    """A history of several instances.
 
     Attributes:
-        times: ``(samples,)`` epoch seconds of every series.
-        busy: CPU share that is not idle, ``(samples,)`` in 0–1, by instance; the rate of the counters between
-            one time and the next.
+        times: epoch seconds of the samples of every series, ``(samples,)``.
+        busy: part of the CPU time that is not idle, 0 to 1, ``(samples,)``, by instance; the rate of the counters
+            between one time and the next.
         series: every series, by instance.
     """
 
@@ -67,11 +67,11 @@ def write_history(history: History, data: Path, job: str = "node") -> None:
             for instance, all_series in history.series.items():
                 for one in all_series:
                     labels = {"instance": instance, "job": job, **one.labels}
-                    head = one.name + "{" + ",".join(f'{name}="{value}"' for name, value in labels.items()) + "} "
+                    prefix = one.name + "{" + ",".join(f'{name}="{value}"' for name, value in labels.items()) + "} "
                     values = one.values.tolist()
-                    file.writelines(f"{head}{value!r} {stamp}\n" for value, stamp in zip(values, stamps, strict=True))
+                    file.writelines(f"{prefix}{value!r} {stamp}\n" for value, stamp in zip(values, stamps, strict=True))
             file.write("# EOF\n")
-        # promtool reads the whole text once per block, so a few large blocks are much faster than many of two hours.
+        # promtool reads the whole text for each block, so a few large blocks are much faster than many of two hours
         subprocess.run(
             [
                 "promtool", "tsdb", "create-blocks-from", "--max-block-duration=240h", "openmetrics", "--quiet",
@@ -85,7 +85,7 @@ def _node(
     busy: Array, times: npt.NDArray[np.int64], step: int, cpus: int, random: np.random.Generator
 ) -> Iterator[WrittenSeries]:
     def counter(rate: Array) -> Array:
-        # What is counted in the step that ends at a time.
+        # the increase is that of the step that ends at the time
         return np.concatenate([[0.0], np.cumsum(rate[1:] * step)])
 
     shares = {"user": 0.6 * busy, "nice": 0.02 * busy, "system": 0.2 * busy, "iowait": 0.12 * busy}

@@ -9,7 +9,7 @@ from tests.servers.processes import Process, answers, free_port, require_program
 
 
 class RunningNodeExporter:
-    """node_exporter with the default collectors and tcpstat; the test is skipped where it is not installed."""
+    """node_exporter with the default collectors and tcpstat; skips the test if it is not installed."""
 
     def __init__(self, folder: Path, flags: Sequence[str] = ("--collector.tcpstat",)) -> None:
         require_programs("prometheus-node-exporter")
@@ -23,7 +23,7 @@ class RunningNodeExporter:
         )
 
     def start(self) -> None:
-        """Start it and wait until it can be scraped."""
+        """Start it and wait until it answers a scrape."""
         self._process.start(lambda: answers(self.url))
 
     def stop(self) -> None:

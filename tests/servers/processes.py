@@ -1,4 +1,4 @@
-"""Real servers as child processes: started, waited for, and ended for certain."""
+"""Real servers as child processes: start, wait until ready, and always stop."""
 
 import os
 import shutil
@@ -14,28 +14,28 @@ from pathlib import Path
 
 import pytest
 
-# below the ports that the kernel gives to connections; test runs that go on at once begin far from each other
+# below the ephemeral ports of the kernel; parallel test runs start at different ports
 _PORTS = count(10_000 + os.getpid() * 401 % 20_000)
 
 
 def free_port() -> int:
-    """Return a port of the loopback interface on which nothing listens now, another one at each call."""
+    """Return a free port of the loopback interface, a different one at each call."""
     for port in _PORTS:
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
-    raise AssertionError("the ports are numbers without end")
+    raise AssertionError("the count of ports is endless")
 
 
 def require_programs(*names: str) -> None:
-    """Skip the test, and say why, where a program is not installed."""
+    """Skip the test, with the reason, if a program is not installed."""
     missing = [name for name in names if shutil.which(name) is None]
     if missing:
-        pytest.skip(f"needs {', '.join(missing)}, which is not installed here")
+        pytest.skip(f"needs {', '.join(missing)}, not installed on this machine")
 
 
 def wait_until(done: Callable[[], bool], seconds: float, what: str) -> None:
-    """Return as soon as ``done()`` is true; raise ``TimeoutError`` naming ``what`` if it is not within ``seconds``."""
+    """Wait until ``done()`` is true; raise ``TimeoutError`` with the text ``what`` after ``seconds``."""
     limit = time.monotonic() + seconds
     while not done():
         if time.monotonic() > limit:
@@ -44,7 +44,7 @@ def wait_until(done: Callable[[], bool], seconds: float, what: str) -> None:
 
 
 def answers(url: str) -> bool:
-    """Say whether ``url`` is answered at all; asking for credentials, or a certificate of one's own, is an answer."""
+    """Return whether ``url`` answers; a request for credentials or an unknown certificate is an answer too."""
     try:
         with urllib.request.urlopen(url, timeout=2):
             return True
@@ -57,7 +57,7 @@ def answers(url: str) -> bool:
 
 
 def accepts(port: int) -> bool:
-    """Say whether something listens on ``port`` of the loopback interface."""
+    """Return whether a process listens on ``port`` of the loopback interface."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=2):
             return True
@@ -66,7 +66,7 @@ def accepts(port: int) -> bool:
 
 
 class Process:
-    """One child process that writes its output to a file; a context manager that ends it."""
+    """One child process that writes its output to a file."""
 
     def __init__(self, command: Sequence[str | Path], log: Path) -> None:
         self.log = log
@@ -75,7 +75,7 @@ class Process:
 
     @property
     def running(self) -> bool:
-        """Whether it has been started and has not ended."""
+        """Whether it has started and not ended."""
         return self._child is not None and self._child.poll() is None
 
     @property
@@ -85,7 +85,7 @@ class Process:
         return self._child.pid
 
     def start(self, ready: Callable[[], bool], seconds: float = 30) -> None:
-        """Start it and wait until ``ready()``; raise with the end of its output if it dies or takes too long."""
+        """Start it and wait until ``ready()``; raise RuntimeError with the end of its output after ``seconds``."""
         with self.log.open("ab") as output:
             self._child = subprocess.Popen(self._command, stdout=output, stderr=subprocess.STDOUT)
         try:
@@ -94,10 +94,10 @@ class Process:
             self.stop()
             raise RuntimeError(f"{error}\n{self._tail()}") from error
         if not self.running:
-            raise RuntimeError(f"{self._command[0]} ended at once\n{self._tail()}")
+            raise RuntimeError(f"{self._command[0]} exited at once\n{self._tail()}")
 
     def stop(self, seconds: float = 10) -> int | None:
-        """Ask it to end, and kill it if it has not after ``seconds``; return its exit status, None if it was killed."""
+        """Send SIGTERM, and SIGKILL after ``seconds``; return the exit status, None if it was killed."""
         if self._child is None:
             return None
         self._child.terminate()
@@ -110,7 +110,7 @@ class Process:
             self._child = None
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill it, like a power failure."""
         if self._child is not None:
             self._child.kill()
             self._child.wait()

@@ -13,14 +13,14 @@ from tests.servers.processes import Process, accepts, answers, free_port, requir
 
 
 class RunningPrometheus:
-    """Prometheus on a free port of the loopback interface; the test is skipped where it is not installed.
+    """Prometheus on a free port of the loopback interface; skips the test if it is not installed.
 
     Args:
-        folder: its own; the samples are in ``folder / "data"`` and outlive a restart.
+        folder: its folder; the samples are in ``folder / "data"`` and survive a restart.
         targets: addresses to scrape, by job.
-        scrape_seconds: interval of the scrapes.
-        web_config: text of its ``--web.config.file``, for TLS and basic authentication.
-        extra_config: YAML that is appended to ``prometheus.yml``.
+        scrape_seconds: scrape interval.
+        web_config: content of its ``--web.config.file``, for TLS and basic authentication.
+        extra_config: YAML to append to ``prometheus.yml``.
         flags: further command-line flags.
     """
 
@@ -59,7 +59,7 @@ class RunningPrometheus:
 
     @property
     def url(self) -> str:
-        """Base URL; with TLS, by the name ``localhost``."""
+        """Base URL; with TLS, its host is ``localhost``."""
         return f"{self._scheme}://{'localhost' if self._scheme == 'https' else '127.0.0.1'}:{self.port}"
 
     @property
@@ -68,7 +68,7 @@ class RunningPrometheus:
         return self._process.pid
 
     def start(self) -> None:
-        """Start it, on the data that is there, and wait until it answers queries."""
+        """Start it on its data and wait until it answers queries."""
         ready = (lambda: accepts(self.port)) if self._scheme == "https" else self._ready
         self._process.start(ready)
 
@@ -77,7 +77,7 @@ class RunningPrometheus:
         self._process.stop()
 
     def kill(self) -> None:
-        """Stop it as a power cut would."""
+        """Kill it, like a power failure."""
         self._process.kill()
 
     def restart(self) -> None:
@@ -86,7 +86,7 @@ class RunningPrometheus:
         self.start()
 
     def query(self, promql: str, time: float | None = None, user: tuple[str, str] | None = None) -> list[Any]:
-        """Return the vector that ``promql`` gives, at ``time`` or now."""
+        """Return the instant vector of ``promql`` at ``time`` (epoch seconds) or now."""
         form = {"query": promql} | ({} if time is None else {"time": str(time)})
         request = urllib.request.Request(f"{self.url}/api/v1/query?{urllib.parse.urlencode(form)}")
         if user is not None:
@@ -96,7 +96,7 @@ class RunningPrometheus:
         return result
 
     def query_range(self, promql: str, start: int, end: int, step: int) -> list[Any]:
-        """Return the matrix that ``promql`` gives at ``start, start + step .. end`` (epoch seconds)."""
+        """Return the range vector of ``promql`` at ``start, start + step .. end`` (epoch seconds)."""
         form = {"query": promql, "start": str(start), "end": str(end), "step": str(step)}
         url = f"{self.url}/api/v1/query_range?{urllib.parse.urlencode(form)}"
         with urllib.request.urlopen(url, timeout=10) as response:
@@ -118,7 +118,7 @@ class RunningPrometheus:
 
 def _config(targets: Mapping[str, Sequence[str]], scrape_seconds: int) -> str:
     jobs = [{"job_name": job, "static_configs": [{"targets": list(addresses)}]} for job, addresses in targets.items()]
-    # JSON is YAML.
+    # JSON is valid YAML
     return (
         f"global: {json.dumps({'scrape_interval': f'{scrape_seconds}s', 'scrape_timeout': f'{scrape_seconds}s'})}\n"
         f"scrape_configs: {json.dumps(jobs)}\n"

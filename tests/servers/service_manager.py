@@ -1,4 +1,4 @@
-"""What a service tells the one that started it: the receiving end of sd_notify(3)."""
+"""The receiving end of sd_notify(3), as systemd has it for a service."""
 
 import socket
 import threading
@@ -8,15 +8,15 @@ from typing import Self
 
 
 class NotifySocket:
-    """A socket as systemd opens it; ``messages`` are those that have come so far."""
+    """A notification socket like that of systemd; ``messages`` are the received messages."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        #: Every message, oldest first.
+        #: all messages, oldest first
         self.messages: list[str] = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
-        # all the time, as systemd does: the kernel keeps ten messages and refuses more
+        # in its own thread, because the kernel queues ten messages and rejects more
         self._receiver = threading.Thread(target=self._receive, name="notify", daemon=True)
         self._receiver.start()
 

@@ -1,4 +1,4 @@
-"""A machine within the machine, with a real systemd, to install into and to break."""
+"""A container with a real systemd, for tests of the installation."""
 
 import json
 import os
@@ -17,15 +17,15 @@ REPOSITORY = Path("/mnt/forewarn")
 
 
 class SystemdBox:
-    """A booted systemd on a copy of this machine's files; the repository is at ``REPOSITORY`` in it, read-only.
+    """A booted systemd on a copy of the files of this machine; the repository is read-only at ``REPOSITORY`` in it.
 
-    A context manager that ends it. The test is skipped where namespaces cannot be made.
+    The context manager starts and stops it. It skips the test if namespaces cannot be created.
     """
 
     def __init__(self, folder: Path) -> None:
         require_programs("systemctl", "unshare", "nsenter")
         if os.geteuid() != 0:
-            pytest.skip("needs root, to make namespaces for a systemd")
+            pytest.skip("needs root to create the namespaces of a systemd")
         self._folder = folder
 
     def __enter__(self) -> Self:
@@ -43,7 +43,7 @@ class SystemdBox:
         subprocess.run(["bash", _SCRIPT, "stop", self._folder], capture_output=True, check=False)
 
     def run(self, *command: str | Path, seconds: float = 300, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a command in the box; raise with what it wrote if it fails, unless told not to check."""
+        """Run a command in the box; with ``check``, raise RuntimeError with its output if it fails."""
         done = subprocess.run(
             ["bash", _SCRIPT, "run", self._folder, *map(str, command)],
             capture_output=True,
@@ -74,10 +74,10 @@ class SystemdBox:
         )
 
     def journal(self, unit: str = "forewarn") -> str:
-        """Return what the unit, and systemd about it, wrote."""
+        """Return the journal of the unit, with the messages of systemd about it."""
         return self.run("journalctl", "--unit", unit, "--output", "cat", "--no-pager").stdout
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """Return the service's own log lines of one event."""
+        """Return the log lines of the service for one event."""
         lines = [json.loads(line) for line in self.journal().splitlines() if line.startswith("{")]
         return [line for line in lines if line.get("event") == name]

@@ -1,7 +1,7 @@
 #!/bin/bash
-# A real systemd as PID 1 of its own pid, mount, uts, ipc and cgroup namespaces, on a throw-away overlay of this
-# machine's root; the network is the machine's own.
-#   systemd_box.sh start FOLDER REPOSITORY    blocks until the box has booted; prints nothing if it has
+# A real systemd as PID 1 of its own pid, mount, uts, ipc and cgroup namespaces, on a temporary overlay of the root
+# file system of this machine. The network is that of the machine.
+#   systemd_box.sh start FOLDER REPOSITORY    waits until the box has booted; prints only errors
 #   systemd_box.sh run FOLDER COMMAND...      runs a command in it
 #   systemd_box.sh stop FOLDER
 set -euo pipefail
@@ -84,7 +84,7 @@ case $verb in
             child=$(pgrep -P "$(cat "$folder/unshare.pid")" | head -1 || true)
             if [ -n "$child" ] && [ "$(cat "/proc/$child/comm" 2>/dev/null)" = systemd ]; then
                 echo "$child" >"$folder/pid"
-                # degraded is what this machine is too, where a service of its own fails
+                # the state is degraded if a service of this machine fails; that is good enough
                 case $( (run systemctl is-system-running --wait) 2>&1) in running | degraded) exit 0 ;; esac
             fi
             sleep 0.1

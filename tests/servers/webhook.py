@@ -8,9 +8,9 @@ from typing import Any, Self
 
 
 class WebhookReceiver:
-    """An HTTP server on a free port of the loopback interface that keeps every JSON document posted to it.
+    """An HTTP server on a free port of the loopback interface that stores every posted JSON document.
 
-    A context manager; the port is taken as soon as the object exists, so that its ``url`` can go into a configuration.
+    The port is open as soon as the object exists, so that a configuration can have its ``url``.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class WebhookReceiver:
         self.url = f"http://127.0.0.1:{self.port}/"
 
     def notifications(self) -> list[dict[str, Any]]:
-        """Return the documents received so far, in order of arrival."""
+        """Return the received documents, oldest first."""
         return list(self._notifications)
 
     def __enter__(self) -> Self:
@@ -46,6 +46,6 @@ class WebhookReceiver:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         return Handler

@@ -1,4 +1,4 @@
-"""A week of grid time in accelerated replay, killed and retrained meanwhile: ``python -m tests.soak``."""
+"""A week of grid time in accelerated replay, with kills and trainings: ``python -m tests.soak``."""
 
 import argparse
 import shutil
@@ -14,19 +14,19 @@ _WORDS = {True: "met", False: "FAILED", None: ""}
 
 
 def main() -> None:
-    """Run it, print what was found, and exit with 1 if anything is not as it must be."""
+    """Run the replay, print the findings, and exit with 1 if one of them fails."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
-    parser.add_argument("--ticks", type=int, default=2016, help="grid times; a week has 2016")
+    parser.add_argument("--ticks", type=int, default=2016, help="number of grid times; a week has 2016")
     parser.add_argument("--speed", type=float, default=600, help="seconds of grid time per second")
-    parser.add_argument("--kills", type=int, default=10, help="how often the service is killed with SIGKILL")
-    parser.add_argument("--trainings", type=int, default=2, help="how many trainings must make a model meanwhile")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
+    parser.add_argument("--kills", type=int, default=10, help="number of times that the service is killed with SIGKILL")
+    parser.add_argument("--trainings", type=int, default=2, help="number of trainings that must make a model")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the times of the kills")
     parser.add_argument("--keep", type=Path, help="folder for the log and the store; by default they are removed")
     arguments = vars(parser.parse_args())
     keep = arguments.pop("keep")
     options = Options(**arguments)
     if options.ticks < 70:
-        parser.error("--ticks: 70 or more, so that there is a before and an after")
+        parser.error("--ticks: 70 or more, so that memory can be compared over time")
     if shutil.which("prometheus-alertmanager") is None:
         sys.exit("prometheus-alertmanager is not installed: apt-get install prometheus-alertmanager")
     with tempfile.TemporaryDirectory() as temporary:
@@ -40,11 +40,11 @@ def main() -> None:
 
 
 def _print(found: list[Finding]) -> None:
-    rows = [(each.what, each.figure, each.limit, _WORDS[each.met]) for each in found]
-    rows.insert(0, ("soak", "measured", "must be", ""))
+    rows = [(each.name, each.figure, each.limit, _WORDS[each.met]) for each in found]
+    rows.insert(0, ("soak", "measured", "limit", ""))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    for what, figure, limit, word in rows:
-        print(f"{what:<{widths[0]}}  {figure:>{widths[1]}}  {limit:>{widths[2]}}  {word}".rstrip())
+    for name, figure, limit, word in rows:
+        print(f"{name:<{widths[0]}}  {figure:>{widths[1]}}  {limit:>{widths[2]}}  {word}".rstrip())
 
 
 if __name__ == "__main__":

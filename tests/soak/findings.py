@@ -1,4 +1,4 @@
-"""What a replay is judged by."""
+"""The findings of a soak: figures of a replay, each with its limit."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,16 +23,16 @@ _MADE_A_MODEL = ("succeeded", "rejected")
 
 @dataclass(frozen=True)
 class Finding:
-    """A line of the result; ``met`` is None where nothing is asked of the figure."""
+    """A line of the result; ``met`` is None for a figure without a limit."""
 
-    what: str
+    name: str
     figure: str
     limit: str = ""
     met: bool | None = None
 
 
 def findings(options: Options, observed: Observed, service: RunningForewarn) -> list[Finding]:
-    """Return every figure, and whether it is as it must be."""
+    """Return every figure, and whether it meets its limit."""
     return [
         *_history(options, observed),
         *_alerts(observed),
@@ -41,8 +41,8 @@ def findings(options: Options, observed: Observed, service: RunningForewarn) -> 
     ]
 
 
-def _none(what: str, count: int, of: int) -> Finding:
-    return Finding(what, f"{count} of {of}", "0", count == 0)
+def _none(name: str, count: int, of: int) -> Finding:
+    return Finding(name, f"{count} of {of}", "0", count == 0)
 
 
 def _history(options: Options, observed: Observed) -> list[Finding]:
@@ -60,54 +60,55 @@ def _history(options: Options, observed: Observed) -> list[Finding]:
 
 
 def ticks_without_samples(stored: Panel, ticks: int) -> int:
-    """Return how many of ``ticks`` grid times have no sample at all."""
+    """Return the number of the ``ticks`` grid times without any sample."""
     return ticks - int(np.isfinite(stored.values).any(axis=0).sum())
 
 
 def wrong_samples(stored: Panel, truth: Panel) -> int:
-    """Return how many of the samples that were made are not in the store as they were made."""
+    """Return the number of samples of ``truth`` that are missing or different in ``stored``."""
     rows = {key: row for row, key in enumerate(stored.keys)}
-    gone = [row for row, key in enumerate(truth.keys) if key not in rows]
-    there = [row for row, key in enumerate(truth.keys) if key in rows]
-    made = truth.values[there]
-    found = stored.values[[rows[truth.keys[row]] for row in there]]
+    missing = [row for row, key in enumerate(truth.keys) if key not in rows]
+    present = [row for row, key in enumerate(truth.keys) if key in rows]
+    made = truth.values[present]
+    found = stored.values[[rows[truth.keys[row]] for row in present]]
     wrong = np.isfinite(made) & (found != made)
-    return int(wrong.sum()) + int(np.isfinite(truth.values[gone]).sum())
+    return int(wrong.sum()) + int(np.isfinite(truth.values[missing]).sum())
 
 
 def _alerts(observed: Observed) -> list[Finding]:
     config = load_config(observed.config)
     store = SqlStore(config.store_url)
     try:
-        ledger = [line for line in store.alert_repository().predictions(START) if line.outcome is not Outcome.MISSED]
+        predictions = store.alert_repository().predictions(START)
+        fired = [each for each in predictions if each.outcome is not Outcome.MISSED]
     finally:
         store.close()
-    told = [alert for notification in observed.notifications for alert in notification["alerts"]]
-    starts = [alert for alert in told if alert["status"] == "firing"]
-    again = told_twice(told)
-    too_soon = fired_twice(ledger, 2 * config.alerting.hold_ticks * STEP_SECONDS)
+    notified = [alert for notification in observed.notifications for alert in notification["alerts"]]
+    starts = [alert for alert in notified if alert["status"] == "firing"]
+    again = notified_twice(notified)
+    too_soon = fired_twice(fired, 2 * config.alerting.hold_ticks * STEP_SECONDS)
     names = {(alert["labels"].get("server"), alert["labels"].get("metric")) for alert in starts}
-    untold = [line for line in ledger if (line.server, line.metric) not in names]
+    without = [each for each in fired if (each.server, each.metric) not in names]
     return [
-        Finding("alerts that fired, by the ledger", str(len(ledger)), "1 or more", bool(ledger)),
+        Finding("alerts that fired, by the prediction log", str(len(fired)), "1 or more", bool(fired)),
         Finding(
-            "the same by Alertmanager, with those of fleets and silent servers",
+            "the same by Alertmanager, with group alerts and stale servers",
             str(len(starts)),
             "1 or more",
             bool(starts),
         ),
-        _none("of these, told twice", again, len(starts)),
-        _none("in the ledger, fired twice", too_soon, len(ledger)),
-        _none("in the ledger, never told", len(untold), len(ledger)),
+        _none("of these, notified twice", again, len(starts)),
+        _none("in the prediction log, fired twice", too_soon, len(fired)),
+        _none("in the prediction log, never notified", len(without), len(fired)),
     ]
 
 
-def told_twice(told: Iterable[dict[str, Any]]) -> int:
-    """Return how often an alert was told to fire, by the same start or another, that was not told to have ended."""
+def notified_twice(notified: Iterable[dict[str, Any]]) -> int:
+    """Return the number of firing notifications of an alert that already fires, or with the start of an earlier one."""
     firing: set[tuple[tuple[str, str], ...]] = set()
     started: set[tuple[tuple[tuple[str, str], ...], str]] = set()
     twice = 0
-    for alert in told:
+    for alert in notified:
         identity = tuple(sorted(alert["labels"].items()))
         if alert["status"] != "firing":
             firing.discard(identity)
@@ -118,14 +119,14 @@ def told_twice(told: Iterable[dict[str, Any]]) -> int:
     return twice
 
 
-def fired_twice(ledger: Sequence[Prediction], least_seconds: int) -> int:
-    """Return how many lines came sooner after the one before them than an alert can end and fire again."""
+def fired_twice(predictions: Sequence[Prediction], least_seconds: int) -> int:
+    """Return the number of predictions that follow the previous one of their alert in less than ``least_seconds``."""
     last: dict[tuple[str, str, str], int] = {}
     twice = 0
-    for line in sorted(ledger, key=lambda line: line.made):
-        identity = (line.server, line.metric, line.severity)
-        twice += identity in last and line.made - last[identity] < least_seconds
-        last[identity] = line.made
+    for each in sorted(predictions, key=lambda each: each.made):
+        identity = (each.server, each.metric, each.severity)
+        twice += identity in last and each.made - last[identity] < least_seconds
+        last[identity] = each.made
     return twice
 
 
@@ -134,7 +135,7 @@ def _memory(options: Options, observed: Observed) -> list[Finding]:
     settled, warm, end = (_resident(observed, ticks) for ticks in (options.settled, options.warm(last), options.end))
     return [
         Finding(f"resident memory from tick {options.settled.start} on", f"{settled:.0f} MB"),
-        # the first process took in the back-fill as well, so the last one must not grow either
+        # the first process also read the back-fill, so the last process has its own limit
         Finding(f"from tick {options.warm(last).start} on, after the last start", f"{warm:.0f} MB"),
         Finding(f"from tick {options.end.start} on, to the end", f"{end:.0f} MB"),
         _growth("growth since the first of these", end / settled - 1),
@@ -142,9 +143,9 @@ def _memory(options: Options, observed: Observed) -> list[Finding]:
     ]
 
 
-def _growth(what: str, growth: float) -> Finding:
-    # of what was not seen nothing can be said, and that is a failure too
-    return Finding(what, f"{growth:+.1%}", f"{MOST_GROWTH:.0%} or less", growth <= MOST_GROWTH)
+def _growth(name: str, growth: float) -> Finding:
+    # without observations the growth is NaN, which fails too
+    return Finding(name, f"{growth:+.1%}", f"{MOST_GROWTH:.0%} or less", growth <= MOST_GROWTH)
 
 
 def _resident(observed: Observed, ticks: range) -> float:
@@ -159,7 +160,7 @@ def _events(options: Options, observed: Observed, service: RunningForewarn) -> l
     models = sum(run["state"] in _MADE_A_MODEL for run in observed.runs)
     return [
         _none("ticks that failed", len(failed), len(done) + len(failed)),
-        Finding("ticks skipped, their samples taken in by the next", str(skipped)),
+        Finding("ticks skipped, their samples read by the next tick", str(skipped)),
         Finding(
             "tick, median and 95th percentile", f"{median(seconds):.2f} s, {seconds[len(seconds) * 95 // 100]:.2f} s"
         ),

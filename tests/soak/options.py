@@ -1,4 +1,4 @@
-"""How long a soak is, how fast, and when what happens in it."""
+"""The length and speed of a soak, and the times of its kills and trainings."""
 
 import random
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ BACKFILL_HOURS = 240
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked for on the command line: grid times, speed of the clock, kills, trainings, seed of the kills."""
+    """The options of the command line: grid times, speed of the clock, kills, trainings, seed of the kills."""
 
     ticks: int
     speed: float
@@ -27,27 +27,27 @@ class Options:
 
     @property
     def settled(self) -> range:
-        """The ticks after the first day, or the first seventh of a shorter run, in which memory is looked at."""
+        """The first ticks for the memory: after the first day, or the first seventh of a shorter run."""
         first = min(STEPS_PER_DAY, self.ticks // 7)
-        return range(first, first + self._looked_at)
+        return range(first, first + self._measured_ticks)
 
     @property
     def end(self) -> range:
-        """The last ticks, in which memory is looked at again."""
-        return range(self.ticks - self._looked_at, self.ticks)
+        """The last ticks for the memory."""
+        return range(self.ticks - self._measured_ticks, self.ticks)
 
     def warm(self, started: int) -> range:
-        """Return the ticks some while after a start in the tick ``started``, in which memory is looked at as well."""
-        return range(started + self._looked_at, started + 2 * self._looked_at)
+        """Return the ticks for the memory some time after a start in the tick ``started``."""
+        return range(started + self._measured_ticks, started + 2 * self._measured_ticks)
 
     @property
-    def _looked_at(self) -> int:
+    def _measured_ticks(self) -> int:
         return max(10, self.ticks // 35)
 
     def kill_ticks(self, chance: random.Random) -> list[int]:
-        """Return when to kill: in the last quarter not at all, so that what grows has the time to show."""
+        """Return the ticks of the kills: none in the last quarter, so that a growth of memory is visible."""
         return sorted(chance.randrange(self.settled.stop, self.ticks * 3 // 4) for _ in range(self.kills))
 
     def training_ticks(self) -> list[int]:
-        """Return from when on each training is asked for."""
+        """Return the ticks from which on each training is requested."""
         return [self.settled.stop + self.ticks * number // (2 * self.trainings) for number in range(self.trainings)]

@@ -1,4 +1,4 @@
-"""The replay itself: a service that is killed and that trains, an Alertmanager, and somebody who is told."""
+"""The replay: a service that is killed and trains, an Alertmanager, and a receiver of its notifications."""
 
 import random
 import sys
@@ -18,7 +18,7 @@ from tests.servers.processes import free_port, wait_until
 from tests.servers.webhook import WebhookReceiver
 from tests.soak.options import BACKFILL_HOURS, SERVERS_SEED, START, Options
 
-_LOOK_SECONDS = 0.25
+_POLL_SECONDS = 0.25
 _STUCK_SECONDS = 300
 _TRAINING_SECONDS = 900
 _MADE_A_MODEL = ("succeeded", "rejected")
@@ -26,16 +26,16 @@ _MADE_A_MODEL = ("succeeded", "rejected")
 
 @dataclass
 class Observed:
-    """What was seen of a replay.
+    """The observations of a replay.
 
     Attributes:
-        config: of the service; its log is beside it.
-        notifications: what Alertmanager told, in order.
-        resident: by tick, the resident memory of the service in megabytes.
+        config: configuration of the service; its log is beside it.
+        notifications: notifications of Alertmanager, in order.
+        resident: tick and resident memory of the service in megabytes.
         killed_at: the ticks in which it was killed.
-        killed_in_training: how many of the kills met a training.
+        killed_in_training: number of kills during a training.
         runs: the trainings, as the service shows them.
-        seconds: wall time of all.
+        seconds: wall time of the replay.
     """
 
     config: Path
@@ -48,7 +48,7 @@ class Observed:
 
 
 def replay(options: Options, folder: Path) -> tuple[Observed, RunningForewarn]:
-    """Run it to its end, and return what was seen and the service, which is stopped."""
+    """Run the replay to its end; return the observations and the stopped service."""
     began = time.monotonic()
     with WebhookReceiver() as receiver, RunningAlertmanager(folder / "alertmanager", _routing(receiver)) as manager:
         config = _configuration(folder, options, manager.url)
@@ -57,7 +57,7 @@ def replay(options: Options, folder: Path) -> tuple[Observed, RunningForewarn]:
         service.start()
         try:
             _Replay(options, service, observed).run()
-            # what fired last is on its way
+            # time for the last notifications to arrive
             time.sleep(max(3.0, 4 * options.tick_seconds))
         finally:
             service.stop()
@@ -67,7 +67,7 @@ def replay(options: Options, folder: Path) -> tuple[Observed, RunningForewarn]:
 
 
 class _Replay:
-    """Watches the service, and does to it what is due."""
+    """Observes the service, kills it and starts trainings at their ticks."""
 
     def __init__(self, options: Options, service: RunningForewarn, observed: Observed) -> None:
         self._options, self._service, self._observed = options, service, observed
@@ -75,15 +75,15 @@ class _Replay:
         self._kills = options.kill_ticks(self._chance)
         self._trainings = options.training_ticks()
         self._tick = -1
-        self._said = self._trigger_check = time.monotonic()
+        self._printed = self._checked_trainings = time.monotonic()
 
     def run(self) -> None:
-        """Return when the last tick has been, and the trainings are over."""
+        """Run until the last tick is done and the trainings have ended."""
         moved = time.monotonic()
         while self._tick < self._options.ticks - 1:
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
             before = self._tick
-            self._look()
+            self._observe()
             if self._tick > before:
                 moved = time.monotonic()
             if not self._service.running:
@@ -92,12 +92,12 @@ class _Replay:
                 raise TimeoutError(f"no tick after {self._tick} within {_STUCK_SECONDS} s")
             if self._kills and self._tick >= self._kills[0]:
                 self._kill()
-            if time.monotonic() - self._trigger_check > 2:
+            if time.monotonic() - self._checked_trainings > 2:
                 self._train()
-            self._say()
+            self._print_progress()
         wait_until(self._trained, _TRAINING_SECONDS, "the end of the trainings")
 
-    def _look(self) -> None:
+    def _observe(self) -> None:
         at = self._get("/api/v1/status").get("at")
         if at is not None:
             self._tick = max(self._tick, (parse_time(at) - START) // STEP_SECONDS)
@@ -112,12 +112,12 @@ class _Replay:
         self._service.start()
 
     def _trained(self) -> bool:
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
         return self._train() and self._get("/api/v1/training").get("current") is None
 
     def _train(self) -> bool:
-        """Ask for a training if one is due and none is under way; return whether those that are due are done."""
-        self._trigger_check = time.monotonic()
+        """Start a training if one is due and none runs; return whether all due trainings are done."""
+        self._checked_trainings = time.monotonic()
         state = self._get("/api/v1/training")
         if "runs" in state:
             self._observed.runs = state["runs"]
@@ -131,14 +131,14 @@ class _Replay:
         try:
             document: dict[str, Any] = self._service.get(path).json()
         except (OSError, HTTPException, ValueError):
-            # it has just been started, or is slow; the next look is soon
+            # the service has just started or is slow; the next poll is soon
             return {}
         return document
 
-    def _say(self) -> None:
-        if time.monotonic() - self._said < 5:
+    def _print_progress(self) -> None:
+        if time.monotonic() - self._printed < 5:
             return
-        self._said, observed = time.monotonic(), self._observed
+        self._printed, observed = time.monotonic(), self._observed
         resident = observed.resident[-1][1] if observed.resident else 0
         print(
             f"\rtick {self._tick + 1} of {self._options.ticks}, {len(observed.killed_at)} kills, "
@@ -168,7 +168,7 @@ def _configuration(folder: Path, options: Options, alertmanager: str) -> Path:
         "training": {"level": "demo", "schedule": None, "triggers": [], "max_runs_per_day": 100},
     }
     document["alerting"]["alertmanagers"] = [{"name": "soak", "url": alertmanager}]
-    # so low that servers pass them every day
+    # low thresholds, which servers pass every day
     for metric, (warning, critical) in {"cpu_busy_pct": (55, 70), "mem_used_pct": (60, 75)}.items():
         document["metrics"][metric] |= {"warning": warning, "critical": critical, "profiles": {}}
     path.write_text(yaml.safe_dump(document))
@@ -176,13 +176,13 @@ def _configuration(folder: Path, options: Options, alertmanager: str) -> Path:
 
 
 def _routing(receiver: WebhookReceiver) -> str:
-    """Return an Alertmanager's configuration that tells ``receiver`` of each alert by itself, once."""
+    """Return a configuration of Alertmanager that notifies ``receiver`` once of each alert."""
     route = {
-        "receiver": "somebody",
+        "receiver": "soak",
         "group_by": ["..."],
         "group_wait": "100ms",
         "group_interval": "300ms",
         "repeat_interval": "24h",
     }
     webhooks = [{"url": receiver.url, "send_resolved": True}]
-    return yaml.safe_dump({"route": route, "receivers": [{"name": "somebody", "webhook_configs": webhooks}]})
+    return yaml.safe_dump({"route": route, "receivers": [{"name": "soak", "webhook_configs": webhooks}]})

@@ -1,4 +1,4 @@
-"""Which incident a breach is put down to, whether it could be foreseen, and how long before it was told of."""
+"""The scores of incidents: the incident of a breach, whether it was predictable, and the lead time of its alert."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ CRITICAL = {"memory_leak": 1.0, "traffic_surge": 1.0}
 
 
 def windows(*rows: tuple[str, int, int]) -> Examples:
-    """Return windows of (server, origin, step at which the breach begins; 0 for none)."""
+    """Return windows of (server, origin, first step of the breach; 0 without one)."""
     monitored = tuple(
         MonitoredThreshold(SeriesKey(server, "m"), Severity.CRITICAL, 1, Direction.ABOVE, "generic")
         for server, _, _ in rows
@@ -32,20 +32,20 @@ def windows(*rows: tuple[str, int, int]) -> Examples:
     return Examples(np.zeros((len(rows), len(FEATURES))), onset, monitored, origins)
 
 
-def test_a_breach_is_put_down_to_the_incident_of_its_time_and_server() -> None:
-    """Not to that of another server, not to one that is over, and no breach to none."""
+def test_a_breach_belongs_to_the_incident_of_its_time_and_server() -> None:
+    """An incident of another server or one that has ended is not its cause."""
     found = windows(("a", 0, 60), ("a", 0, 0), ("b", 0, 30), ("b", 12_000, 10), ("c", 0, 60))
     assert causes(found, [LEAK, SURGE]) == [LEAK, None, SURGE, None, None]
 
 
-def test_foreseeable_is_what_has_begun_and_shows() -> None:
-    """Before an incident has begun nobody can know; one without a precursor never shows."""
+def test_a_breach_of_a_started_incident_with_precursor_is_foreseeable() -> None:
+    """A breach before the start of its incident, or without a precursor, is not foreseeable."""
     found = windows(("a", 3_000, 50), ("a", 6_000, 40), ("b", 9_000, 1), ("a", 6_000, 0))
     assert foreseeable(found, causes(found, [LEAK, SURGE])).tolist() == [False, True, False, False]
 
 
-def test_an_incident_is_told_of_by_the_first_alert_while_it_is_under_way() -> None:
-    """An alert before it began was for something else, and one after its breach comes too late."""
+def test_the_first_alert_during_an_incident_counts() -> None:
+    """An alert before its start or after its breach does not count."""
     found = windows(("a", 3_000, 50), ("a", 9_000, 30), ("a", 12_000, 20), ("b", 9_000, 1))
     results = outcomes(found, [LEAK, SURGE], CRITICAL, np.array([True, False, True, False]))
     assert {one.incident: (one.breached, one.lead_seconds) for one in results} == {
@@ -54,15 +54,15 @@ def test_an_incident_is_told_of_by_the_first_alert_while_it_is_under_way() -> No
     }
 
 
-def test_an_alert_of_an_incident_that_comes_to_nothing_is_false() -> None:
-    """A breach after its end is not its own; of a threshold above its level, or another metric, nothing is judged."""
+def test_an_alert_of_an_incident_without_a_breach_is_false() -> None:
+    """A breach after its end is not its own; other thresholds and metrics have no outcome."""
     found = windows(("a", 9_000, 0), ("a", 19_000, 50), ("b", 9_000, 1))
     results = outcomes(found, [LEAK, SURGE], {"memory_leak": 1, "traffic_surge": 0.5}, np.array([True, True, True]))
     assert [(one.incident, one.breached, one.told) for one in results] == [(LEAK, False, True)]
 
 
-def test_what_was_repaired_is_judged_by_what_it_would_have_come_to() -> None:
-    """It would have breached after its repair; one that nobody repaired stays what it was, whatever came after."""
+def test_a_repaired_incident_is_scored_without_its_repair() -> None:
+    """Without the repair it breaches; an incident without a repair does not change."""
     found = windows(("a", 9_000, 0), ("b", 9_000, 0))
     results = outcomes(found, [LEAK, SURGE], CRITICAL, np.array([True, True]))
     values = np.zeros((2, 100), np.float32)
@@ -73,15 +73,15 @@ def test_what_was_repaired_is_judged_by_what_it_would_have_come_to() -> None:
 
 
 def test_an_alert_needs_enough_of_the_last_ticks() -> None:
-    """Two of the last three: not the first, not one whose fellow was of another server or too long ago."""
+    """Two of the last three ticks of one server are needed."""
     found = windows(*((server, 300 * step, 0) for step, server in enumerate("aabaabaaa")))
     predicted = np.array([True, True, True, False, True, False, True, True, False])
     fires = raised(found, predicted, AlertingConfig(raise_ticks=2, raise_window=3))
     assert np.flatnonzero(fires).tolist() == [1, 6, 7]
 
 
-def test_what_is_under_way_is_looked_at_on_its_own_metric() -> None:
-    """At times without an incident nothing is; at the others only the series that the incidents are judged on."""
+def test_active_incidents_are_scored_on_their_metric() -> None:
+    """At a time without an incident there is no series; at others there are the series of the active incidents."""
     keys = (SeriesKey("a", "m"), SeriesKey("a", "other"), SeriesKey("b", "m"))
     panel = Panel(keys, 0, np.zeros((3, 100), np.float32))
     found = {at: part.keys for at, part in under_way(panel, [LEAK, SURGE], range(3_000, 21_001, 3_000))}

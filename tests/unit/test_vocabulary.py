@@ -76,6 +76,7 @@ OUTSIDE = (
     r"\b(?:withdrawn|verdict|cut|wished|unknown_servers): [A-Za-z\[\"]|\.(?:withdrawn|verdict|cut|wished|unknown_servers)\b|\b(?:withdrawn|verdict|cut|wished|unknown_servers)=",
     r"<head>|</head>|\bthead\b|HEAD",
     r"trust-exact|trust-region",
+    r"--quiet\b",
 )
 # the short list of places where a word of the left column has to stand
 ALLOWED = (

@@ -125,7 +125,7 @@ def test_numbers_that_are_none_are_refused(rig: Rig) -> None:
 def test_too_many_are_refused_until_one_ends(rig: Rig) -> None:
     """409 says how many may be."""
     names = [rig.post(kind="critical")["id"] for _ in range(MOST_ACTIVE)]
-    assert f"no more than {MOST_ACTIVE}" in rig.post(kind="critical", status=409)["error"]
+    assert f"the maximum is {MOST_ACTIVE}" in rig.post(kind="critical", status=409)["error"]
     rig.ask("DELETE", f"/{names[0]}")
     rig.post(kind="critical")
 

@@ -1,4 +1,4 @@
-"""What a fleet without incidents says, it goes on saying when kinds of incident are added."""
+"""A fleet without incidents keeps its values when kinds of incident are added."""
 
 import numpy as np
 
@@ -17,8 +17,8 @@ CALM = FleetSpec(
     growth_pct_month=0,
     reboots_per_server_week=0,
 )
-# Steps 40, 112, 184 and 256 of the day, in METRICS' order of a server that has them all.
-SAID = {
+# steps 40, 112, 184 and 256 of the day, in the order of METRICS, of a server with all metrics
+RECORDED = {
     "cpu_user_pct": (3.4061, 17.4151, 17.5502, 26.3549),
     "cpu_system_pct": (0.4973, 2.5354, 2.5296, 3.6507),
     "cpu_iowait_pct": (0.1875, 0.8165, 0.7475, 0.628),
@@ -36,17 +36,17 @@ SAID = {
 }
 
 
-def test_a_fleet_without_incidents_is_what_it_was() -> None:
-    """Traits, noise, work, fills, releases and gaps have the random numbers that they always had."""
+def test_a_fleet_without_incidents_has_the_recorded_values() -> None:
+    """The random numbers of traits, noise, work, fills, releases and gaps do not change."""
     panel = Fleet(CALM).panel(TUESDAY, TUESDAY + 287 * STEP)
-    for metric, values in SAID.items():
-        # Not a hash: processors differ in the last bit of an exponential.
-        said = panel.values[panel.keys.index(SeriesKey("risk-01", metric)), 40::72]
-        np.testing.assert_allclose(said, values, rtol=1e-3, atol=2e-4, err_msg=metric)
+    for metric, values in RECORDED.items():
+        # values and not a hash, because processors differ in the last bit of an exponential
+        found = panel.values[panel.keys.index(SeriesKey("risk-01", metric)), 40::72]
+        np.testing.assert_allclose(found, values, rtol=1e-3, atol=2e-4, err_msg=metric)
 
 
-def test_a_server_without_an_incident_does_not_feel_those_of_others() -> None:
-    """On days on which nothing happens to it, its every bit is that of a fleet without incidents."""
+def test_an_incident_does_not_change_other_servers() -> None:
+    """On days without an incident, every bit of a server equals that of a fleet without incidents."""
     counts = {"database": 2, "web_api": 3, "data_ingest": 2, "risk_analytics": 2}
     bad = Fleet(FleetSpec(counts=counts, seed=7, incidents_per_server_week=1))
     calm = Fleet(FleetSpec(counts=counts, seed=7, incidents_per_server_week=0))
@@ -54,9 +54,9 @@ def test_a_server_without_an_incident_does_not_feel_those_of_others() -> None:
     for day in range(4):
         start, end = TUESDAY + day * 288 * STEP, TUESDAY + (day * 288 + 287) * STEP
         ours, theirs = bad.panel(start, end), calm.panel(start, end)
-        troubled = {incident.server for incident in bad.incidents(start, end)}
-        assert troubled
-        rows = [row for row, key in enumerate(ours.keys) if key.server not in troubled]
+        affected = {incident.server for incident in bad.incidents(start, end)}
+        assert affected
+        rows = [row for row, key in enumerate(ours.keys) if key.server not in affected]
         untouched += len(rows)
         np.testing.assert_array_equal(ours.values[rows], theirs.values[rows])
     assert untouched > 100

@@ -1,4 +1,4 @@
-"""What each kind of incident does to a server, against the same day without it."""
+"""The effect of each kind of incident on a server, compared with the same day without it."""
 
 from dataclasses import replace
 
@@ -26,19 +26,19 @@ INSIDE = slice(6 * 12, 16 * 12 + 1)
 
 
 class Only(Outbreaks):
-    """A fleet to which one thing happens."""
+    """The outbreaks of a fleet with a single one."""
 
     def __init__(self, one: Outbreak) -> None:
         super().__init__(SERVERS, 0)
         self._one = one
 
     def between(self, start: int, end: int) -> list[Outbreak]:
-        """Return it."""
+        """Return the outbreak if it touches the span."""
         return [self._one] if self._one.start <= end and self._one.end >= start else []
 
 
 def outbreak(kind: str, row: int = 1, peak: float | None = None) -> Outbreak:
-    """Return an outbreak that grows evenly for five hours from six in the morning and lasts as long again."""
+    """Return an outbreak from 06:00 UTC that grows evenly for five hours and holds for five hours."""
     height = peak if peak is not None else KINDS[kind].peak[1]
     knots = tuple(float(knot) for knot in np.linspace(0, 1, 9))
     return Outbreak(
@@ -60,7 +60,7 @@ def day(one: Outbreak) -> Day:
 
 
 def added(one: Outbreak) -> dict[str, Float32]:
-    """Return what the outbreak adds to each metric of its server in its hours, nothing else having changed."""
+    """Return what the outbreak adds to each metric of its server in its span; check that nothing else changes."""
     made = day(one)
     difference = made.complete - made.calm
     untouched = np.ones(difference.shape, dtype=bool)
@@ -94,8 +94,8 @@ UNMOVED = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_moves_what_it_should(kind: str) -> None:
-    """What goes with it rises, by more than a hair, in its hours only; what has nothing to do with it stays."""
+def test_each_kind_moves_its_metrics(kind: str) -> None:
+    """Its metrics rise by more than 0.1 on average; unrelated metrics move by less than 0.7."""
     change = added(outbreak(kind, row=0 if kind == "gpu_memory_exhaustion" else 1))
     for metric in MOVED[kind]:
         assert change[metric].mean() > 0.1, metric
@@ -106,8 +106,8 @@ def test_each_kind_moves_what_it_should(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("row", [0, 1])
-def test_at_its_worst_everything_stays_physical(kind: str, row: int) -> None:
-    """With twice the largest peak, percentages stay in 0..100, and the parts of cpu within what is busy."""
+def test_every_value_is_in_range_at_twice_the_largest_peak(kind: str, row: int) -> None:
+    """Percentages are in 0 to 100, and the parts of CPU add up to at most the busy part."""
     values = dict(zip(METRICS, day(outbreak(kind, row, 2 * KINDS[kind].peak[1])).complete[row], strict=True))
     for metric, series in values.items():
         assert np.isfinite(series).all()
@@ -118,13 +118,13 @@ def test_at_its_worst_everything_stays_physical(kind: str, row: int) -> None:
 
 
 def peaks(series: Float32) -> int:
-    """Return how often the series rises clearly above its middle."""
+    """Return the number of times that the series rises above the middle of its range."""
     high = series > (series.max() + series.min()) / 2
     return int((np.diff(high.astype(int)) == 1).sum())
 
 
-def test_a_collector_works_in_saw_teeth_that_grow() -> None:
-    """Its cpu swings with the memory that it fills, each time higher, until it does nothing but collect."""
+def test_gc_pressure_is_a_growing_sawtooth() -> None:
+    """CPU follows memory in a growing sawtooth, until the collector works all the time."""
     change = added(outbreak("gc_pressure", peak=90))
     cpu = change["cpu_busy_pct"]
     assert (np.diff(cpu[20:50]) < -10).sum() >= 3
@@ -133,15 +133,15 @@ def test_a_collector_works_in_saw_teeth_that_grow() -> None:
     assert np.median(cpu[62:]) > cpu[20:50].max()
 
 
-def test_a_failed_batch_comes_back_again_and_again() -> None:
-    """Its load comes in runs, with pauses in which the server is as usual."""
+def test_a_failed_batch_returns_several_times() -> None:
+    """Its load comes in runs; between them the server has its usual load."""
     cpu = added(outbreak("failed_batch", peak=90))["cpu_busy_pct"]
     assert peaks(cpu[48:]) >= 3
     assert (abs(cpu[48:]) < 0.5).mean() > 0.15
 
 
 def test_memory_is_short_before_swap_fills() -> None:
-    """Half of the memory has come when hardly any of the swap has."""
+    """At half of the added memory, less than 17 % of the added swap is used."""
     change = added(outbreak("swap_thrash", peak=100))
     half = int((change["mem_used_pct"] > change["mem_used_pct"].max() / 2).argmax())
     assert change["swap_used_pct"][half] < 0.17 * change["swap_used_pct"].max()
@@ -149,24 +149,24 @@ def test_memory_is_short_before_swap_fills() -> None:
 
 
 def test_a_log_storm_writes_from_its_first_minutes() -> None:
-    """The disk is busy at once, and full only hours later."""
+    """The disk is busy in the second step, and full only hours later."""
     change = added(outbreak("log_storm"))
     assert change["disk_busy_pct"][1] > 25
     assert change["disk_used_pct"][1] < 0.1 * change["disk_used_pct"].max()
 
 
-def test_a_neighbour_takes_the_cpu_and_not_the_work() -> None:
-    """What is busy and neither user, system nor iowait grows; user and system do not."""
+def test_a_noisy_neighbour_steals_cpu() -> None:
+    """The busy part that is neither user, system nor iowait grows; user and system do not."""
     change = added(outbreak("noisy_neighbour"))
     stolen = change["cpu_busy_pct"] - change["cpu_user_pct"] - change["cpu_system_pct"] - change["cpu_iowait_pct"]
     assert stolen[-60:].mean() > 25
     assert (change["cpu_user_pct"] + change["cpu_system_pct"]).max() < 0.1
 
 
-def test_what_is_no_kind_is_refused() -> None:
-    """A kind that does not exist is named."""
+def test_an_unknown_kind_is_an_error() -> None:
+    """The error names the kind."""
     traits = stack([server.traits for server in SERVERS])
     times: npt.NDArray[np.int64] = START + np.arange(STEPS_PER_DAY, dtype=np.int64) * STEP_SECONDS
-    strange = replace(outbreak("memory_leak"), kind="meteorite")
+    unknown = replace(outbreak("memory_leak"), kind="meteorite")
     with pytest.raises(ValueError, match="'meteorite' is no kind"):
-        disturb([outbreak("memory_leak"), strange], traits, times)
+        disturb([outbreak("memory_leak"), unknown], traits, times)

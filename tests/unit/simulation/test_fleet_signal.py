@@ -1,4 +1,4 @@
-"""Whether the series look like those of servers."""
+"""The simulated series have the properties of series of real servers."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def autocorrelation(series: Float32, lag: int) -> Float32:
 @settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 2**31), day=st.integers(-3000, 40_000), rate=st.floats(0, 5))
 def test_every_value_is_physical(seed: int, day: int, rate: float) -> None:
-    """Percentages lie in 0..100, the rest at 0 or above, sockets are whole, and the parts of cpu add up."""
+    """Percentages are in 0 to 100, other metrics are 0 or more, sockets are whole, and the parts of CPU add up."""
     fleet = Fleet(FleetSpec(counts=counts_for(10), seed=seed, incidents_per_server_week=rate))
     panel = fleet.panel(day * DAY, day * DAY + DAY)
     for key, values in zip(panel.keys, panel.values, strict=True):
@@ -55,26 +55,26 @@ def test_every_value_is_physical(seed: int, day: int, rate: float) -> None:
     of = {metric: panel.values[[key.metric == metric for key in panel.keys]] for metric in METRICS[:4]}
     stolen = of["cpu_busy_pct"] - of["cpu_user_pct"] - of["cpu_system_pct"] - of["cpu_iowait_pct"]
     stolen = stolen[np.isfinite(stolen)]
-    # A host takes at most 12 % by itself, and 60 % more when another guest runs wild.
+    # a host steals at most 12 %, and another guest 60 % more
     assert ((stolen > -1e-3) & (stolen <= 72 + 1e-3)).all()
 
 
 def test_web_servers_have_a_daily_rhythm(month: dict[str, dict[str, Float32]]) -> None:
-    """A web server's cpu resembles yesterday's, and not that of twelve hours ago."""
+    """The CPU of a web server correlates with that of 24 hours before, and not with that of 12 hours before."""
     cpu = month["web_api"]["cpu_busy_pct"]
     assert np.median(autocorrelation(cpu, STEPS_PER_DAY)) > 0.35
     assert np.median(autocorrelation(cpu, STEPS_PER_DAY // 2)) < 0.1
 
 
-def test_offices_rest_at_the_weekend(month: dict[str, dict[str, Float32]]) -> None:
-    """Risk servers are much idler on Saturday and Sunday than from Monday to Friday."""
+def test_risk_servers_have_less_load_at_the_weekend(month: dict[str, dict[str, Float32]]) -> None:
+    """Their mean CPU on a weekend day is below 0.8 of that on a weekday."""
     days = month["risk_analytics"]["cpu_busy_pct"].reshape(-1, WEEKS, 7, STEPS_PER_DAY).mean(axis=(0, 1, 3))
     assert days[5:].max() < 0.8 * days[:5].min()
     assert np.median(autocorrelation(month["risk_analytics"]["cpu_busy_pct"], STEPS_PER_WEEK)) > 0.4
 
 
-def test_the_rhythm_does_not_give_the_series_away(month: dict[str, dict[str, Float32]]) -> None:
-    """Even a perfect knowledge of a server's mean day and week leaves a good part of the variance."""
+def test_the_rhythm_explains_only_a_part_of_the_variance(month: dict[str, dict[str, Float32]]) -> None:
+    """The mean week of a server leaves more than 20 % of the variance."""
     for profile, metrics in month.items():
         cpu = metrics["cpu_busy_pct"].reshape(-1, WEEKS, STEPS_PER_WEEK)
         left = (cpu - cpu.mean(axis=1, keepdims=True)).var(axis=(1, 2)) * WEEKS / (WEEKS - 1)
@@ -82,7 +82,7 @@ def test_the_rhythm_does_not_give_the_series_away(month: dict[str, dict[str, Flo
 
 
 def test_noise_has_memory_and_heavy_tails(month: dict[str, dict[str, Float32]]) -> None:
-    """One step hardly differs from the next most of the time, and then it jumps: kurtosis far above 3."""
+    """Neighbouring steps correlate, and their differences have a kurtosis far above 3."""
     for profile, metrics in month.items():
         cpu = metrics["cpu_busy_pct"]
         assert np.median(autocorrelation(cpu, 1)) > 0.7, profile
@@ -92,7 +92,7 @@ def test_noise_has_memory_and_heavy_tails(month: dict[str, dict[str, Float32]]) 
 
 
 def test_no_series_stands_still(month: dict[str, dict[str, Float32]]) -> None:
-    """No metric of any profile is a constant or a straight line for a day, sockets and idle GPUs apart."""
+    """No metric is a constant or a straight line for a day, except for sockets and idle GPUs."""
     for profile, metrics in month.items():
         for metric in set(METRICS) - {"tcp_close_wait", "gpu_util_pct"}:
             days = np.diff(metrics[metric].reshape(-1, 7 * WEEKS, STEPS_PER_DAY), n=2, axis=2)
@@ -100,7 +100,7 @@ def test_no_series_stands_still(month: dict[str, dict[str, Float32]]) -> None:
 
 
 def test_servers_of_one_profile_differ(month: dict[str, dict[str, Float32]]) -> None:
-    """The mean load of web servers spreads, though their traffic rises and falls together."""
+    """The mean CPU of web servers differs, while their traffic rises and falls together."""
     cpu = month["web_api"]["cpu_busy_pct"]
     assert cpu.mean(axis=1).max() > 1.4 * cpu.mean(axis=1).min()
     alike = np.corrcoef(cpu)[np.triu_indices(len(cpu), 1)]
@@ -116,7 +116,7 @@ def test_traffic_drives_the_other_metrics(month: dict[str, dict[str, Float32]]) 
 
 
 def test_disks_fill_slowly_and_are_cleaned(month: dict[str, dict[str, Float32]]) -> None:
-    """Every ingest disk rises by the day, falls sharply when cleaned, and no disk is full without an incident."""
+    """Every ingest disk rises from day to day and drops when it is cleared; no disk is full without an incident."""
     disk = month["data_ingest"]["disk_used_pct"]
     assert (np.median(disk[:, 24:] - disk[:, :-24], axis=1) > 0).all()
     assert (np.diff(disk, axis=1).min(axis=1) < -1).all()
@@ -124,8 +124,8 @@ def test_disks_fill_slowly_and_are_cleaned(month: dict[str, dict[str, Float32]])
         assert metrics["disk_used_pct"].max() < 95, profile
 
 
-def test_trouble_is_rare_without_incidents(month: dict[str, dict[str, Float32]]) -> None:
-    """A fleet without incidents is past its critical levels for well under one step in a hundred."""
+def test_breaches_are_rare_without_incidents(month: dict[str, dict[str, Float32]]) -> None:
+    """Without incidents, less than 0.5 % of the steps are past a critical level."""
     for metric, critical in (("cpu_busy_pct", 95), ("mem_used_pct", 95), ("tcp_close_wait", 200)):
         past = np.concatenate([metrics[metric] for metrics in month.values()]) > critical
         assert past.mean() < 0.005, metric

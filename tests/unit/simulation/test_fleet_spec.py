@@ -9,18 +9,18 @@ from daemon.simulation.spec import FleetSpec, counts_for
 
 
 def test_the_default_fleet_has_twenty_servers_of_all_profiles() -> None:
-    """The default counts are those of the profiles' shares."""
+    """The default counts are the shares of the profiles."""
     assert FleetSpec().counts == {name: profile.share for name, profile in PROFILES.items()}
     assert sum(FleetSpec().counts.values()) == 20
 
 
 @given(st.integers(1, 500))
 def test_counts_add_up(servers: int) -> None:
-    """A fleet of any size has exactly so many servers."""
+    """The counts of a fleet of any size have that sum."""
     assert sum(counts_for(servers).values()) == servers
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     """Each wrong value has its own line."""
     with pytest.raises(ConfigError) as error:
         FleetSpec(
@@ -48,8 +48,8 @@ def test_all_problems_are_told_at_once() -> None:
     ]
 
 
-def test_a_fleet_that_changes_no_kind_has_them_as_they_are() -> None:
-    """What is given replaces one field of one kind; hours that are given are those of every incident."""
+def test_overrides_change_one_kind() -> None:
+    """An override replaces its fields of one kind; with ``ramp_hours`` no incident is sudden."""
     assert FleetSpec().kinds == KINDS
     kinds = FleetSpec(incidents={"disk_fill": IncidentTuning(ramp_hours=(1, 2), repair_chance=0)}).kinds
     assert kinds["memory_leak"] == KINDS["memory_leak"]
@@ -59,7 +59,7 @@ def test_a_fleet_that_changes_no_kind_has_them_as_they_are() -> None:
 
 
 def test_each_wrong_incident_has_its_line() -> None:
-    """Unknown kinds, chances and hours out of range, and a cascade with a course of its own are refused."""
+    """Unknown kinds, values out of range, and hours of a cascade are errors."""
     wrong = {
         "memory_leek": IncidentTuning(),
         "memory_leak": IncidentTuning(weight=-1, repair_chance=2),

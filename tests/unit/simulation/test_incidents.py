@@ -15,14 +15,14 @@ END = MONDAY + 14 * DAY
 
 
 def without_gaps(incidents_per_server_week: float) -> Fleet:
-    """Return a default fleet that loses nothing."""
+    """Return a default fleet without lost samples."""
     rates = {"missing_rate": 0.0, "outages_per_server_week": 0.0, "reboots_per_server_week": 0.0}
     return Fleet(FleetSpec(seed=5, incidents_per_server_week=incidents_per_server_week, **rates))
 
 
 @pytest.fixture(scope="module")
 def fleet() -> Fleet:
-    """A default fleet in bad times, without gaps."""
+    """A default fleet with many incidents, without gaps."""
     return without_gaps(2)
 
 
@@ -34,38 +34,38 @@ def incidents(fleet: Fleet) -> list[Incident]:
 
 @pytest.fixture(scope="module")
 def panel(fleet: Fleet) -> Panel:
-    """The data of those weeks, and two days more on either side."""
+    """The values of these weeks, and of two days before and after."""
     return fleet.panel(MONDAY - 2 * DAY, END + 2 * DAY)
 
 
-def judged(panel: Panel, incident: Incident, start: int, end: int) -> np.ndarray:
-    """Return the metric that the incident is judged on."""
+def metric_of(panel: Panel, incident: Incident, start: int, end: int) -> np.ndarray:
+    """Return the critical metric of the incident in ``start .. end``."""
     key = SeriesKey(incident.server, incident.metric)
     return panel.between(start, end).values[panel.keys.index(key)]
 
 
 def test_most_kinds_happen_and_not_all_of_them_breach(incidents: list[Incident]) -> None:
-    """In two weeks nearly all kinds occur; many breach, others are repaired or stay short of it."""
+    """In two weeks nearly all kinds occur; many breach, others are repaired or stay below critical."""
     assert len({incident.kind for incident in incidents}) >= len(KINDS) - 3
     breached = np.mean([incident.breach is not None for incident in incidents])
     assert 0.3 < breached < 0.9
 
 
-def test_what_is_foreseeable_shows_and_what_is_not_does_not(incidents: list[Incident], panel: Panel) -> None:
-    """Against the same fleet without incidents: no precursor, no difference to speak of half an hour before."""
+def test_a_precursor_is_visible_half_an_hour_before_the_breach(incidents: list[Incident], panel: Panel) -> None:
+    """Against the fleet without incidents, the contribution is a tenth of the distance or more, or it is not."""
     without = without_gaps(0).panel(panel.start, panel.end)
     breached = [incident for incident in incidents if incident.breach is not None]
     for incident in breached:
         notice = incident.breach - 1800
-        here = judged(panel, incident, incident.start, notice) - judged(without, incident, incident.start, notice)
-        usual = judged(without, incident, incident.start, incident.breach).mean()
+        here = metric_of(panel, incident, incident.start, notice) - metric_of(without, incident, incident.start, notice)
+        usual = metric_of(without, incident, incident.start, incident.breach).mean()
         share = here.max(initial=0) / (KINDS[incident.kind].critical - usual)
         assert abs(share - 0.1) < 1e-3 or (share > 0.1) == incident.precursor, incident
     assert 0.4 < np.mean([incident.precursor for incident in breached]) < 0.95
 
 
-def test_leaks_are_foreseeable_and_surges_are_not(incidents: list[Incident]) -> None:
-    """Nearly every memory leak has a precursor, no traffic surge and no noisy neighbour that breaches at once has."""
+def test_leaks_have_a_precursor_and_surges_do_not(incidents: list[Incident]) -> None:
+    """Most memory leaks have a precursor; surges and neighbours that breach within half an hour do not."""
     seen = {kind: [i for i in incidents if i.kind == kind and i.breach is not None] for kind in KINDS}
     assert np.mean([incident.precursor for incident in seen["memory_leak"]]) > 0.8
     sudden = [i for i in seen["traffic_surge"] + seen["noisy_neighbour"] if i.breach - i.start < 1800]
@@ -74,37 +74,37 @@ def test_leaks_are_foreseeable_and_surges_are_not(incidents: list[Incident]) -> 
 
 
 def test_the_breach_is_the_first_step_past_critical(incidents: list[Incident], panel: Panel) -> None:
-    """At the breach the metric is past its critical level, and it was not since the start."""
+    """The metric is past its critical level at the breach, and not between start and breach."""
     for incident in incidents:
         critical = KINDS[incident.kind].critical
         if incident.breach is None:
-            assert not (judged(panel, incident, incident.start, incident.end) > critical).any()
+            assert not (metric_of(panel, incident, incident.start, incident.end) > critical).any()
         else:
             assert incident.start <= incident.breach <= incident.end
-            assert judged(panel, incident, incident.breach, incident.breach)[0] > critical
-            before = judged(panel, incident, incident.start, incident.breach - STEP_SECONDS)
+            assert metric_of(panel, incident, incident.breach, incident.breach)[0] > critical
+            before = metric_of(panel, incident, incident.start, incident.breach - STEP_SECONDS)
             assert not (before > critical).any()
 
 
 def test_an_incident_changes_its_span_and_nothing_else(incidents: list[Incident], panel: Panel) -> None:
-    """Against the same fleet without incidents, the metric differs from start to end and nowhere outside."""
+    """Against the fleet without incidents, the metric differs only from start to end."""
     without = without_gaps(0).panel(panel.start, panel.end)
     differs = np.isclose(panel.values, without.values, rtol=1e-4, atol=1e-3)
     for server in {incident.server for incident in incidents}:
         own = [incident for incident in incidents if incident.server == server]
-        quiet = np.ones(panel.steps, dtype=bool)
+        outside = np.ones(panel.steps, dtype=bool)
         for incident in own:
-            quiet &= (panel.timestamps < incident.start) | (panel.timestamps > incident.end)
-        quiet &= (panel.timestamps >= MONDAY) & (panel.timestamps <= END)
+            outside &= (panel.timestamps < incident.start) | (panel.timestamps > incident.end)
+        outside &= (panel.timestamps >= MONDAY) & (panel.timestamps <= END)
         rows = [i for i, key in enumerate(panel.keys) if key.server == server]
-        assert differs[rows][:, quiet].all()
+        assert differs[rows][:, outside].all()
     for incident in incidents:
-        here = judged(panel, incident, incident.start, incident.end)
-        assert not np.array_equal(here, judged(without, incident, incident.start, incident.end))
+        here = metric_of(panel, incident, incident.start, incident.end)
+        assert not np.array_equal(here, metric_of(without, incident, incident.start, incident.end))
 
 
-def test_some_kinds_warn_for_hours_and_a_surge_does_not(incidents: list[Incident]) -> None:
-    """From first sign to breach a leak takes hours; a traffic surge takes minutes at most places."""
+def test_leaks_breach_after_hours_and_surges_within_one(incidents: list[Incident]) -> None:
+    """The median time from start to breach is above 3 h for leaks and fills, and below 1 h for surges."""
     lead = {
         kind: np.median([i.breach - i.start for i in incidents if i.kind == kind and i.breach is not None]) / 3600
         for kind in ("memory_leak", "disk_fill", "traffic_surge")
@@ -115,14 +115,14 @@ def test_some_kinds_warn_for_hours_and_a_surge_does_not(incidents: list[Incident
 
 
 def test_a_profile_has_only_its_kinds(fleet: Fleet, incidents: list[Incident]) -> None:
-    """No incident falls on a profile that does not name its kind."""
+    """Every incident is of a kind of its profile, or a cascade on a caller."""
     for incident in incidents:
         profile = fleet.profiles[incident.server]
         assert incident.kind in PROFILES[profile].incidents or (incident.kind == CASCADE and profile in UPSTREAM)
 
 
 def test_the_truth_does_not_depend_on_the_span(fleet: Fleet, incidents: list[Incident]) -> None:
-    """Each day asked for alone tells of the same incidents as the two weeks asked for at once."""
+    """The incidents of single days are those of the two weeks."""
     by_day = {
         incident for day in range(14) for incident in fleet.incidents(MONDAY + day * DAY, MONDAY + (day + 1) * DAY)
     }
@@ -130,7 +130,7 @@ def test_the_truth_does_not_depend_on_the_span(fleet: Fleet, incidents: list[Inc
 
 
 def test_the_rate_is_that_of_the_spec() -> None:
-    """The number of incidents, cascades apart, is about servers times weeks times rate; none for a rate of nothing."""
+    """The number of incidents without cascades is about servers times weeks times rate; 0 for a rate of 0."""
     fleet = Fleet(FleetSpec(seed=2, incidents_per_server_week=0.35))
     found = fleet.incidents(MONDAY, MONDAY + 10 * 7 * DAY)
     count = sum(incident.kind != CASCADE for incident in found)
@@ -139,7 +139,7 @@ def test_the_rate_is_that_of_the_spec() -> None:
 
 
 def test_the_frame_has_utc_timestamps(incidents: list[Incident]) -> None:
-    """The frame has the contract's columns, its times are UTC, and no breach is NaT."""
+    """The columns are those of docs/simulator.md, times are UTC, and a missing breach is NaT."""
     frame = to_frame(incidents)
     assert list(frame.columns) == ["server", "kind", "metric", "start", "breach", "end", "cause", "precursor"]
     for column in ("start", "breach", "end"):

@@ -19,12 +19,12 @@ SERVERS = servers_of(SPEC)
 
 @pytest.fixture(scope="module")
 def year() -> list[Outbreak]:
-    """What happens to forty servers in a bad year."""
+    """The outbreaks of forty servers in a year with many incidents."""
     return Outbreaks(SERVERS, 2).between(MONDAY, MONDAY + 52 * WEEK)
 
 
 def tuned(**changes: IncidentTuning) -> list[Outbreak]:
-    """Return what happens in ten bad weeks where some kinds are not as usual."""
+    """Return the outbreaks of ten weeks with many incidents, with overrides of some kinds."""
     spec = FleetSpec(counts=SPEC.counts, seed=SPEC.seed, incidents=changes)
     return Outbreaks(SERVERS, 2, spec.kinds).between(MONDAY, MONDAY + 10 * WEEK)
 
@@ -34,7 +34,7 @@ def hours(one: Outbreak) -> float:
 
 
 def test_every_kind_happens_on_every_profile_that_names_it(year: list[Outbreak]) -> None:
-    """Each profile has the kinds that it names and no other; those that wait for others have cascades as well."""
+    """Each profile has exactly its kinds; profiles that call others have cascades too."""
     found: dict[str, set[str]] = {profile: set() for profile in PROFILES}
     for one in year:
         found[SERVERS[one.row].profile].add(one.kind)
@@ -43,7 +43,7 @@ def test_every_kind_happens_on_every_profile_that_names_it(year: list[Outbreak])
     assert set().union(*found.values()) == set(KINDS)
 
 
-def test_no_gpu_or_swap_runs_full_where_there_is_none(year: list[Outbreak]) -> None:
+def test_a_server_without_gpu_or_swap_has_no_incident_of_it(year: list[Outbreak]) -> None:
     """A server has only incidents of metrics that it has."""
     for one in year:
         assert KINDS[one.kind].metric != "gpu_mem_used_pct" or SERVERS[one.row].has_gpu
@@ -51,15 +51,15 @@ def test_no_gpu_or_swap_runs_full_where_there_is_none(year: list[Outbreak]) -> N
 
 
 def test_no_two_at_once_on_one_server(year: list[Outbreak]) -> None:
-    """The truth of each is in no doubt: the next begins after the one before has ended, over weeks too."""
+    """Each outbreak starts after the previous one of its server has ended, also over weeks."""
     for row in range(len(SERVERS)):
         own = [one for one in year if one.row == row]
         assert len(own) > 10
         assert all(after.start > before.end for before, after in pairwise(own))
 
 
-def test_every_span_tells_of_the_same() -> None:
-    """Each day asked for alone, by fleets that were never asked before, adds up to the month asked for at once."""
+def test_every_span_has_the_same_outbreaks() -> None:
+    """Single days, each from a new object, add up to the month."""
     by_day = {one for day in range(28) for one in Outbreaks(SERVERS, 2).between(MONDAY + day * DAY, MONDAY + day * DAY)}
     whole = Outbreaks(SERVERS, 2).between(MONDAY, MONDAY + 27 * DAY)
     midnights = [MONDAY + day * DAY for day in range(28)]
@@ -67,8 +67,8 @@ def test_every_span_tells_of_the_same() -> None:
     assert any(one.kind == CASCADE for one in by_day)
 
 
-def test_a_cascade_follows_a_server_that_is_called_and_says_so(year: list[Outbreak]) -> None:
-    """It has the course of its origin 10 to 60 minutes later a hop; its cause names the origin and what was wrong."""
+def test_a_cascade_follows_a_called_server_and_names_it(year: list[Outbreak]) -> None:
+    """It has the time course of its origin, 10 to 60 minutes later for each hop; its cause names the origin."""
     upstream = {row: called for called, rows in callers(SERVERS).items() for row in rows}
     by_name = {server.id: row for row, server in enumerate(SERVERS)}
     cascades = [one for one in year if one.kind == CASCADE]
@@ -95,13 +95,13 @@ def test_a_cascade_follows_a_server_that_is_called_and_says_so(year: list[Outbre
 
 
 def test_one_origin_reaches_several_servers(year: list[Outbreak]) -> None:
-    """Servers with one cause in common fall ill in the same hours."""
+    """One cause reaches at least four servers."""
     reached = Counter(one.cause for one in year if one.kind == CASCADE)
     assert max(reached.values()) >= 4
 
 
-def test_who_calls_whom_does_not_change_when_the_fleet_grows() -> None:
-    """More servers of any profile leave the dependencies of the others as they were."""
+def test_dependencies_do_not_change_when_the_fleet_grows() -> None:
+    """New servers do not change the dependencies of the others."""
     grown = servers_of(FleetSpec(counts=counts_for(80), seed=5))
 
     def pairs(servers: tuple[Server, ...]) -> set[tuple[str, str]]:
@@ -112,8 +112,8 @@ def test_who_calls_whom_does_not_change_when_the_fleet_grows() -> None:
     assert callers(servers_of(FleetSpec(counts={"web_api": 3}))) == {}
 
 
-def test_a_failed_batch_goes_on_when_it_should_be_over(year: list[Outbreak]) -> None:
-    """It starts where the server's first batch run usually ends."""
+def test_a_failed_batch_starts_at_the_end_of_the_batch_run(year: list[Outbreak]) -> None:
+    """It starts at the usual end of the first batch run of its server."""
     failed = [one for one in year if one.kind == "failed_batch"]
     assert len(failed) > 20
     for one in failed:
@@ -122,8 +122,8 @@ def test_a_failed_batch_goes_on_when_it_should_be_over(year: list[Outbreak]) -> 
         assert late < 1e-3 or late > 24 - STEP_SECONDS / 3600
 
 
-def test_a_share_of_most_kinds_comes_without_warning(year: list[Outbreak]) -> None:
-    """So many disks fail within minutes as the kind says, and the others in hours; a neighbour never warns."""
+def test_a_share_of_a_kind_is_sudden(year: list[Outbreak]) -> None:
+    """The share of sudden slow_io incidents is that of the kind; noisy neighbours are always fast."""
     slow = [hours(one) for one in year if one.kind == "slow_io"]
     sudden = np.mean([time <= SUDDEN_HOURS[1] for time in slow])
     assert len(slow) > 100
@@ -133,7 +133,7 @@ def test_a_share_of_most_kinds_comes_without_warning(year: list[Outbreak]) -> No
 
 
 def test_the_rate_is_that_of_the_fleet() -> None:
-    """The mean number per server and week, cascades apart, is near what was asked for, and none is none."""
+    """The mean number per server and week without cascades is near the rate; 0 for a rate of 0."""
     ones = Outbreaks(SERVERS, 0.35).between(MONDAY, MONDAY + 52 * WEEK)
     own = [one for one in ones if one.kind != CASCADE]
     assert 0.31 < len(own) / len(SERVERS) / 52 < 0.38
@@ -142,7 +142,7 @@ def test_the_rate_is_that_of_the_fleet() -> None:
 
 
 def test_weights_change_the_mix() -> None:
-    """A weight of nothing is never, a large one nearly always, and a fleet of no kinds has no incident."""
+    """A kind of weight 0 never happens, one of weight 1000 nearly always; without kinds there is no incident."""
     never = Counter(one.kind for one in tuned(memory_leak=IncidentTuning(weight=0), cascade=IncidentTuning(weight=0)))
     assert never["disk_fill"] > never["memory_leak"] == never[CASCADE] == 0
     often = tuned(runaway_job=IncidentTuning(weight=1000), cascade=IncidentTuning(weight=0))
@@ -151,7 +151,7 @@ def test_weights_change_the_mix() -> None:
 
 
 def test_ramps_holds_and_repairs_are_as_given() -> None:
-    """Hours given hold for every incident of the kind; one that is always repaired never comes to its hold."""
+    """Overridden hours apply to every incident of the kind; one that is always repaired never holds."""
     ones = tuned(
         disk_fill=IncidentTuning(ramp_hours=(40, 50), hold_hours=(8, 9), recovery_hours=(2, 3), repair_chance=0),
         memory_leak=IncidentTuning(repair_chance=1, sudden_chance=0),

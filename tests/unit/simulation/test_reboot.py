@@ -18,7 +18,7 @@ COUNTS = {"database": 4, "web_api": 4}
 
 
 def fleet(reboots_per_server_week: float) -> Fleet:
-    """Return eight servers to which nothing else happens."""
+    """Return eight servers with reboots and nothing else."""
     spec = FleetSpec(
         counts=COUNTS,
         seed=3,
@@ -32,13 +32,13 @@ def fleet(reboots_per_server_week: float) -> Fleet:
 
 @pytest.fixture(scope="module")
 def panels() -> tuple[Panel, Panel]:
-    """A week with a reboot or so a server, and the same without."""
+    """A week with about one reboot per server, and the same week without."""
     often, never = (fleet(rate).panel(MONDAY, MONDAY + WEEK - STEP_SECONDS) for rate in (1, 0))
     return often, never
 
 
 def test_the_rate_is_that_of_the_spec() -> None:
-    """Servers go down about as often as was asked for, for 5 to 15 minutes each time, and never for a rate of 0."""
+    """The number of reboots is near the rate, each takes 5 to 15 minutes; none for a rate of 0."""
     reboots = Reboots(KEYS, 0.7)
     down = np.concatenate([reboots.uptime(MONDAY_NUMBER + day).down for day in range(70)], axis=1)
     edges = np.diff(np.pad(down, ((0, 0), (1, 1))).astype(int), axis=1)
@@ -50,22 +50,22 @@ def test_the_rate_is_that_of_the_spec() -> None:
     assert (none.warmth == 1).all()
 
 
-def test_a_server_is_silent_while_it_starts(panels: tuple[Panel, Panel]) -> None:
-    """All its metrics are missing together, for a few steps, and nothing else is."""
+def test_a_server_has_no_samples_while_it_is_off(panels: tuple[Panel, Panel]) -> None:
+    """All its metrics are missing in the same steps, and no other sample is missing."""
     often, never = panels
     assert np.isfinite(never.values).all()
-    silent = 0
+    off = 0
     for server in often.profiles:
         missing = np.isnan(often.values[[key.server == server for key in often.keys]])
         assert (missing.all(axis=0) == missing.any(axis=0)).all()
-        silent += missing.any(axis=0).sum()
-    assert 4 < silent < 60
+        off += missing.any(axis=0).sum()
+    assert 4 < off < 60
 
 
-def test_it_comes_back_with_empty_caches(panels: tuple[Panel, Panel]) -> None:
-    """Memory and swap are far lower after it and as usual a day later; traffic is what it would have been."""
+def test_a_reboot_empties_caches(panels: tuple[Panel, Panel]) -> None:
+    """Memory and swap are far lower after it and as usual a day later; traffic does not change."""
     often, never = panels
-    seen = 0
+    checked = 0
     for row, key in enumerate(often.keys):
         missing = np.isnan(often.values[row])
         starts = np.flatnonzero(~missing[1:] & missing[:-1]) + 1
@@ -74,13 +74,13 @@ def test_it_comes_back_with_empty_caches(panels: tuple[Panel, Panel]) -> None:
         back = int(starts[0])
         down = int(missing.argmax())
         ours, theirs = often.values[row], never.values[row]
-        # Some were rebooted at the weekend and are not warm yet.
+        # the caches of a reboot at the weekend are not full yet
         if (ours[:down] != theirs[:down]).any():
             continue
         if key.metric == "net_in_mb_s":
             np.testing.assert_array_equal(ours[~missing], theirs[~missing])
             continue
-        seen += 1
+        checked += 1
         assert ours[back] < 0.75 * theirs[back], key
         hole = theirs - ours
         if not missing[back : back + 144].any():
@@ -89,11 +89,11 @@ def test_it_comes_back_with_empty_caches(panels: tuple[Panel, Panel]) -> None:
         later = slice(back + STEPS_PER_DAY, back + STEPS_PER_DAY + 12)
         if not missing[back : later.stop].any() and later.stop <= often.steps:
             np.testing.assert_allclose(ours[later], theirs[later], rtol=0.02)
-    assert seen >= 4
+    assert checked >= 4
 
 
-def test_every_day_agrees_on_what_came_before() -> None:
-    """A day asked for alone knows the reboots of the days before, those over midnight too."""
+def test_a_single_day_has_the_reboots_of_the_days_before() -> None:
+    """A single day equals the same day of a long span, also after a reboot over midnight."""
     whole = fleet(3).panel(MONDAY, MONDAY + 10 * DAY - STEP_SECONDS)
     for day in (0, 4, 9):
         start = MONDAY + day * DAY
@@ -105,8 +105,8 @@ def test_every_day_agrees_on_what_came_before() -> None:
     assert (ends & begins).any()
 
 
-def test_a_reboot_ends_a_leak_and_no_full_disk() -> None:
-    """What a process holds is gone with it, so no such incident goes on over a reboot; others do."""
+def test_a_reboot_ends_a_leak_and_not_a_full_disk() -> None:
+    """No incident of a kind with ``reboot_ends`` continues over a reboot; others do."""
     servers = servers_of(FleetSpec(counts=counts_for(40), seed=5))
     reboots = Reboots([server.key for server in servers], 2)
     ones = Outbreaks(servers, 2, KINDS, reboots).between(MONDAY, MONDAY + 12 * WEEK)

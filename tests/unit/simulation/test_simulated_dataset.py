@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_metrics_file_has_the_contracts_columns(folder: Path) -> None:
+def test_the_metrics_file_has_its_columns(folder: Path) -> None:
     """Wide: timestamp in UTC milliseconds, server and profile as text, then fourteen float32 columns."""
     schema = pq.read_schema(folder / "server_metrics.parquet")
     assert schema.names == ["timestamp", "server", "profile", *METRICS]
@@ -38,14 +38,14 @@ def test_the_metrics_file_has_the_contracts_columns(folder: Path) -> None:
     assert {str(schema.field(metric).type) for metric in METRICS} == {"float"}
 
 
-def test_the_metrics_file_says_what_the_panel_says(folder: Path) -> None:
-    """Every sample of the panel is in the file, exactly, and a row that would be empty is not."""
+def test_the_metrics_file_has_the_samples_of_the_panel(folder: Path) -> None:
+    """Every sample of the panel is in the file, bit by bit; there are no empty rows."""
     frame = pd.read_parquet(folder / "server_metrics.parquet")
     assert not frame[list(METRICS)].isna().all(axis=1).any()
     assert not frame.duplicated(["timestamp", "server"]).any()
     panel = Fleet(SPEC).panel(START, END)
     times = pd.DatetimeIndex(pd.to_datetime(panel.timestamps, unit="s", utc=True))
-    # An outage leaves no row, so there are fewer rows than ticks.
+    # an outage has no rows, so there are fewer rows than ticks
     assert len(frame) < len(times) * len(panel.profiles)
     for metric in METRICS:
         wide = frame.pivot_table(index="timestamp", columns="server", values=metric, sort=False).reindex(times)
@@ -55,8 +55,8 @@ def test_the_metrics_file_says_what_the_panel_says(folder: Path) -> None:
     assert frame[frame.server == "web-01"]["gpu_util_pct"].isna().all()
 
 
-def test_the_truth_and_the_parameters_lie_beside_it(folder: Path) -> None:
-    """The incidents file holds the fleet's truth, the JSON its spec."""
+def test_the_truth_and_the_parameters_are_written(folder: Path) -> None:
+    """incidents.parquet has the truth of the fleet, fleet.json its specification."""
     truth = pd.read_parquet(folder / "incidents.parquet")
     pd.testing.assert_frame_equal(truth, to_frame(Fleet(SPEC).incidents(START, END)))
     assert len(truth) > 5
@@ -68,8 +68,8 @@ def test_the_truth_and_the_parameters_lie_beside_it(folder: Path) -> None:
     ]
 
 
-def test_no_incidents_still_make_a_file(tmp_path: Path) -> None:
-    """A calm fleet writes an empty incidents file of the same columns."""
+def test_a_fleet_without_incidents_has_an_empty_file(tmp_path: Path) -> None:
+    """incidents.parquet has the same columns and no rows."""
     write_simulation(Fleet(FleetSpec(incidents_per_server_week=0)), MONDAY, MONDAY + 3600, tmp_path)
     schema = pq.read_schema(tmp_path / "incidents.parquet")
     assert schema.names == ["server", "kind", "metric", "start", "breach", "end", "cause", "precursor"]
@@ -80,10 +80,10 @@ def test_no_incidents_still_make_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "incidents", [{}, {"disk_fill": IncidentTuning(weight=20, ramp_hours=(50, 60), hold_hours=(50, 60))}]
 )
-def test_no_day_is_made_twice(
+def test_no_day_is_computed_twice(
     incidents: dict[str, IncidentTuning], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """However long incidents last, a chunk and what its incidents reach are made once: the time grows with the span."""
+    """Every day is computed once, also with incidents of several days, so the time is linear in the span."""
     made: list[int] = []
 
     class Counted(DayMaker):
@@ -98,16 +98,16 @@ def test_no_day_is_made_twice(
 
 
 def test_progress_rises_to_one(tmp_path: Path) -> None:
-    """The parts done are told in order and end at one."""
-    told: list[float] = []
-    write_simulation(Fleet(SPEC), START, END, tmp_path, told.append)
-    assert told == sorted(told)
-    assert len(told) > 1
-    assert told[-1] == 1
+    """The reported parts rise and end at 1."""
+    reported: list[float] = []
+    write_simulation(Fleet(SPEC), START, END, tmp_path, reported.append)
+    assert reported == sorted(reported)
+    assert len(reported) > 1
+    assert reported[-1] == 1
 
 
-def test_an_interrupted_write_leaves_what_was_there(tmp_path: Path) -> None:
-    """Ctrl-C half-way leaves no new file, no temporary one, and an older result untouched."""
+def test_an_interrupted_write_leaves_the_old_files(tmp_path: Path) -> None:
+    """After Ctrl-C there is no new and no temporary file, and an older file is unchanged."""
     older = tmp_path / "server_metrics.parquet"
     older.write_bytes(b"older")
 

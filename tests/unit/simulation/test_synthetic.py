@@ -5,14 +5,14 @@ from daemon.simulation.synthetic import synthetic
 
 
 def test_synthetic_series_follow_from_their_seed() -> None:
-    """The same seed gives the same series, another one others."""
+    """Equal seeds give equal series, different seeds different ones."""
     first, again, other = (synthetic(seed, 20, 3).values for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert not any(np.array_equal(one, two) for one, two in zip(first, other, strict=True))
 
 
 def test_synthetic_series_are_finite_and_bounded() -> None:
-    """Every value can be learnt from, and no series dwarfs another."""
+    """Every value is finite and at most 100 in absolute value."""
     panel = synthetic(3, 200, 9)
     assert panel.values.shape == (200, 9 * STEPS_PER_DAY)
     assert np.isfinite(panel.values).all()
@@ -20,7 +20,7 @@ def test_synthetic_series_are_finite_and_bounded() -> None:
 
 
 def test_synthetic_series_are_of_many_kinds() -> None:
-    """Some have a daily rhythm and some have none, some are mostly idle, some move in coarse units."""
+    """Some have a daily rhythm and some do not, some are mostly idle, some have few distinct values."""
     values = synthetic(4, 300, 14).values
     rhythm = np.array([_correlation(series[STEPS_PER_DAY:], series[:-STEPS_PER_DAY]) for series in values])
     assert (rhythm > 0.7).mean() > 0.1

@@ -19,10 +19,10 @@ def number(text: str) -> int:
 
 
 def fleet(**changes: object) -> Fleet:
-    """Return a fleet to which nothing happens."""
+    """Return a fleet without incidents, reboots and gaps."""
     rates = ("incidents_per_server_week", "missing_rate", "outages_per_server_week", "reboots_per_server_week")
-    quiet: dict[str, object] = dict.fromkeys(rates, 0)
-    return Fleet(FleetSpec(counts=COUNTS, seed=4, **{**quiet, **changes}))  # type: ignore[arg-type]
+    no_events: dict[str, object] = dict.fromkeys(rates, 0)
+    return Fleet(FleetSpec(counts=COUNTS, seed=4, **{**no_events, **changes}))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -40,12 +40,12 @@ def fleet(**changes: object) -> Fleet:
     ],
 )
 def test_a_month_turns_on_its_last_working_day_and_its_first(day: str, holidays: tuple[str, ...], turns: bool) -> None:
-    """Weekends and holidays are no working days; the first of a month is its first whatever day it is."""
+    """Weekends and holidays are no working days; the first of a month counts on every day of the week."""
     assert Workdays.of(holidays).turns_month(number(day)) == turns
 
 
 def test_weekends_and_holidays_are_free() -> None:
-    """A Thursday is free only as a holiday, in every year."""
+    """Weekend days and holidays are free, in every year."""
     workdays = Workdays.of(("01-01",))
     assert [workdays.is_free(number(f"2026-01-{day:02}")) for day in range(1, 6)] == [True, False, True, True, False]
     assert workdays.is_holiday(number("1987-01-01"))
@@ -56,7 +56,7 @@ def one(value: float) -> Float32:
 
 
 def test_a_holiday_has_the_traffic_of_a_weekend_day() -> None:
-    """A Tuesday that is a holiday has a Saturday's noon; the evening before and the morning after lead over."""
+    """At noon a holiday equals a Saturday; the evening before and the morning after are transitions."""
     rhythm = Rhythm(one(0.4), one(0.1), one(14), one(0.3))
     tuesday = number("2026-01-13")
     usual, festive = Workdays.of(()), Workdays.of(("01-13",))
@@ -72,7 +72,7 @@ def test_a_holiday_has_the_traffic_of_a_weekend_day() -> None:
 
 
 def changed(ours: Panel, theirs: Panel) -> dict[str, np.ndarray]:
-    """Return by profile which days differ at all, ``(days,)``."""
+    """Return by profile whether each day differs, ``(days,)``."""
     differs = (ours.values != theirs.values).reshape(len(ours.keys), -1, STEPS_PER_DAY).any(axis=2)
     return {
         profile: differs[[ours.profiles[key.server] == profile for key in ours.keys]].any(axis=0) for profile in COUNTS
@@ -80,7 +80,7 @@ def changed(ours: Panel, theirs: Panel) -> dict[str, np.ndarray]:
 
 
 def test_month_ends_are_long_for_those_that_close_the_books() -> None:
-    """Databases and risk servers are busy for longer on 30 January and 1 February, and nobody else is."""
+    """Databases and risk servers are busy for longer on 30 January and 1 February, other profiles are not."""
     start = number("2026-01-26")
     panels = [fleet(month_turn_ratio=ratio).panel(start * DAY, (start + 10) * DAY - STEP_SECONDS) for ratio in (1, 2.5)]
     days = changed(panels[1], panels[0])
@@ -90,7 +90,7 @@ def test_month_ends_are_long_for_those_that_close_the_books() -> None:
         assert not days[profile][: 30 - 26].any()
         assert days[profile][4]
         assert days[profile][6]
-        # The work of the first day that is long may last into the next ones, not longer.
+        # long work can last into the next days, and not longer
         assert not days[profile][9:].any()
     rows = [key.metric == "cpu_busy_pct" and key.server.startswith(("risk", "db")) for key in panels[0].keys]
     usual, long = (panel.values[rows].reshape(6, -1, STEPS_PER_DAY).mean(axis=(0, 2)) for panel in panels)
@@ -99,7 +99,7 @@ def test_month_ends_are_long_for_those_that_close_the_books() -> None:
 
 
 def test_on_a_holiday_people_hand_in_few_jobs() -> None:
-    """Servers of an office work as at the weekend, and a fleet that knows no holidays does not care."""
+    """On a holiday risk servers have the load of a weekend; without holidays they do not."""
     day = number("2026-01-13")
     panels = [
         fleet(holidays=holidays).panel((day - 3) * DAY, (day + 4) * DAY - STEP_SECONDS) for holidays in ((), ("01-13",))

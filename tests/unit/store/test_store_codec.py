@@ -1,4 +1,4 @@
-"""The packing of a grid time."""
+"""Packing, merging and splitting of grid times."""
 
 import numpy as np
 from hypothesis import given
@@ -24,14 +24,14 @@ def model_of(tick: Tick) -> dict[int, float]:
 
 @given(model=contents)
 def test_decoding_undoes_encoding(model: dict[int, float]) -> None:
-    """A row has four bytes for an id, four for a value, and gives back what it was made of."""
+    """A row has four bytes for an id and four for a value; decoding returns the tick."""
     packed_ids, packed_values = encode(tick_of(model))
     assert len(packed_ids) == len(packed_values) == 4 * len(model)
     assert model_of(Tick(decode_ids(packed_ids), decode_values(packed_values))) == model
 
 
 def test_a_row_is_little_endian() -> None:
-    """The bytes do not depend on the machine that wrote them."""
+    """The bytes do not depend on the byte order of the machine."""
     assert encode(Tick(np.array([258], ">i4"), np.array([1.0], ">f4"))) == (
         b"\x02\x01\0\0",
         b"\0\0\x80\x3f",
@@ -48,7 +48,7 @@ def test_merging_equals_a_dict_update(stored: dict[int, float], arrived: dict[in
 
 
 def test_merging_leaves_its_inputs() -> None:
-    """A row that was read is not written through."""
+    """Merging does not change the stored tick."""
     stored = tick_of({1: 1.0, 2: 2.0})
     merge(stored, tick_of({2: 5.0}))
     assert model_of(stored) == {1: 1.0, 2: 2.0}
@@ -56,7 +56,7 @@ def test_merging_leaves_its_inputs() -> None:
 
 @given(rows=st.lists(st.tuples(st.integers(-3, 3), st.integers(0, 4), values)))
 def test_splitting_keeps_the_last_of_each_series_and_time(rows: list[tuple[int, int, float]]) -> None:
-    """Grid times come in order, each with its series sorted, and nothing is lost but what came twice."""
+    """Grid times are in order, each with sorted series; only repeated samples are dropped."""
     times = np.array([step * STEP_SECONDS for step, _, _ in rows], np.int64)
     ids = np.array([i for _, i, _ in rows], np.int32)
     found = list(split(times, ids, np.array([value for _, _, value in rows], np.float32)))

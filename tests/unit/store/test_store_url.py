@@ -1,4 +1,4 @@
-"""Urls that cannot be opened."""
+"""Store URLs: what is rejected, with which error."""
 
 import sys
 from pathlib import Path
@@ -22,8 +22,8 @@ from daemon.store.history import SqlStore
         ("postgresql://u:x@hidden@h/d", "in the password %40 for @"),
     ],
 )
-def test_a_url_of_no_store_is_refused(url: str, part: str) -> None:
-    """The error says what to write instead and shows no password."""
+def test_a_url_of_no_store_is_rejected(url: str, part: str) -> None:
+    """The error has the right form of a URL and no password."""
     with pytest.raises(StoreUnavailable, match=part) as caught:
         SqlStore(url)
     assert "hidden" not in str(caught.value)
@@ -31,7 +31,7 @@ def test_a_url_of_no_store_is_refused(url: str, part: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgresql+psycopg", "postgres"])
 def test_postgresql_uses_the_driver_that_is_installed(scheme: str) -> None:
-    """A url without a driver, as other programs write it, works too."""
+    """A URL without a driver works too."""
     assert parse(f"{scheme}://u:p@h/d").drivername == "postgresql+psycopg"
 
 
@@ -52,7 +52,7 @@ def test_a_driver_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
-    """A file where the directory should be is named with its url."""
+    """If a file is in the place of the directory, the error has the URL of the store."""
     (tmp_path / "file").touch()
     with pytest.raises(StoreUnavailable, match=r"sqlite:///.*/file/history\.db: .*exists"):
         SqlStore(f"sqlite:///{tmp_path}/file/history.db")
