@@ -7,7 +7,7 @@ from daemon.core.errors import NotificationRejected, NotifierUnavailable
 
 
 class FakeNotifier:
-    """Mirrors the ``Notifier`` port.
+    """Mirrors the ``Notifier`` port; passes the same conformance suite as the real one.
 
     Attributes:
         told: every batch that was taken.
@@ -20,14 +20,16 @@ class FakeNotifier:
         self.told: list[tuple[Notification, ...]] = []
         self.down = False
         self.refuses: frozenset[str] = frozenset()
+        self._closed = False
 
     def send(self, notifications: Sequence[Notification]) -> None:
         """Take the batch."""
-        if self.down:
-            raise NotifierUnavailable(f"{self.name}: is down")
+        if self.down or self._closed:
+            raise NotifierUnavailable(f"{self.name}: is {'closed' if self._closed else 'down'}")
         if any(each.labels.get("server") in self.refuses for each in notifications):
             raise NotificationRejected(f"{self.name}: bad labels")
         self.told.append(tuple(notifications))
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Take nothing more."""
+        self._closed = True
