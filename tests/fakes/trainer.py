@@ -7,7 +7,7 @@ from daemon.models.runs import Outcome, RunState, TrainingRun
 
 
 class FakeTrainer:
-    """Mirrors the ``Trainer`` port.
+    """Mirrors the ``Trainer`` port; passes the same conformance suite as the real one.
 
     Attributes:
         started: every run that was begun.
@@ -24,7 +24,7 @@ class FakeTrainer:
         """Remember the run."""
         assert folder.is_dir()
         self.started.append(run)
-        self.ended = None
+        self.ended, self.said = None, ()
 
     def told(self) -> tuple[dict[str, Any], ...]:
         """Return what the test put there."""
@@ -36,8 +36,12 @@ class FakeTrainer:
 
     def cancel(self) -> None:
         """End at once."""
-        self.ended = Outcome(RunState.CANCELLED, "cancelled")
+        self._end(Outcome(RunState.CANCELLED, "cancelled"))
 
     def close(self) -> None:
         """End as a stop of the service does."""
-        self.ended = Outcome(RunState.RUNNING, "the service stopped")
+        self._end(Outcome(RunState.RUNNING, "the service stopped"))
+
+    def _end(self, outcome: Outcome) -> None:
+        if self.started and self.ended is None:
+            self.ended = outcome
