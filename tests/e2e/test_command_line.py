@@ -6,10 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -20,7 +18,7 @@ from daemon.config.loading import default_text
 from daemon.core.forecast import QUANTILE_COLUMNS
 from daemon.ingest.metrics_file import read_metrics_file
 from tests.servers.forewarn import change_config, forewarn
-from tests.servers.processes import free_port, wait_until
+from tests.servers.processes import STOP_DEADLINE_SECONDS, cpu_seconds, free_port, handles_signals, wait_until
 
 COMMANDS = {
     "run": ("--config",),
@@ -110,15 +108,9 @@ def test_every_command_explains_itself(command: str, tmp_path: Path) -> None:
     assert "Usage: " in done.stdout
 
 
-def test_help_comes_at_once_and_lists_every_command(tmp_path: Path) -> None:
-    """``forewarn --help`` takes less than a second, the median of three, and names all commands."""
-    seconds = []
-    for _ in range(3):
-        began = time.perf_counter()
-        done = ran("--help", folder=tmp_path)
-        seconds.append(time.perf_counter() - began)
-    print(f"\nforewarn --help: {median(seconds):.2f} s")
-    assert median(seconds) < 1.0
+def test_help_lists_every_command(tmp_path: Path) -> None:
+    """``forewarn --help`` names all commands, and ``--version`` prints the version."""
+    done = ran("--help", folder=tmp_path)
     assert not [command for command in COMMANDS if f" {command} " not in done.stdout]
     assert ran("--version", folder=tmp_path).stdout.startswith("forewarn 0.")
 
@@ -438,38 +430,43 @@ def test_a_damaged_model_is_named(
     refused("forecast", "--data", simulated, "--models", "models", folder=tmp_path, status=1, says=("models",))
 
 
-@pytest.mark.parametrize("after", [0.4, 0.8, 1.5])
-def test_ctrl_c_leaves_nothing_of_a_simulation(after: float, tmp_path: Path) -> None:
-    """Interrupted at its start or in the middle, simulate ends with 130, no traceback and no file, half or whole."""
-    output = interrupted(("simulate", "--hours", "9000", "--out", "out"), tmp_path, lambda: time.sleep(after))
+@pytest.mark.parametrize("after_cpu_seconds", [0.0, 0.8, 1.5])
+def test_ctrl_c_leaves_nothing_of_a_simulation(after_cpu_seconds: float, tmp_path: Path) -> None:
+    """After Ctrl-C at the start or in the middle simulate ends with status 130, without a traceback or a file."""
+    command = ("simulate", "--hours", "9000", "--out", "out")
+    output = interrupted(command, tmp_path, lambda pid: cpu_seconds(pid) >= after_cpu_seconds)
     assert "Traceback" not in output
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
 
 def test_ctrl_c_leaves_nothing_of_a_training(simulated: Path, tmp_path: Path) -> None:
-    """Interrupted while it imports, or between epochs, train ends with 130, no traceback and no model."""
+    """After Ctrl-C during the imports or between epochs train ends with status 130, without a traceback or a model."""
     command = ("train", "--data", simulated, "--level", "production", "--models", "models")
-    interrupted(command, tmp_path, lambda: time.sleep(0.8))
+    interrupted(command, tmp_path, lambda pid: cpu_seconds(pid) >= 0.8)
     log = tmp_path / "log"
-    output = interrupted(command, tmp_path, lambda: wait_until(lambda: "epoch 1/20" in log.read_text(), 60, "epoch"))
+    output = interrupted(command, tmp_path, lambda _: "epoch 1/20" in log.read_text())
     assert "Traceback" not in output
     left = list((tmp_path / "models").iterdir()) if (tmp_path / "models").exists() else []
-    # what the same command would go on from
+    # the same command resumes from the checkpoint
     assert [path.name for path in left] in ([], [".checkpoints"])
 
 
-def interrupted(command: tuple[str | Path, ...], folder: Path, wait: Callable[[], None]) -> str:
-    """Start a command, press Ctrl-C after ``wait`` and return its output; fail if its status is not 130."""
+def interrupted(command: tuple[str | Path, ...], folder: Path, due: Callable[[int], bool]) -> str:
+    """Start a command, press Ctrl-C when ``due`` is true of its process id, and return its output.
+
+    The process handles signals by then; its status must be 130.
+    """
     log = folder / "log"
     with log.open("wb") as output:
         started = subprocess.Popen(
             [sys.executable, "-m", "daemon", *map(str, command)], cwd=folder, stdout=output, stderr=subprocess.STDOUT
         )
     try:
-        wait()
+        wait_until(lambda: handles_signals(started.pid), 10, "the start of the command")
+        wait_until(lambda: started.poll() is not None or due(started.pid), 60, "the moment of Ctrl-C")
         assert started.poll() is None, log.read_text()
         started.send_signal(signal.SIGINT)
-        assert started.wait(20) == 130, log.read_text()
+        assert started.wait(STOP_DEADLINE_SECONDS) == 130, log.read_text()
     finally:
         started.kill()
         started.wait()

@@ -52,7 +52,7 @@ class RunningAlertmanager:
         self._process.stop()
 
     def kill(self) -> None:
-        """Stop it as a power cut would."""
+        """Stop it as a power failure would."""
         self._process.kill()
 
     def restart(self) -> None:
@@ -62,7 +62,7 @@ class RunningAlertmanager:
 
     def alerts(self) -> list[dict[str, Any]]:
         """Return the alerts that have not ended, inhibited and silenced ones too, as API v2 gives them."""
-        with urllib.request.urlopen(f"{self.url}/api/v2/alerts", timeout=10) as response:
+        with urllib.request.urlopen(f"{self.url}/api/v2/alerts", timeout=60) as response:
             result: list[dict[str, Any]] = json.load(response)
         return result
 
@@ -70,7 +70,7 @@ class RunningAlertmanager:
         """Send ``alerts`` as any client would, over API v2."""
         kind = {"Content-Type": "application/json"}
         request = urllib.request.Request(f"{self.url}/api/v2/alerts", json.dumps(list(alerts)).encode(), kind)
-        with urllib.request.urlopen(request, timeout=10):
+        with urllib.request.urlopen(request, timeout=60):
             pass
 
     def __enter__(self) -> Self:

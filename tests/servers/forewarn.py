@@ -40,7 +40,7 @@ class Stopped:
     seconds: float
 
 
-def forewarn(*arguments: str | Path, folder: Path, seconds: float = 120) -> subprocess.CompletedProcess[str]:
+def forewarn(*arguments: str | Path, folder: Path, seconds: float = 280) -> subprocess.CompletedProcess[str]:
     """Run a command of forewarn in ``folder`` to its end; raise with what it wrote if it fails."""
     command = [*_COMMAND, *map(str, arguments)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=seconds, check=False)
@@ -93,13 +93,13 @@ class RunningForewarn:
         return time.monotonic() - began
 
     def stop(self) -> Stopped:
-        """Ask it to end by SIGTERM, and tell how it did."""
+        """Ask it to end by SIGTERM, and return how it ended."""
         began = time.monotonic()
-        status = self._process.stop(20)
+        status = self._process.stop()
         return Stopped(status, time.monotonic() - began)
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """End it as a power failure would."""
         self._process.kill()
 
     def restart(self) -> float:
@@ -139,7 +139,7 @@ class RunningForewarn:
 
     def _ask(self, request: urllib.request.Request) -> Answer:
         try:
-            with urllib.request.urlopen(request, timeout=10) as response:
+            with urllib.request.urlopen(request, timeout=60) as response:
                 return Answer(response.status, response.read().decode())
         except urllib.error.HTTPError as error:
             return Answer(error.code, error.read().decode())

@@ -1,4 +1,4 @@
-"""What a service tells the one that started it: the receiving end of sd_notify(3)."""
+"""What a service reports to its manager: the receiving end of sd_notify(3)."""
 
 import socket
 import threading

@@ -43,7 +43,7 @@ class SystemdBox:
         subprocess.run(["bash", _SCRIPT, "stop", self._folder], capture_output=True, check=False)
 
     def run(self, *command: str | Path, seconds: float = 300, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a command in the box; raise with what it wrote if it fails, unless told not to check."""
+        """Run a command in the box; raise with what it wrote if it fails and ``check`` is set."""
         done = subprocess.run(
             ["bash", _SCRIPT, "run", self._folder, *map(str, command)],
             capture_output=True,
