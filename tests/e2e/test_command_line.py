@@ -52,15 +52,10 @@ BAD_FILES = {
 }
 
 
-def ran(*arguments: str | Path, folder: Path, seconds: float = 60) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "daemon", *map(str, arguments)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=seconds, check=False)
-
-
 def refused(*arguments: str | Path, folder: Path, status: int, says: tuple[str, ...]) -> None:
     """Check that a command ends with ``status`` and one line on standard error that has all of ``says``."""
-    done = ran(*arguments, folder=folder)
-    assert (done.returncode, done.stdout) == (status, ""), done.stderr
+    done = forewarn(*arguments, folder=folder, status=status)
+    assert done.stdout == ""
     assert done.stderr.startswith("forewarn: ")
     assert done.stderr.count("\n") == 1, done.stderr
     assert not [part for part in says if part not in done.stderr], done.stderr
@@ -102,17 +97,16 @@ def config(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(command: str, tmp_path: Path) -> None:
     """``--help`` of a command names each of its documented options and says what it does."""
-    done = ran(command, "--help", folder=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = forewarn(command, "--help", folder=tmp_path)
     assert not [option for option in COMMANDS[command] if option.lower() not in done.stdout.lower()], done.stdout
     assert "Usage: " in done.stdout
 
 
 def test_help_lists_every_command(tmp_path: Path) -> None:
     """``forewarn --help`` names all commands, and ``--version`` prints the version."""
-    done = ran("--help", folder=tmp_path)
+    done = forewarn("--help", folder=tmp_path)
     assert not [command for command in COMMANDS if f" {command} " not in done.stdout]
-    assert ran("--version", folder=tmp_path).stdout.startswith("forewarn 0.")
+    assert forewarn("--version", folder=tmp_path).stdout.startswith("forewarn 0.")
 
 
 def test_simulate_writes_metrics_incidents_and_parameters(simulated: Path) -> None:
@@ -167,7 +161,7 @@ def test_models_are_listed_shown_verified_promoted_and_rolled_back(models: Path,
     assert (copy / "current").read_text().strip() == first
     (copy / second / "evil.pkl").write_bytes(b"x")
     (copy / second / "epochs.jsonl").write_text("{\n", encoding="utf-8")
-    done = ran("models", "verify", second, "--models", copy, folder=tmp_path)
+    done = forewarn("models", "verify", second, "--models", copy, folder=tmp_path)
     assert done.returncode == 1
     assert "evil.pkl: does not belong to a model" in done.stderr
     assert "epochs.jsonl: cannot be read" in done.stderr
@@ -295,7 +289,7 @@ def test_check_config_names_every_problem_at_once(tmp_path: Path) -> None:
     document["sources"][0]["type"] = "simulatr"
     (tmp_path / "bad.yaml").write_text(yaml.safe_dump(document))
     for command in (("check-config", "bad.yaml"), ("run", "--config", "bad.yaml")):
-        done = ran(*command, folder=tmp_path)
+        done = forewarn(*command, folder=tmp_path, status=None)
         assert (done.returncode, done.stdout) == (2, "")
         lines = done.stderr.splitlines()
         assert len(lines) == 3, done.stderr
@@ -378,7 +372,7 @@ def test_wrong_use_is_told_in_one_line(
 )
 def test_a_wrong_option_is_told_with_the_usage(command: str, says: tuple[str, ...], tmp_path: Path) -> None:
     """An option that cannot be is named beside what can be; the status is 2."""
-    done = ran(*command.split(), folder=tmp_path)
+    done = forewarn(*command.split(), folder=tmp_path, status=None)
     assert (done.returncode, done.stdout) == (2, "")
     assert "Traceback" not in done.stderr
     assert not [part for part in says if part not in done.stderr], done.stderr

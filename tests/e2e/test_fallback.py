@@ -12,8 +12,8 @@ from daemon.config.loading import default_text
 from daemon.models.registry import ModelRegistry
 from daemon.network.artifact import load_network
 from tests.model_directory import register
-from tests.servers.forewarn import RunningForewarn
-from tests.servers.processes import free_port, wait_until
+from tests.servers.forewarn import RunningForewarn, simulated, write_config
+from tests.servers.processes import wait_until
 
 # a grid time in a third of a second
 SPEED = 900
@@ -23,21 +23,14 @@ JUDGED_SECONDS = 9.5 * 3600 / SPEED
 
 def configure(folder: Path) -> tuple[Path, list[str]]:
     """Write a configuration of three simulated servers with eight days of history; return it and its metrics."""
-    path = folder / "config.yaml"
-    document = yaml.safe_load(default_text())
-    servers = dict.fromkeys(document["sources"][0]["servers"], 0) | {"ml_compute": 1, "database": 1, "web_api": 1}
-    document |= {
-        "data_dir": "data",
-        "sources": [{"name": "fleet", "type": "simulator", "servers": servers, "backfill_hours": 200}],
-        "schedule": {"delay_seconds": 0},
-        "clock": {"start": "2026-01-10T00:00:00Z", "speed": SPEED},
-        "http": {"listen": f"127.0.0.1:{free_port()}"},
-        "logging": {"format": "json"},
-        "training": {"level": "demo", "schedule": None, "triggers": ["quality"]},
-        "verification": {"judged_hours": 1},
-    }
-    path.write_text(yaml.safe_dump(document))
-    return path, list(document["metrics"])
+    path = write_config(
+        folder,
+        sources=[simulated(hours=200, ml_compute=1, database=1, web_api=1)],
+        clock={"start": "2026-01-10T00:00:00Z", "speed": SPEED},
+        training={"level": "demo", "schedule": None, "triggers": ["quality"]},
+        verification={"judged_hours": 1},
+    )
+    return path, list(yaml.safe_load(default_text())["metrics"])
 
 
 def promote_nonsense(registry: ModelRegistry, metrics: list[str]) -> str:

@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from daemon.config.loading import default_text
 from daemon.models.registry import ModelRegistry
 from daemon.network.artifact import load_network
 from tests.model_directory import register
-from tests.servers.forewarn import forewarn
+from tests.servers.forewarn import forewarn, imports
 
 REJECTED = {"promoted": False, "reasons": ["It does not beat seasonal naive: 1.234 of its pinball loss."]}
 
@@ -25,11 +24,7 @@ def models(
 ) -> subprocess.CompletedProcess[str]:
     """Run ``forewarn models`` on ``folder / "models"``; fail if it does not end with ``status``."""
     where = ("--config", "mine.yaml") if config else ("--models", "models")
-    line = [sys.executable, "-m", "daemon", "models", command, *arguments, *where]
-    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == status, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
+    return forewarn("models", command, *arguments, *where, folder=folder, status=status)
 
 
 @pytest.fixture
@@ -162,11 +157,7 @@ def test_only_verify_imports_torch(registry: ModelRegistry, tmp_path: Path) -> N
     """What only reads records starts at once."""
     name = register(registry)
     for command in (("list",), ("show", name), ("promote", name)):
-        line = [sys.executable, "-X", "importtime", "-m", "daemon", "models", *command, "--models", "models"]
-        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
-        imported = {
-            row.rpartition("|")[2].strip() for row in done.stderr.splitlines() if row.startswith("import time:")
-        }
+        imported = imports("models", *command, "--models", "models", folder=tmp_path)
         assert "daemon.models.registry" in imported
         assert not {"torch", "pyarrow", "pandas"} & imported
 
@@ -178,11 +169,8 @@ def test_a_training_that_the_gate_refuses_ends_with_3_and_says_why(registry: Mod
     none = [part for kind in ("conductor-mgmt", "data-ingest", "risk-analytics") for part in (f"--num-{kind}", "0")]
     few = [part for kind in ("ml-compute", "database", "web-api", "generic") for part in (f"--num-{kind}", "1")]
     forewarn("simulate", "--hours", "168", *none, *few, "--seed", "3", "--out", "fleet", folder=tmp_path)
-    line = [sys.executable, "-m", "daemon", "train", "--level", "demo", "--from", "scratch", "--data", "fleet"]
-    done = subprocess.run(
-        [*line, "--models", "models"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 3, done.stderr
+    line = ("train", "--level", "demo", "--from", "scratch", "--data", "fleet", "--models", "models")
+    done = forewarn(*line, folder=tmp_path, status=3)
     assert "The gate rejects it; it is kept and does not serve:" in done.stdout
     # without figures, as those of a demo model must not be said
     assert f"  It does not beat the serving model {serving}\n" in done.stdout

@@ -88,13 +88,6 @@ def source_state(service: RunningForewarn) -> dict[str, Any]:
     return dict(state)
 
 
-def exposed(service: RunningForewarn, series: str) -> float:
-    """Return the value of one series of /metrics."""
-    found = re.search(rf"^{re.escape(series)} (\S+)$", service.get("/metrics").text, re.MULTILINE)
-    assert found is not None, series
-    return float(found[1])
-
-
 def asked(server: RunningPrometheus, start: int, end: int) -> dict[SeriesKey, np.ndarray]:
     """Return what Prometheus itself answers for every series at the grid times ``start .. end``."""
     answers = {}
@@ -225,11 +218,11 @@ def test_an_outage_of_prometheus_is_filled(tmp_path: Path, prometheus: RunningPr
             state = source_state(service)
             assert (state["name"], state["healthy"]) == ("main", False)
             assert re.search(rf"main: {prometheus.url}/?: cannot be reached: .*; see that it is up", state["error"])
-            assert exposed(service, 'forewarn_source_up{source="main"}') == 0
-            assert exposed(service, 'forewarn_forecast_source{source="base"}') > 0
+            assert service.metric('forewarn_source_up{source="main"}') == 0
+            assert service.metric('forewarn_forecast_source{source="base"}') > 0
         prometheus.start()
         wait_until(lambda: source_state(service)["healthy"], 20, "the source is back")
-        assert exposed(service, 'forewarn_source_up{source="main"}') == 1
+        assert service.metric('forewarn_source_up{source="main"}') == 1
         back = newest_tick(service)
         assert_filled(config, prometheus, before, back)
         assert service.stop().exit_status == 0
@@ -255,7 +248,7 @@ def test_an_outage_of_forewarn_is_filled(tmp_path: Path, prometheus: RunningProm
         after = newest_tick(service)
         assert before + away <= parse_time(first["at"]) <= after
         assert first["series"] == len(INSTANCES) * len(NODE_QUERIES)
-        fetched = exposed(service, 'forewarn_ingest_samples_total{source="main"}')
+        fetched = service.metric('forewarn_ingest_samples_total{source="main"}')
         assert_filled(config, prometheus, before - away, after)
         assert service.stop().exit_status == 0
     assert fetched <= first["series"] * ((after - before) / STEP_SECONDS + 1), "more than the gap was fetched"
@@ -271,7 +264,7 @@ def test_a_stop_does_not_wait_for_a_prometheus_that_hangs(tmp_path: Path, promet
         before = newest_tick(service)
         os.kill(prometheus.pid, signal.SIGSTOP)
         age = "forewarn_forecast_age_seconds"
-        wait_until(lambda: exposed(service, age) > 2.5 * STEP_SECONDS, 20, "a tick that waits")
+        wait_until(lambda: service.metric(age) > 2.5 * STEP_SECONDS, 20, "a tick that waits")
         assert newest_tick(service) - before <= STEP_SECONDS
         stopped = service.stop()
         os.kill(prometheus.pid, signal.SIGCONT)

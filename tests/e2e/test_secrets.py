@@ -5,8 +5,6 @@ import json
 import os
 import signal
 import ssl
-import subprocess
-import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
@@ -21,7 +19,7 @@ import yaml
 
 from daemon.core.series import as_text, parse_time
 from tests.servers.certificates import Certificates, make_certificates
-from tests.servers.forewarn import RunningForewarn, change_config
+from tests.servers.forewarn import RunningForewarn, change_config, forewarn
 from tests.servers.processes import free_port, wait_until
 
 NOBODY = {"conductor_mgmt": 0, "data_ingest": 0, "risk_analytics": 0, "generic": 0}
@@ -170,11 +168,6 @@ def config(
     return path
 
 
-def run_to_end(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "daemon", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
-
 def failed(service: RunningForewarn, event: str, key: str) -> set[str]:
     return {line[key] for line in service.events(event)}
 
@@ -226,13 +219,13 @@ def test_no_secret_shows_anywhere(config: Path, planted: Planted, certificates: 
         change_config(config, {"schedule": {"delay_seconds": "long"}, "logging": {"level": "loud"}})
         answers["reload"] = client.post("/-/reload", headers={"Authorization": f"Bearer {token}"}).text
         os.kill(service.pid, signal.SIGHUP)
-        answers["check of a broken one"] = run_to_end("check-config", config).stderr
+        answers["check of a broken one"] = forewarn("check-config", config, folder=config.parent, status=None).stderr
         assert "delay_seconds" in answers["reload"]
         assert "delay_seconds" in answers["check of a broken one"]
         config.write_text(f"{good}\nsecond: *{token}")
         answers["reload of no YAML"] = client.post("/-/reload", headers={"Authorization": f"Bearer {token}"}).text
         config.write_text(good)
-        answers["check"] = run_to_end("check-config", config).stdout
+        answers["check"] = forewarn("check-config", config, folder=config.parent, status=None).stdout
         assert "good" in answers["check"]
         (config.parent / "web.yaml").write_text(f"basic_auth_users: {{alice: {token}}}")
         answers["broken users"] = client.get("/metrics").text
@@ -259,8 +252,7 @@ def test_the_password_of_a_store_that_cannot_be_reached_is_not_shown(
         "oracle://forewarn:${FOREWARN_TEST_STORE}@127.0.0.1/history",
     ):
         change_config(config, {"store": {"url": url}})
-        checked, started = run_to_end("check-config", config), run_to_end("run", "--config", config)
-        assert (checked.returncode, started.returncode) == (0, 1), started.stderr
+        checked = forewarn("check-config", config, folder=config.parent)
+        started = forewarn("run", "--config", config, folder=config.parent, status=1)
         assert "store" in started.stderr
-        assert "Traceback" not in started.stderr
         assert planted.found_in(checked.stdout + checked.stderr + started.stdout + started.stderr) == []

@@ -4,8 +4,6 @@ import random
 import shutil
 import socket
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from datetime import datetime
@@ -27,11 +25,10 @@ from daemon.simulation.fleet import Fleet
 from daemon.simulation.spec import FleetSpec
 from daemon.store.history import SqlStore
 from tests.servers.awkward import tcp_server
-from tests.servers.forewarn import RunningForewarn, change_config, forewarn
+from tests.servers.forewarn import RunningForewarn, change_config, forewarn, simulated, write_config
 from tests.servers.processes import STOP_DEADLINE_SECONDS, free_port, wait_until
 
 COUNTS = {"ml_compute": 1, "database": 1, "web_api": 1}
-NOBODY = {"conductor_mgmt": 0, "data_ingest": 0, "risk_analytics": 0, "generic": 0}
 SEED = 5
 START = parse_time("2026-01-10T00:00:00Z")
 SPEED = 600
@@ -42,20 +39,12 @@ PUSHED = "mem_used_pct"
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     """Three simulated servers on a clock that passes a grid time in half a second, and pushes."""
-    path = tmp_path / "config.yaml"
-    document = yaml.safe_load(default_text())
-    simulator = {"name": "fleet", "type": "simulator", "servers": COUNTS | NOBODY, "seed": SEED, "backfill_hours": 48}
-    document |= {
-        "data_dir": "data",
-        "sources": [simulator, {"name": "push", "type": "push"}],
-        "schedule": {"delay_seconds": 0},
-        "clock": {"start": as_text(START), "speed": SPEED},
-        "http": {"listen": f"127.0.0.1:{free_port()}", "requests_per_minute": 0},
-        "logging": {"format": "json"},
-        "training": {"schedule": None, "triggers": []},
-    }
-    path.write_text(yaml.safe_dump(document))
-    return path
+    return write_config(
+        tmp_path,
+        sources=[simulated(48, SEED, **COUNTS), {"name": "push", "type": "push"}],
+        clock={"start": as_text(START), "speed": SPEED},
+        http={"listen": f"127.0.0.1:{free_port()}", "requests_per_minute": 0},
+    )
 
 
 class Pusher:
@@ -134,7 +123,7 @@ def test_kill_9_again_and_again_loses_nothing(config: Path, kills: int) -> None:
         before = len(service.events("tick_done"))
         wait_until(lambda: len(service.events("tick_done")) >= before + 3, 30, "three more ticks")
     assert service.stop().exit_status == 0
-    acknowledged, ticks = pusher.acknowledged, [parse_time(event["at"]) for event in service.events("tick_done")]
+    acknowledged, ticks = pusher.acknowledged, service.ticks()
     print(
         f"\n{kills} kills, {in_mid_tick} of them between a tick's transaction and its end, {down} followed by an "
         f"outage; {len(ticks)} ticks, {len(acknowledged)} pushed samples acknowledged; "
@@ -209,9 +198,7 @@ def test_sigterm_stops_an_idle_service(config: Path) -> None:
 
 def test_sigterm_stops_a_service_that_back_fills(config: Path) -> None:
     """A stop in a long back-fill ends it between two days; the days before it are stored."""
-    busy = {"ml_compute": 40, "database": 40, "web_api": 40}
-    fleet = {"name": "fleet", "type": "simulator", "servers": busy | NOBODY, "seed": SEED, "backfill_hours": 720}
-    change_config(config, {"sources": [fleet]})
+    change_config(config, {"sources": [simulated(720, SEED, ml_compute=40, database=40, web_api=40)]})
     service = RunningForewarn(config, ready=False)
     service.start()
     wait_until(lambda: bool(service.events("backfill_started")), 30, "the back-fill")
@@ -245,11 +232,9 @@ def test_sigterm_stops_a_tick_that_waits_for_a_source(config: Path) -> None:
 def test_a_second_instance_on_the_same_port_is_refused(config: Path) -> None:
     """It ends at once with 1 and names the address; the first goes on."""
     with RunningForewarn(config) as service:
-        command = [sys.executable, "-m", "daemon", "run", "--config", str(config)]
-        second = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+        second = forewarn("run", "--config", config, folder=config.parent, status=1)
         assert service.ready
     address = service.url.removeprefix("http://")
-    assert second.returncode == 1
     assert f"http.listen: {address} cannot be bound" in second.stderr
     assert "choose another port" in second.stderr
     assert second.stderr.count("\n") == 1
@@ -266,7 +251,7 @@ def test_a_restart_goes_on_where_it_was(config: Path) -> None:
     assert after["forecast_source"] == before["forecast_source"]
     assert after["servers"] == len(COUNTS)
     assert len(service.events("backfill_started")) == 1
-    ticks = [parse_time(event["at"]) for event in service.events("tick_done")]
+    ticks = service.ticks()
     assert_complete(history(config), ticks[0], ticks[-1])
 
 

@@ -72,7 +72,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def answers(url: str) -> bool:
-    """Return whether ``url`` is answered at all; asking for credentials, or a certificate of one's own, is an answer."""
+    """Return whether ``url`` is answered at all; a demand for credentials or for a certificate is an answer."""
     try:
         with urllib.request.urlopen(url, timeout=10):
             return True
