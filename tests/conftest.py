@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Hooks for all tests."""
 
 import os
 from collections.abc import Iterator
@@ -8,9 +8,9 @@ import pytest
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """Turn a skip into a failure where FOREWARN_NO_SKIP is set: CI installs all that can be installed.
+    """Turn a skip into a failure if FOREWARN_NO_SKIP is set, because CI installs every program.
 
-    The recordings of real servers cannot.
+    Tests on the recordings of real servers may still skip: CI does not have them.
     """
     report = yield
     wanted = os.environ.get("FOREWARN_NO_SKIP") and "FOREWARN_REAL_DATA" not in str(report.longrepr)

@@ -25,12 +25,13 @@ def serving(registry: ModelRegistry, **changes: Any) -> str:
 
 
 def test_claims_gives_each_sentence_with_its_number_and_its_source(registry: ModelRegistry, tmp_path: Path) -> None:
-    """Of the model that serves, or of another one; as text and as a document."""
+    """The command prints the claims of the serving or of a named model, as text and as JSON."""
     model, demo = serving(registry), register(registry, level="demo")
     made = claims(INFO)
     shown = forewarn("claims", "--models", "models", folder=tmp_path).stdout
     assert shown.startswith(f"{model}: level production, serves\n")
     may, must_not = shown.split("\nwhat must not be said:\n")
+    assert len(made.may) > 5
     for claim in made.may:
         assert f"  - {claim.sentence}\n      {claim.number:g} ({claim.source})\n" in may
     assert must_not == "".join(f"  - {sentence}\n" for sentence in made.must_not)
@@ -47,8 +48,8 @@ def test_claims_gives_each_sentence_with_its_number_and_its_source(registry: Mod
     assert not [figure for figure in ("0.155", "87.4", "0.610", "80.3", "0.121") if figure in shown]
 
 
-def test_of_a_validation_model_the_validation_loss_may_be_said(registry: ModelRegistry, tmp_path: Path) -> None:
-    """And nothing else that was measured."""
+def test_of_a_validation_model_the_validation_loss_may_be_claimed(registry: ModelRegistry, tmp_path: Path) -> None:
+    """The validation loss is the only figure of a validation model in any output."""
     model = serving(registry, level="validation", held_out={"span": "validation"})
     document = json.loads(forewarn("claims", "--models", "models", "--json", folder=tmp_path).stdout)
     assert [claim["number"] for claim in document["may"]] == [0.121]
@@ -60,7 +61,7 @@ def test_of_a_validation_model_the_validation_loss_may_be_said(registry: ModelRe
 
 
 def test_of_a_demo_model_no_figure_of_accuracy_is_shown(registry: ModelRegistry, tmp_path: Path) -> None:
-    """Not by the list, not by show, not in their documents, and not among the gate's reasons."""
+    """The list, ``show``, their JSON and the reasons of the gate have no figure of accuracy."""
     model = serving(registry, level="demo", verdict={"promoted": True, "reasons": ["It beats naive: 0.712."]})
     shown = forewarn("models", "show", model, "--models", "models", folder=tmp_path).stdout
     shown += forewarn("models", "list", "--models", "models", folder=tmp_path).stdout
@@ -71,7 +72,7 @@ def test_of_a_demo_model_no_figure_of_accuracy_is_shown(registry: ModelRegistry,
 
 
 def test_readiness_passes_a_whole_production_model(registry: ModelRegistry, tmp_path: Path) -> None:
-    """Ten lines, each with its evidence; exit 0."""
+    """Ten checks pass, each with its evidence; the exit status is 0."""
     model = serving(registry)
     shown = forewarn("readiness", "--models", "models", folder=tmp_path)
     first, *lines = shown.stdout.splitlines()
@@ -84,7 +85,7 @@ def test_readiness_passes_a_whole_production_model(registry: ModelRegistry, tmp_
 
 
 def test_readiness_names_what_fails_and_ends_with_3(registry: ModelRegistry, tmp_path: Path) -> None:
-    """At level validation there is no test, and after ten epochs not enough of them; each line says what to do."""
+    """A validation model lacks the test and enough epochs; each failed check has a line with the fix."""
     run = {"epochs": 6, "planned_epochs": 10, "held_out": {"span": "validation"}}
     model = serving(registry, level="validation", unknown_servers=None, **run)
     done = forewarn("readiness", "--models", "models", folder=tmp_path, status=3)
@@ -100,7 +101,7 @@ def test_readiness_names_what_fails_and_ends_with_3(registry: ModelRegistry, tmp
 
 
 def test_without_a_model_nothing_may_be_said_and_nothing_is_ready(tmp_path: Path) -> None:
-    """The base network serves, of which nothing was measured here."""
+    """The base network serves, and no measurement of it exists here."""
     shown = forewarn("claims", "--models", "models", folder=tmp_path).stdout
     assert shown.startswith("no model serves\n\nwhat may be said:\n  nothing\n")
     assert "of the base network, which does, nothing was measured on these servers" in shown
@@ -109,8 +110,8 @@ def test_without_a_model_nothing_may_be_said_and_nothing_is_ready(tmp_path: Path
 
 
 @pytest.mark.parametrize("command", ["claims", "readiness"])
-def test_what_cannot_be_answered_is_told_in_one_line(command: str, registry: ModelRegistry, tmp_path: Path) -> None:
-    """A model that is not there, or without a record, is status 1; a configuration that is not there is status 2."""
+def test_a_question_without_an_answer_is_one_line(command: str, registry: ModelRegistry, tmp_path: Path) -> None:
+    """A missing model or record gives exit status 1; a missing configuration gives exit status 2."""
     model = serving(registry)
     unknown = forewarn(command, "--model", "nope", "--models", "models", folder=tmp_path, status=1)
     assert unknown.stderr == f"forewarn: no model 'nope' in models; there are: {model}\n"
@@ -123,15 +124,15 @@ def test_what_cannot_be_answered_is_told_in_one_line(command: str, registry: Mod
     ("command", "unneeded"), [("claims", {"torch", "pandas", "pyarrow"}), ("readiness", {"torch", "lightning"})]
 )
 def test_neither_imports_torch(command: str, unneeded: set[str], registry: ModelRegistry, tmp_path: Path) -> None:
-    """What only reads records starts at once; the samples are read by pyarrow, which brings pandas."""
+    """Commands that only read records start fast; ``readiness`` reads samples with pyarrow, which imports pandas."""
     serving(registry)
     imported = imports(command, "--models", "models", folder=tmp_path)
     assert "daemon.models.claims" in imported
     assert not unneeded & imported
 
 
-def test_the_service_says_the_same_as_the_commands(tmp_path: Path) -> None:
-    """Of the same folder, over HTTP and on the command line, the documents are equal."""
+def test_the_service_answers_as_the_commands_do(tmp_path: Path) -> None:
+    """The JSON over HTTP equals the JSON of the command for the same folder."""
     config = write_config(tmp_path, sources=[{"name": "push", "type": "push"}])
     serving(ModelRegistry(tmp_path / "data" / "models"))
     with RunningForewarn(config, ready=False) as service:

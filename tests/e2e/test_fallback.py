@@ -1,4 +1,4 @@
-"""A model that is worse than the climatology is found out by its own forecasts, withdrawn, and replaced."""
+"""Live verification demotes a model that is worse than the climatology; a better model replaces it."""
 
 import re
 import shutil
@@ -17,8 +17,8 @@ from tests.servers.processes import wait_until
 
 # a grid time in a third of a second
 SPEED = 900
-# eight hours and a half until the first forecast can be judged
-JUDGED_SECONDS = 9.5 * 3600 / SPEED
+# eight hours and a half pass before the first forecast has all its samples
+SCORED_SECONDS = 9.5 * 3600 / SPEED
 
 
 def configure(folder: Path) -> tuple[Path, list[str]]:
@@ -34,7 +34,7 @@ def configure(folder: Path) -> tuple[Path, list[str]]:
 
 
 def promote_nonsense(registry: ModelRegistry, metrics: list[str]) -> str:
-    """Let a network serve whose weights somebody has shaken."""
+    """Promote a network with random noise on its weights."""
     network, _ = load_network(BASE_FOLDER)
     torch.manual_seed(0)
     with torch.no_grad():
@@ -51,23 +51,23 @@ def series_by(service: RunningForewarn, source: str) -> float:
     return float(found[1]) if found else 0.0
 
 
-def test_a_bad_model_is_withdrawn_and_a_better_one_takes_its_place(tmp_path: Path) -> None:
-    """The baseline serves, visibly and over a restart; a training begins by itself, and what passes the gate serves."""
+def test_a_bad_model_is_demoted_and_a_better_one_takes_its_place(tmp_path: Path) -> None:
+    """The baseline serves, also after a restart; a training starts by itself, and its model takes over."""
     config, metrics = configure(tmp_path)
     registry = ModelRegistry(tmp_path / "data/models")
     bad = promote_nonsense(registry, metrics)
     with RunningForewarn(config) as service:
         wait_until(lambda: series_by(service, "model") > 0, 30, "the model serves")
         assert "forewarn_model_withdrawn 0.0" in service.get("/metrics").text
-        wait_until(lambda: series_by(service, "model") == 0, 3 * JUDGED_SECONDS, "the baseline serves")
+        wait_until(lambda: series_by(service, "model") == 0, 3 * SCORED_SECONDS, "the baseline serves")
         assert "forewarn_model_withdrawn 1.0" in service.get("/metrics").text
-        withdrawn = service.get("/api/v1/status").json()["withdrawn"]
-        assert "of the climatology's" in withdrawn
+        reason = service.get("/api/v1/status").json()["withdrawn"]
+        assert "of the climatology's" in reason
         figures = service.get("/api/v1/accuracy").json()["figures"]
         assert {each["forecaster"] for each in figures} >= {bad}
         assert "forewarn_live_skill_ratio{" in service.get("/metrics").text
         service.restart()
-        assert service.get("/api/v1/status").json()["withdrawn"] == withdrawn
+        assert service.get("/api/v1/status").json()["withdrawn"] == reason
         wait_until(lambda: series_by(service, "model") > 0, 120, "another model serves")
         wait_until(lambda: bool(service.get("/api/v1/training").json()["runs"]), 20, "the end of the training")
         run = service.get("/api/v1/training").json()["runs"][0]

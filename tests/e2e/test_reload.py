@@ -1,4 +1,4 @@
-"""A running service follows a changed configuration, or refuses it and goes on; and tells systemd what it does."""
+"""A running service applies a changed configuration or rejects it, and notifies systemd of its state."""
 
 import os
 import re
@@ -27,17 +27,17 @@ def config(tmp_path: Path) -> Path:
 
 
 def test_a_reload_changes_sources_thresholds_schedule_and_level_and_loses_no_tick(config: Path) -> None:
-    """What a changed file says is followed from the next tick; every grid time has one tick, before and after."""
+    """A changed file applies from the next tick; every grid time has one tick, before and after."""
     push = {"name": "push", "type": "push"}
     with RunningForewarn(config) as service:
         wait_until(lambda: len(service.ticks()) >= 3, 20, "three ticks")
         skipped = service.metric("forewarn_ticks_skipped_total")
         assert "forewarn_breach_probability{" in service.get("/metrics").text
-        unwatched = {
+        without_thresholds = {
             name: {"unit": each.get("unit", "")} for name, each in yaml.safe_load(default_text())["metrics"].items()
         }
         document = yaml.safe_load(config.read_text())
-        document |= {"metrics": unwatched, "sources": [SIMULATOR, push], "schedule": {"delay_seconds": 200}}
+        document |= {"metrics": without_thresholds, "sources": [SIMULATOR, push], "schedule": {"delay_seconds": 200}}
         config.write_text(yaml.safe_dump(document))
         os.kill(service.pid, signal.SIGHUP)
         wait_until(lambda: bool(service.events("config_reloaded")), 20, "reload")
@@ -64,7 +64,7 @@ def test_a_reload_changes_sources_thresholds_schedule_and_level_and_loses_no_tic
             "ticks",
         )
         assert len(service.ticks()) == lines
-        # the first one takes in the history, and what falls into that time is skipped
+        # the first tick reads the history, and skips the grid times that pass meanwhile
         at = service.ticks()[1:]
         assert at == list(range(at[0], at[0] + len(at) * STEP_SECONDS, STEP_SECONDS))
         assert service.metric("forewarn_ticks_skipped_total") == skipped
@@ -79,10 +79,10 @@ def test_a_reload_changes_sources_thresholds_schedule_and_level_and_loses_no_tic
         ({"sources": [{"name": "file", "type": "replay", "path": "none.parquet"}]}, "none.parquet"),
     ],
 )
-def test_a_configuration_that_cannot_be_followed_is_refused_with_the_reason(
+def test_a_configuration_that_cannot_be_applied_is_rejected_with_the_reason(
     config: Path, change: dict[str, object], said: str
 ) -> None:
-    """The service goes on by the one that it has, and a metric tells until the file is good again."""
+    """The service keeps its configuration, and a metric shows the failure until the file is good again."""
     good = config.read_text()
     with RunningForewarn(config) as service:
         assert service.metric("forewarn_config_last_reload_successful") == 1
@@ -99,8 +99,8 @@ def test_a_configuration_that_cannot_be_followed_is_refused_with_the_reason(
         wait_until(lambda: service.metric("forewarn_config_last_reload_successful") == 1, 20, "reload")
 
 
-def test_systemd_is_told_what_is_true(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """READY comes with the first forecast, the watchdog is fed by the stages of ticks, a reload is told and ended."""
+def test_systemd_is_notified_of_the_state(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """READY follows the first forecast, each stage of a tick feeds the watchdog, a reload has a start and an end."""
     with NotifySocket(tmp_path / "notify") as manager:
         monkeypatch.setenv("NOTIFY_SOCKET", str(manager.path))
         with RunningForewarn(config) as service:
@@ -110,9 +110,9 @@ def test_systemd_is_told_what_is_true(config: Path, tmp_path: Path, monkeypatch:
             assert any(text.startswith("EXTEND_TIMEOUT_USEC=") for text in manager.messages[:first])
             assert "WATCHDOG=1" not in manager.messages[:first]
             done = len(service.ticks())
-            told = manager.messages.count("WATCHDOG=1")
+            fed = manager.messages.count("WATCHDOG=1")
             wait_until(lambda: len(service.ticks()) >= done + 3, 20, "ticks")
-            assert manager.messages.count("WATCHDOG=1") >= told + 3
+            assert manager.messages.count("WATCHDOG=1") >= fed + 3
             assert any(
                 re.match(r"STATUS=forecast \d+ series of 3 servers from 2026-", each) for each in manager.messages
             )
@@ -123,10 +123,10 @@ def test_systemd_is_told_what_is_true(config: Path, tmp_path: Path, monkeypatch:
         assert "STOPPING=1" in manager.messages
 
 
-def test_without_anything_to_forecast_systemd_is_not_told_ready(
+def test_without_anything_to_forecast_the_service_is_not_ready(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A service whose only source has delivered nothing asks for more time at each tick instead."""
+    """A service whose only source has delivered no sample requests more time at each tick instead."""
     change_config(config, {"sources": [{"name": "push", "type": "push"}]})
     with NotifySocket(tmp_path / "notify") as manager:
         monkeypatch.setenv("NOTIFY_SOCKET", str(manager.path))

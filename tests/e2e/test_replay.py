@@ -1,6 +1,6 @@
-"""The whole way on recorded metrics of real servers: replay, store, training, model forecasts.
+"""Recorded metrics of real servers from end to end: replay, store, training, model forecasts.
 
-The recordings are not part of the repository; FOREWARN_REAL_DATA names the folder that they are in.
+The recordings are not part of the repository; FOREWARN_REAL_DATA names their folder.
 """
 
 import json
@@ -40,7 +40,7 @@ def replay_config(folder: Path, data: Path, metrics: list[str], start: int) -> P
 
 
 def all_forecasts(service: RunningForewarn) -> list[dict[str, Any]]:
-    """Return every series' forecast of one and the same tick."""
+    """Return the forecasts of all series, all of one tick."""
     while True:
         items: list[dict[str, Any]] = []
         total = 1
@@ -53,8 +53,9 @@ def all_forecasts(service: RunningForewarn) -> list[dict[str, Any]]:
 
 
 def assert_sound(items: list[dict[str, Any]], recorded: Panel) -> None:
-    """Check that quantiles are ordered, and never negative for a series that never was."""
+    """Check that quantiles are ordered, and not negative for a series without a negative sample."""
     lowest = dict(zip(recorded.keys, np.nanmin(recorded.values, axis=1).tolist(), strict=True))
+    assert items
     for item in items:
         paths = np.array([item["quantiles"][name] for name in QUANTILE_COLUMNS])
         assert paths.shape == (7, 96)
@@ -67,7 +68,7 @@ def assert_sound(items: list[dict[str, Any]], recorded: Panel) -> None:
     "name", ["bitbrains", *(pytest.param(name, marks=pytest.mark.slow) for name in ("jumpstarter", "smd"))]
 )
 def test_a_recording_is_replayed_trained_on_and_forecast(name: str, recordings: Path, tmp_path: Path) -> None:
-    """A model trained beside the running service on what came before serves the whole fleet from then on."""
+    """A model that is trained beside the running service serves the whole fleet from then on."""
     pack = json.loads((recordings / name / "pack.json").read_text())
     data = recordings / name / "data.parquet"
     recorded = read_metrics_file(data)
@@ -76,7 +77,7 @@ def test_a_recording_is_replayed_trained_on_and_forecast(name: str, recordings: 
     began = time.monotonic()
     with RunningForewarn(config) as service:
         ready_seconds = time.monotonic() - began
-        assert {item["source"] for item in all_forecasts(service)} <= {"base", "baseline"}
+        assert {item["source"] for item in all_forecasts(service)} in ({"base"}, {"base", "baseline"})
         train = ("train", "--level", "demo", "--epochs", "1", "--until", as_text(train_end), "--config", config)
         summary = forewarn(*train, folder=tmp_path).stdout.strip().splitlines()[0]
         wait_until(lambda: service.get("/api/v1/status").json()["model"] != "", 60, "the model serves")
@@ -97,14 +98,14 @@ def test_a_recording_is_replayed_trained_on_and_forecast(name: str, recordings: 
 
 
 def test_a_day_of_a_recording_is_enough_to_forecast_but_not_to_train(recordings: Path, tmp_path: Path) -> None:
-    """On one day base network and baseline serve; training is refused, forced or not, with what is there and needed."""
+    """With one day of history the base network and the baseline serve; training is refused with both spans."""
     data = recordings / "gpu_pods" / "data.parquet"
     recorded = read_metrics_file(data)
     metrics = sorted({key.metric for key in recorded.keys})
     config = replay_config(tmp_path, data, metrics, recorded.end - TICKS_BEFORE * STEP_SECONDS)
     with RunningForewarn(config) as service:
         items = all_forecasts(service)
-    assert {item["source"] for item in items} <= {"base", "baseline"}
+    assert {item["source"] for item in items} in ({"base"}, {"base", "baseline"}, {"baseline"})
     recent = recorded.between(recorded.end - TICKS_BEFORE * STEP_SECONDS, recorded.end)
     seen = {key.server for key, values in zip(recent.keys, recent.values, strict=True) if np.isfinite(values).any()}
     assert {item["server"] for item in items} >= seen

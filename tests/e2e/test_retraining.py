@@ -1,4 +1,4 @@
-"""The service trains beside its ticks: by hand, in bounds, cut off and resumed, and serves what is better."""
+"""The service trains beside its ticks: on request, within limits, and resumed after a kill."""
 
 import os
 from pathlib import Path
@@ -22,7 +22,7 @@ def child_of(service: RunningForewarn) -> int:
 
 
 def test_a_training_beside_the_ticks_ends_in_a_model(config: Path) -> None:
-    """It runs at the lowest priority, its epochs are seen, no tick fails for it, and what the gate lets pass serves."""
+    """The training has the lowest priority and reports its progress; no tick fails; an accepted model serves."""
     with RunningForewarn(config) as service:
         answer = service.post("/api/v1/training", {"level": "demo"})
         assert answer.status == 202
@@ -57,7 +57,7 @@ def test_a_training_beside_the_ticks_ends_in_a_model(config: Path) -> None:
 def test_a_training_out_of_bounds_is_ended_and_the_service_goes_on(
     config: Path, bound: dict[str, float], state: str, said: str
 ) -> None:
-    """It is told in words, and what serves is as it was."""
+    """The record of the run has the limit in words, and the service stays ready."""
     change_config(config, {"training": bound})
     with RunningForewarn(config) as service:
         service.post("/api/v1/training", None)
@@ -69,7 +69,7 @@ def test_a_training_out_of_bounds_is_ended_and_the_service_goes_on(
 
 
 def test_a_training_is_cancelled_or_resumed_after_a_kill(config: Path) -> None:
-    """Kill -9 of the service ends the training as well; the next start goes on with it; a cancelled one stays ended."""
+    """Kill -9 of the service ends the training too; the next start resumes it; a cancelled run is not resumed."""
     service = RunningForewarn(config)
     service.start()
     started = service.post("/api/v1/training", None).json()
@@ -91,8 +91,8 @@ def test_a_training_is_cancelled_or_resumed_after_a_kill(config: Path) -> None:
         assert service.stop().exit_status == 0
 
 
-def test_with_a_week_of_history_the_first_training_begins_by_itself(config: Path) -> None:
-    """Nobody asks for it, the record says why, and one that is cancelled does not begin again at the next tick."""
+def test_with_a_week_of_history_the_first_training_starts_by_itself(config: Path) -> None:
+    """The record has the trigger and the reason; a cancelled run does not start again at the next tick."""
     change_config(config, {"training": {"triggers": ["first"]}})
     with RunningForewarn(config) as service:
         wait_until(lambda: service.training()["current"] is not None, 20, "a training")

@@ -32,19 +32,19 @@ FLEET = {
 
 
 class Planted:
-    """Makes secrets, and finds them again."""
+    """Generate secrets and find them in texts."""
 
     def __init__(self) -> None:
         self._made: dict[str, str] = {}
 
     def make(self, where: str) -> str:
-        """Return a new secret, for the place that it is put in."""
+        """Return a new secret and record its place."""
         secret = f"hush{len(self._made)}x5ecret"
         self._made[where] = secret
         return secret
 
     def keep(self, where: str, secret: str) -> str:
-        """Look for this one as well."""
+        """Record one more secret to find."""
         self._made[where] = secret
         return secret
 
@@ -54,7 +54,7 @@ class Planted:
 
 
 class _Unwilling(BaseHTTPRequestHandler):
-    """Refuses in another way each time: who are you, log in there, I am broken, or not a word."""
+    """Refuse each request in another way: 401, a redirect to a login, 500, or no answer."""
 
     turns = count()
 
@@ -69,7 +69,7 @@ class _Unwilling(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Write no log."""
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def unwilling() -> Iterator[str]:
 
 @pytest.fixture
 def planted() -> Planted:
-    """What this test has planted."""
+    """The secrets of this test."""
     return Planted()
 
 
@@ -95,7 +95,7 @@ def certificates(tmp_path: Path) -> Certificates:
 
 
 def accesses(kind: str, folder: Path, planted: Planted, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Return every way to give credentials to a server."""
+    """Return every kind of credentials for a server."""
 
     def in_file(name: str) -> str:
         path = folder / f"{kind}-{name}"
@@ -122,7 +122,7 @@ def accesses(kind: str, folder: Path, planted: Planted, monkeypatch: pytest.Monk
 
 
 def servers(kind: str, address: str, planted: Planted, ways: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return a configured server for each way to give credentials, and one that has them in its url; half are down."""
+    """Return a configured server for each kind of credentials, one of them in the URL; half of the servers are down."""
     user, query = planted.make(f"{kind} user information"), planted.make(f"{kind} query")
     closed = f"127.0.0.1:{free_port()}"
     listed = [{"url": f"http://{address if index % 2 else closed}", **way} for index, way in enumerate(ways)]
@@ -134,7 +134,7 @@ def servers(kind: str, address: str, planted: Planted, ways: list[dict[str, Any]
 def config(
     tmp_path: Path, unwilling: str, planted: Planted, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
-    """A configuration with a secret wherever one can be, of a service whose every server fails."""
+    """A configuration with a secret in every place that accepts one; every server of the service fails."""
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     (tmp_path / "token").write_text(planted.make("http.bearer_token_file"))
     hashed = bcrypt.hashpw(planted.make("basic_auth_users password").encode(), bcrypt.gensalt(4)).decode()
@@ -182,7 +182,7 @@ def raise_an_alert(client: httpx.Client, token: str) -> None:
 
 
 def answers_of(client: httpx.Client, token: str) -> dict[str, str]:
-    """Ask for every path, as somebody who may and as others who may not; return the answers, headers included."""
+    """Request every path, with and without valid credentials; return the answers with their headers."""
     allowed = {"Authorization": f"Bearer {token}"}
     paths = client.get("/openapi.json", headers=allowed).json()["paths"]
     asked = [path.replace("{server}", "nobody") for path, methods in paths.items() if "get" in methods]
@@ -197,7 +197,7 @@ def answers_of(client: httpx.Client, token: str) -> dict[str, str]:
 
 
 def test_no_secret_shows_anywhere(config: Path, planted: Planted, certificates: Certificates) -> None:
-    """Not in a line of the log, an answer or a metric, whatever fails, nor in what is said of a broken file."""
+    """No log line, answer or metric has a secret, whatever fails; neither has the error for a broken file."""
     token = (config.parent / "token").read_text()
     service = RunningForewarn(config, ready=False)
     service.url = service.url.replace("http:", "https:")
@@ -242,7 +242,7 @@ def test_no_secret_shows_anywhere(config: Path, planted: Planted, certificates: 
 def test_the_password_of_a_store_that_cannot_be_reached_is_not_shown(
     config: Path, planted: Planted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither as it starts, nor when its configuration is checked, wherever in the url it stands."""
+    """Neither the start nor ``check-config`` shows the password, wherever it is in the URL."""
     monkeypatch.setenv("FOREWARN_TEST_STORE", planted.make("store password"))
     query = planted.make("store query")
     for url in (

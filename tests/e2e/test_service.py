@@ -1,4 +1,4 @@
-"""The service as a process: killed, stopped, started twice, with others at its store, without its model."""
+"""The service as a process: killed, stopped, started twice, beside other users of its store, without its model."""
 
 import random
 import shutil
@@ -48,7 +48,7 @@ def config(tmp_path: Path) -> Path:
 
 
 class Pusher:
-    """Pushes to the service all the time, never the same series and time twice, and notes what was acknowledged."""
+    """Push to the service without a pause, each series and time once, and record the acknowledged samples."""
 
     def __init__(self, service: RunningForewarn) -> None:
         self._service = service
@@ -78,7 +78,7 @@ class Pusher:
                 ]
                 answer = self._service.post("/api/v1/metrics", records)
             except (OSError, HTTPException, ValueError, TypeError):
-                # it was killed before or while it answered, or has had no tick yet: nothing is acknowledged
+                # the service was killed before it answered, or has had no tick yet: no acknowledgement
                 continue
             if answer.status == 200:
                 self.acknowledged |= batch
@@ -94,7 +94,7 @@ class Pusher:
 
 @pytest.mark.parametrize("kills", [8, pytest.param(20, marks=pytest.mark.slow)])
 def test_kill_9_again_and_again_loses_nothing(config: Path, kills: int) -> None:
-    """After each kill the store has all that was acknowledged, without a gap, and the service goes on."""
+    """After each kill the store has every acknowledged sample and no gap, and the service continues."""
     chance = random.Random(7)
     service = RunningForewarn(config, ready=False)
     starts, in_mid_tick, down = [], 0, 0
@@ -114,7 +114,7 @@ def test_kill_9_again_and_again_loses_nothing(config: Path, kills: int) -> None:
             done = parse_time(service.events("tick_done")[-1]["at"])
             reached = watermark(config)
             in_mid_tick += reached > done
-            # some kills are found at once, some after up to three hours
+            # some restarts follow at once, some after up to three hours
             away = chance.choice((0, 0, chance.randrange(36))) * STEP_SECONDS
             down += away > 0
             change_config(config, {"clock": {"start": as_text(reached + STEP_SECONDS + away)}})
@@ -156,7 +156,7 @@ def sleep_into_next_tick(service: RunningForewarn, chance: random.Random) -> Non
 
 
 def watermark(config: Path) -> int:
-    """Return the grid time up to which the simulator is in the store; the store must be whole."""
+    """Return the newest grid time of the simulator in the store; check the integrity of the store."""
     path = load_config(config).store_url.removeprefix("sqlite:///")
     with sqlite3.connect(path) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -179,7 +179,7 @@ def history(config: Path) -> Panel:
 
 
 def assert_complete(stored: Panel, first: int, last: int) -> None:
-    """Check that the simulated servers' samples of every grid time are those that the simulator made."""
+    """Check that the stored samples of the simulated servers equal those of the simulator at every grid time."""
     truth = Fleet(FleetSpec(counts=COUNTS, seed=SEED)).panel(first, last)
     rows = {key: row for row, key in enumerate(stored.keys)}
     found = stored.between(first, last).values[[rows[key] for key in truth.keys]]
@@ -230,7 +230,7 @@ def test_sigterm_stops_a_tick_that_waits_for_a_source(config: Path) -> None:
 
 
 def test_a_second_instance_on_the_same_port_is_refused(config: Path) -> None:
-    """It ends at once with 1 and names the address; the first goes on."""
+    """The second instance ends with exit status 1 and names the address; the first one continues."""
     with RunningForewarn(config) as service:
         second = forewarn("run", "--config", config, folder=config.parent, status=1)
         assert service.ready
@@ -241,7 +241,7 @@ def test_a_second_instance_on_the_same_port_is_refused(config: Path) -> None:
 
 
 def test_a_restart_goes_on_where_it_was(config: Path) -> None:
-    """After a restart all series are forecast at once, from the history that is there, and nothing is fetched again."""
+    """After a restart the first tick forecasts all series from the stored history and fetches nothing again."""
     with RunningForewarn(config) as service:
         before = service.get("/api/v1/status").json()
         seconds = service.restart()
@@ -256,7 +256,7 @@ def test_a_restart_goes_on_where_it_was(config: Path) -> None:
 
 
 def test_others_read_and_write_the_store_meanwhile(config: Path) -> None:
-    """Export and import work beside the running service, and an import shows in its next tick."""
+    """Export and import work beside the running service, and its next tick has the imported series."""
     folder = config.parent
     lines = [f"{as_text(START - step * STEP_SECONDS)},imported-01,{PUSHED},{40 + step % 7}" for step in range(600)]
     (folder / "more.csv").write_text("\n".join(["timestamp,server,metric,value", *lines]) + "\n")
@@ -279,7 +279,7 @@ def test_others_read_and_write_the_store_meanwhile(config: Path) -> None:
 
 @pytest.fixture(scope="module")
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A models folder with one model that was never trained: it loads and forecasts, and nobody asks how well."""
+    """A models folder with one untrained model, which loads and forecasts."""
     from daemon.breach.model import base_breach_model, write_calibration
     from daemon.network.artifact import write_network
     from daemon.network.model import Architecture, TemporalFusionTransformer
@@ -310,8 +310,8 @@ def name_nothing(models: Path) -> None:
     (models / "current").write_text("20200101T000000Z-00000000\n")
 
 
-def test_a_lost_model_goes_on_serving_and_is_visible(config: Path, untrained: Path) -> None:
-    """Whatever happens to its files, the loaded model serves on, the status says what is wrong, and heals."""
+def test_a_lost_model_keeps_serving_and_is_visible(config: Path, untrained: Path) -> None:
+    """The loaded model serves without its files; the status has the error until the files are back."""
     models = config.parent / "data" / "models"
     shutil.copytree(untrained, models)
     name = (models / "current").read_text().strip()
@@ -336,8 +336,8 @@ def test_a_lost_model_goes_on_serving_and_is_visible(config: Path, untrained: Pa
     assert len(service.events("model_loaded")) == 1
 
 
-def test_without_a_usable_model_others_serve_and_the_status_says_why(config: Path, untrained: Path) -> None:
-    """A start on a lost model is a start all the same; once the model is there again it serves."""
+def test_without_a_usable_model_others_serve_and_the_status_has_the_reason(config: Path, untrained: Path) -> None:
+    """The service starts without its model; the model serves as soon as it is back."""
     models = config.parent / "data" / "models"
     shutil.copytree(untrained, models)
     take_away(models)

@@ -1,6 +1,6 @@
 """Under a real systemd: installed, started, reloaded, hung, killed, upgraded, stopped, and removed.
 
-The tests share one box and come in the order of a service's life.
+The tests share one box and follow the life of a service.
 """
 
 import re
@@ -37,7 +37,7 @@ sys.stdin.read()
 
 
 class Installed:
-    """A box with forewarn in it, and how the tests talk to both."""
+    """A box with forewarn in it; the interface of the tests to both."""
 
     def __init__(self, box: SystemdBox) -> None:
         self.box = box
@@ -63,12 +63,12 @@ class Installed:
         self.box.write(CONFIG, yaml.safe_dump(document | changes))
 
     def drop_in(self, text: str) -> None:
-        """Change the unit until ``revert``."""
+        """Change the unit until ``fresh``."""
         self.box.write("/etc/systemd/system/forewarn.service.d/test.conf", text)
         self.box.run("systemctl", "daemon-reload")
 
     def fresh(self) -> None:
-        """Stop it, and forget its state and what a test changed in the unit."""
+        """Stop the service; delete its state and the changes of its unit."""
         self.box.run("systemctl", "stop", "forewarn")
         self.box.run("rm", "-rf", "/etc/systemd/system/forewarn.service.d")
         self.box.run("sh", "-c", "rm -rf /var/lib/forewarn/*")
@@ -78,17 +78,17 @@ class Installed:
         self.configure()
 
     def start(self) -> float:
-        """Start it and return the seconds until systemd says that it has started."""
+        """Start the service; return the seconds until systemd reports it as started."""
         began = time.monotonic()
         self.box.run("systemctl", "start", "forewarn")
         return time.monotonic() - began
 
     def get(self, path: str) -> httpx.Response:
-        """Ask the service."""
+        """Return the answer of the service to a GET."""
         return httpx.get(self.url + path, timeout=60)
 
     def alive(self) -> bool:
-        """Say whether the service answers."""
+        """Return whether the service answers."""
         try:
             return self.get("/healthz").status_code == 200
         except httpx.TransportError:
@@ -101,12 +101,12 @@ class Installed:
         return float(found[1])
 
     def training(self) -> Any:
-        """Return what the service says of trainings."""
+        """Return the document of /api/v1/training."""
         return self.get("/api/v1/training").json()
 
     @property
     def pid(self) -> int:
-        """The main process, by the box's own numbers."""
+        """The main process, in the process numbers of the box."""
         return int(self.box.shown("MainPID"))
 
 
@@ -119,7 +119,7 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemdBox]:
 
 @pytest.fixture(scope="module")
 def installed(box: SystemdBox) -> Installed:
-    """A fresh installation, its unit as it comes."""
+    """A fresh installation with the shipped unit."""
     if box.run("test", "-e", "/opt/forewarn/venv", check=False).returncode:
         box.run(*INSTALL)
     return Installed(box)
@@ -127,7 +127,7 @@ def installed(box: SystemdBox) -> Installed:
 
 @pytest.fixture
 def service(installed: Installed) -> Iterator[Installed]:
-    """The service with a configuration for tests and without any state; stopped."""
+    """The stopped service, with a configuration for tests and without any state."""
     installed.fresh()
     yield installed
     # the last test has removed it
@@ -135,13 +135,13 @@ def service(installed: Installed) -> Iterator[Installed]:
 
 
 def everything(box: SystemdBox) -> str:
-    """Return what an installation could leave."""
+    """Return everything that an installation could leave."""
     places = "/opt/forewarn /etc/forewarn /etc/systemd/system/forewarn* /usr/local/bin/forewarn"
     return box.run("sh", "-c", f"ls -d {places}; getent passwd forewarn", check=False).stdout
 
 
 def test_an_installation_that_fails_leaves_nothing(box: SystemdBox) -> None:
-    """Without packages there is no program, and neither is there a user, a folder or a unit."""
+    """Without packages the installer leaves no program, user, folder or unit."""
     nowhere = ("env", "PIP_INDEX_URL=http://127.0.0.1:1/", "PIP_FIND_LINKS=", "PIP_EXTRA_INDEX_URL=", "PIP_RETRIES=0")
     done = box.run(*nowhere, "PIP_CONFIG_FILE=/dev/null", *INSTALL, check=False)
     assert done.returncode != 0
@@ -150,7 +150,7 @@ def test_an_installation_that_fails_leaves_nothing(box: SystemdBox) -> None:
 
 
 def test_an_installation_is_whole_and_exposes_little(installed: Installed) -> None:
-    """The unit is clean, as hardened as is claimed, also with GPUs, and enabled; the program is on the path."""
+    """The unit passes systemd's checks and has the claimed exposure, also with GPUs; the program is on the path."""
     box, unit = installed.box, "/etc/systemd/system/forewarn.service"
     assert box.run("systemd-analyze", "verify", "--recursive-errors=no", unit).stderr == ""
     assert box.run("systemctl", "is-enabled", "forewarn").stdout == "enabled\n"
@@ -166,13 +166,13 @@ def test_an_installation_is_whole_and_exposes_little(installed: Installed) -> No
 
 
 def test_started_means_that_a_forecast_is_served(service: Installed) -> None:
-    """As soon as systemd says so, /readyz does, and not before: the first forecast is there."""
+    """When systemd reports the unit as active, /readyz answers 200 and the first forecast exists."""
     box = service.box
     starting = box.popen("systemctl", "start", "forewarn")
     wait_until(service.alive, 30, "listening")
     while starting.poll() is None:
-        told = box.shown("ActiveState") == "active"
-        assert not told or service.get("/readyz").status_code == 200
+        active = box.shown("ActiveState") == "active"
+        assert not active or service.get("/readyz").status_code == 200
     assert starting.returncode == 0
     assert service.get("/readyz").status_code == 200
     assert service.get("/api/v1/forecasts").json()["total"] > 0
@@ -182,8 +182,8 @@ def test_started_means_that_a_forecast_is_served(service: Installed) -> None:
     assert not [line for line in service.box.journal().splitlines() if "Traceback" in line]
 
 
-def test_a_reload_is_followed_or_fails_for_all_to_see(service: Installed) -> None:
-    """The command takes up a good file; a bad one makes it fail with the reason, and the service goes on."""
+def test_a_reload_applies_or_fails_visibly(service: Installed) -> None:
+    """``systemctl reload`` applies a good file; it fails with a bad one, and the service keeps its configuration."""
     box = service.box
     service.start()
     pid = service.pid
@@ -199,7 +199,7 @@ def test_a_reload_is_followed_or_fails_for_all_to_see(service: Installed) -> Non
 
 
 def test_a_tick_that_hangs_is_ended_by_the_watchdog(service: Installed) -> None:
-    """The service still answers while its tick waits for ever, and is restarted all the same, telling where it hung."""
+    """The service still answers while its tick hangs; systemd restarts it, and the log has the place where it hung."""
     box = service.box
     service.drop_in("[Service]\nWatchdogSec=10\nRestartSec=1\n")
     service.start()
@@ -221,7 +221,7 @@ def test_a_tick_that_hangs_is_ended_by_the_watchdog(service: Installed) -> None:
 
 
 def test_killed_it_comes_back_with_its_state(service: Installed) -> None:
-    """After kill -9 systemd starts it again, and the history that it had is not taken in anew."""
+    """After kill -9 systemd starts the service again, and it does not fetch the stored history again."""
     box = service.box
     service.drop_in("[Service]\nRestartSec=1\n")
     service.start()
@@ -256,7 +256,7 @@ def test_a_stop_is_clean_while_a_model_is_trained(service: Installed) -> None:
 
 
 def test_the_memory_limit_ends_the_training_and_not_the_service(service: Installed) -> None:
-    """The kernel takes the one that gave way; the service notes it, and nobody is restarted."""
+    """The kernel kills the training, the record of the run has the reason, and the service is not restarted."""
     box = service.box
     service.configure(hours=200)
     service.drop_in("[Service]\nMemoryMax=520M\n")
@@ -272,7 +272,7 @@ def test_the_memory_limit_ends_the_training_and_not_the_service(service: Install
 
 
 def test_a_boot_while_prometheus_is_down(service: Installed, tmp_path: Path) -> None:
-    """It waits, saying what for, is not restarted meanwhile, and is ready once Prometheus is back."""
+    """The unit stays activating with the reason, is not restarted, and becomes ready when Prometheus is up."""
     require_programs("prometheus", "promtool")
     box = service.box
     (tmp_path / "data").mkdir()
@@ -298,7 +298,7 @@ def test_a_boot_while_prometheus_is_down(service: Installed, tmp_path: Path) -> 
 
 
 def test_an_upgrade_keeps_state_and_config_and_one_that_fails_changes_nothing(service: Installed) -> None:
-    """The new release runs on what the old one knew; with a bad configuration the old one goes on undisturbed."""
+    """The new release uses the state of the old one; with a bad configuration the old release keeps running."""
     box = service.box
     service.start()
     before = box.run("readlink", "/opt/forewarn/venv").stdout
@@ -319,8 +319,8 @@ def test_an_upgrade_keeps_state_and_config_and_one_that_fails_changes_nothing(se
     assert len(box.events("backfill_started")) == 1
 
 
-def test_removed_it_leaves_what_is_yours(service: Installed) -> None:
-    """Without --purge configuration and state stay; with it, nothing does."""
+def test_a_removal_keeps_configuration_and_state(service: Installed) -> None:
+    """Without --purge configuration and state stay; with --purge nothing stays."""
     box = service.box
     service.start()
     box.run(REPOSITORY / "deploy/uninstall.sh")
