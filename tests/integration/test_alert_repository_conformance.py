@@ -166,9 +166,9 @@ def test_an_older_store_is_upgraded_when_it_is_opened(
 
 _WRITER = """
 import sys
-from daemon.store.sql_store import SqlStore
-from tests.integration.test_alert_book_conformance import ALERT, LINE, NEWS, OTHER, replace
-book = SqlStore(sys.argv[1]).alert_book()
+from daemon.store.history import SqlStore
+from tests.integration.test_alert_repository_conformance import ALERT, LINE, NEWS, OTHER, replace
+book = SqlStore(sys.argv[1]).alert_repository()
 for number in range(10**6):
     book.write({OTHER._replace(server=str(number)): ALERT}, [replace(LINE, made=number)], {"am": [NEWS]})
     print(number, flush=True)
