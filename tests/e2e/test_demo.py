@@ -96,7 +96,7 @@ def test_one_command_simulates_trains_and_serves(tmp_path: Path) -> None:
     """The model forecasts all 20 servers with ordered quantiles; Ctrl-C ends every process with status 0."""
     with running_demo(tmp_path) as demo:
         began = time.monotonic()
-        demo.wait_for("first model forecast", 280)
+        demo.wait_for("first model forecast", 500)
         seconds = time.monotonic() - began
         status = json.loads(demo.get("/api/v1/status"))
         forecasts = forecasts_of(demo.get("/metrics"))

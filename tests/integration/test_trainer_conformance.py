@@ -19,9 +19,9 @@ from tests.fakes.trainer import FakeTrainer
 from tests.panels import START
 from tests.servers.processes import wait_until
 
-DEADLINE_SECONDS = 200.0
+DEADLINE_SECONDS = 500.0
 MEMORY_MB = 64_000
-PATIENCE_SECONDS = 240.0
+PATIENCE_SECONDS = 500.0
 
 
 def history() -> Panel:

@@ -20,7 +20,7 @@ from daemon.core.series import parse_time
 from tests.servers.processes import Process, answers, free_port
 
 _COMMAND = (sys.executable, "-m", "daemon")
-_COMMAND_SECONDS = 280
+_COMMAND_SECONDS = 500
 
 
 @dataclass(frozen=True)
