@@ -7,10 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
 from daemon.core.levels import LevelName, Sayable
 from daemon.core.scoring import rating
 from daemon.models.claims import ServingStatus, counted, info_of, sayable
@@ -290,6 +286,10 @@ def _number(line: Any, key: str) -> bool:
 
 def _count_samples(path: Path) -> tuple[int, int] | tuple[None, None]:
     """Return how many sample predictions there are, and how many with the actual value; None where not to be read."""
+    import pyarrow as pa  # noqa: PLC0415 - it imports pandas, which commands without samples do not need
+    import pyarrow.compute as pc  # noqa: PLC0415 - likewise
+    import pyarrow.parquet as pq  # noqa: PLC0415 - likewise
+
     try:
         with pa.OSFile(str(path)) as file:
             actual = pq.read_table(file, columns=["actual"]).column("actual")

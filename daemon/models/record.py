@@ -8,8 +8,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from safetensors import SafetensorError, safe_open
 
 from daemon.core.errors import BadModel
@@ -202,6 +200,9 @@ def _epochs(path: Path) -> Iterator[str]:
 
 
 def _samples(path: Path) -> Iterator[str]:
+    import pyarrow as pa  # noqa: PLC0415 - it imports pandas, which commands without samples do not need
+    import pyarrow.parquet as pq  # noqa: PLC0415 - likewise
+
     try:
         with pa.OSFile(str(path)) as file:
             table = pq.read_table(file)
