@@ -1,16 +1,21 @@
-"""What all tests share."""
+"""Hooks for all tests."""
 
 import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+# the time of an example depends on the load of the machine
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """Turn a skip into a failure where FOREWARN_NO_SKIP is set: CI installs all that can be installed.
+    """Turn a skip into a failure if FOREWARN_NO_SKIP is set, because CI installs every program.
 
-    The recordings of real servers cannot.
+    Tests on the recordings of real servers may still skip: CI does not have them.
     """
     report = yield
     wanted = os.environ.get("FOREWARN_NO_SKIP") and "FOREWARN_REAL_DATA" not in str(report.longrepr)

@@ -1,6 +1,6 @@
-"""The four levels as a user runs them: simulate, train, and what claims and readiness say of the model.
+"""The four levels as a user runs them: simulate, train, then ``claims`` and ``readiness`` of the model.
 
-``python -m tests.benchmarks.bench_claims small`` trains one epoch of each on few servers, to see that it works.
+``python -m tests.benchmarks.bench_claims small`` trains one epoch of each on few servers: a check of the benchmark.
 """
 
 import json

@@ -1,6 +1,6 @@
-"""How long each level trains on all of its data, and how much memory that takes, each in a process of its own.
+"""Time and memory of a training at each level on all of its data, each in its own process.
 
-``python -m tests.benchmarks.bench_levels small`` runs one epoch of each on two servers, to see that it works.
+``python -m tests.benchmarks.bench_levels small`` runs one epoch of each on two servers: a check of the benchmark.
 """
 
 import json
@@ -49,7 +49,7 @@ def _run(arguments: list[str]) -> tuple[float, int]:
     """Return the seconds that ``forewarn train`` took and its peak resident memory in bytes."""
     started = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-m", "daemon", "train", *arguments], stdout=subprocess.DEVNULL)
-    # the peak counts this process before the exec too, which is why nothing large is imported here
+    # the peak includes this process before the exec, so this module imports nothing large
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:

@@ -1,4 +1,4 @@
-"""How much memory the service takes, how long its ticks and its start take, and what it costs while it waits."""
+"""Memory of the service, time of its ticks, start and stop, and its cost while it waits."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""How long a month takes to read from the store, beside the same month from parquet files."""
+"""Time to read a month from the store, compared with the same month from parquet files."""
 
 import statistics
 import tempfile

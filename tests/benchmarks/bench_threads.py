@@ -1,4 +1,4 @@
-"""What the number of threads costs on a quiet machine and saves on one with a busy core."""
+"""Training speed with all cores and with half of them, on an idle machine and beside a busy process."""
 
 import os
 import subprocess
@@ -29,17 +29,17 @@ _BUSY = "while True: pass"
 
 
 def main() -> None:
-    """Print training windows per second with all cores and with half, quiet and beside a busy process."""
+    """Print training windows per second with all cores and with half, idle and beside a busy process."""
     cores = len(os.sched_getaffinity(0))
     for threads in (cores, max(1, cores // 2)):
-        quiet = _rate(threads)
+        idle = _rate(threads)
         busy = subprocess.Popen([sys.executable, "-c", _BUSY])
         try:
             loaded = _rate(threads)
         finally:
             busy.kill()
             busy.wait()
-        print(f"{threads} of {cores} threads: {quiet} windows/s on a quiet machine, {loaded} with one core taken")
+        print(f"{threads} of {cores} threads: {idle} windows/s on an idle machine, {loaded} with one core taken")
 
 
 def _rate(threads: int) -> int:

@@ -15,12 +15,12 @@ _NO_ORIGIN = "not an origin"
 
 @dataclass(frozen=True)
 class Seen:
-    """A page as it stood after its scripts had run.
+    """A page after its scripts have run.
 
     Attributes:
         dom: its elements.
-        console: what was written to the console; scripts of the page write errors there, and so does the browser.
-        requests: addresses that the page, and not the browser of its own accord, asked for over a network.
+        console: lines of the console; scripts of the page and the browser write errors there.
+        requests: addresses that the page requested over a network, without those of the browser itself.
     """
 
     dom: str
@@ -29,14 +29,14 @@ class Seen:
 
     @property
     def pictures(self) -> dict[str, int]:
-        """How many vector pictures plotly drew into each chart, by the chart's id."""
+        """Number of vector pictures that plotly drew into each chart, by the id of the chart."""
         counter = _Pictures()
         counter.feed(self.dom)
         return counter.found
 
 
 def look_at(page: Path | str, folder: Path, width: int = 1280) -> Seen:
-    """Open ``page`` in headless Chromium and return what is seen; the test is skipped where it is not installed.
+    """Open ``page`` in headless Chromium and return what the page shows; the test is skipped where it is not installed.
 
     Args:
         page: a file, or the address of a page of a server on 127.0.0.1, the only one that can be reached.

@@ -45,7 +45,7 @@ def backtest_report() -> str:
 def test_a_report_draws_every_chart_without_a_network(
     report: Callable[[], str], charts: int, width: int, tmp_path: Path
 ) -> None:
-    """Each chart is a picture, none is wider than the page, the console is silent, and nothing is asked of anybody."""
+    """Each chart is a picture within the page; the console is empty, and the page requests nothing."""
     page = tmp_path / "report.html"
     page.write_text(report().replace("</body>", MEASURE), encoding="utf-8")
     seen = look_at(page, tmp_path, width)
@@ -56,8 +56,8 @@ def test_a_report_draws_every_chart_without_a_network(
     assert seen.requests == ()
 
 
-def test_a_name_from_a_stranger_does_nothing_in_a_browser(tmp_path: Path) -> None:
-    """Markup in a name is neither run nor fetched: not as text, not in a chart, not as plotly reads its own tags."""
+def test_a_name_with_markup_does_nothing_in_a_browser(tmp_path: Path) -> None:
+    """The browser neither runs nor fetches markup in a name: in text, in a chart or in the tags of plotly."""
     name = '</script><img src="http://127.0.0.1:9/x"><a href="http://evil.example">b</a><script>throw 1</script>'
     trace = {**line(name, [1, 2], [3, 4], "@ink"), "x": [label(name), "b"], "showlegend": True}
     chart = Chart(name, [trace], layout(axis(name, type="category"), axis("y")))
@@ -71,7 +71,7 @@ def test_a_name_from_a_stranger_does_nothing_in_a_browser(tmp_path: Path) -> Non
 
 
 def test_what_these_tests_look_for_would_be_seen(tmp_path: Path) -> None:
-    """A page that fails in its script and asks for an address is caught at both."""
+    """The test harness sees both a failing script and a request of a page."""
     page = tmp_path / "page.html"
     page.write_text('<!doctype html><body><img src="http://127.0.0.1:9871/x.png"><script>throw Error("boom")</script>')
     seen = look_at(page, tmp_path)

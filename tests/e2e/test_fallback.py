@@ -1,4 +1,4 @@
-"""A model that is worse than the climatology is found out by its own forecasts, withdrawn, and replaced."""
+"""Live verification demotes a model that is worse than the climatology; a better model replaces it."""
 
 import re
 import shutil
@@ -12,36 +12,29 @@ from daemon.config.loading import default_text
 from daemon.models.registry import ModelRegistry
 from daemon.network.artifact import load_network
 from tests.model_directory import register
-from tests.servers.forewarn import RunningForewarn
-from tests.servers.processes import free_port, wait_until
+from tests.servers.forewarn import RunningForewarn, simulated, write_config
+from tests.servers.processes import wait_until
 
 # a grid time in a third of a second
 SPEED = 900
-# eight hours and a half until the first forecast can be judged
-JUDGED_SECONDS = 9.5 * 3600 / SPEED
+# eight hours and a half pass before the first forecast has all its samples
+SCORED_SECONDS = 9.5 * 3600 / SPEED
 
 
 def configure(folder: Path) -> tuple[Path, list[str]]:
     """Write a configuration of three simulated servers with eight days of history; return it and its metrics."""
-    path = folder / "config.yaml"
-    document = yaml.safe_load(default_text())
-    servers = dict.fromkeys(document["sources"][0]["servers"], 0) | {"ml_compute": 1, "database": 1, "web_api": 1}
-    document |= {
-        "data_dir": "data",
-        "sources": [{"name": "fleet", "type": "simulator", "servers": servers, "backfill_hours": 200}],
-        "schedule": {"delay_seconds": 0},
-        "clock": {"start": "2026-01-10T00:00:00Z", "speed": SPEED},
-        "http": {"listen": f"127.0.0.1:{free_port()}"},
-        "logging": {"format": "json"},
-        "training": {"level": "demo", "schedule": None, "triggers": ["quality"]},
-        "verification": {"judged_hours": 1},
-    }
-    path.write_text(yaml.safe_dump(document))
-    return path, list(document["metrics"])
+    path = write_config(
+        folder,
+        sources=[simulated(hours=200, ml_compute=1, database=1, web_api=1)],
+        clock={"start": "2026-01-10T00:00:00Z", "speed": SPEED},
+        training={"level": "demo", "schedule": None, "triggers": ["quality"]},
+        verification={"judged_hours": 1},
+    )
+    return path, list(yaml.safe_load(default_text())["metrics"])
 
 
 def promote_nonsense(registry: ModelRegistry, metrics: list[str]) -> str:
-    """Let a network serve whose weights somebody has shaken."""
+    """Promote a network with random noise on its weights."""
     network, _ = load_network(BASE_FOLDER)
     torch.manual_seed(0)
     with torch.no_grad():
@@ -58,23 +51,23 @@ def series_by(service: RunningForewarn, source: str) -> float:
     return float(found[1]) if found else 0.0
 
 
-def test_a_bad_model_is_withdrawn_and_a_better_one_takes_its_place(tmp_path: Path) -> None:
-    """The baseline serves, visibly and over a restart; a training begins by itself, and what passes the gate serves."""
+def test_a_bad_model_is_demoted_and_a_better_one_takes_its_place(tmp_path: Path) -> None:
+    """The baseline serves, also after a restart; a training starts by itself, and its model takes over."""
     config, metrics = configure(tmp_path)
     registry = ModelRegistry(tmp_path / "data/models")
     bad = promote_nonsense(registry, metrics)
     with RunningForewarn(config) as service:
         wait_until(lambda: series_by(service, "model") > 0, 30, "the model serves")
         assert "forewarn_model_withdrawn 0.0" in service.get("/metrics").text
-        wait_until(lambda: series_by(service, "model") == 0, 3 * JUDGED_SECONDS, "the baseline serves")
+        wait_until(lambda: series_by(service, "model") == 0, 3 * SCORED_SECONDS, "the baseline serves")
         assert "forewarn_model_withdrawn 1.0" in service.get("/metrics").text
-        withdrawn = service.get("/api/v1/status").json()["withdrawn"]
-        assert "of the climatology's" in withdrawn
+        reason = service.get("/api/v1/status").json()["withdrawn"]
+        assert "of the climatology's" in reason
         figures = service.get("/api/v1/accuracy").json()["figures"]
         assert {each["forecaster"] for each in figures} >= {bad}
         assert "forewarn_live_skill_ratio{" in service.get("/metrics").text
         service.restart()
-        assert service.get("/api/v1/status").json()["withdrawn"] == withdrawn
+        assert service.get("/api/v1/status").json()["withdrawn"] == reason
         wait_until(lambda: series_by(service, "model") > 0, 120, "another model serves")
         wait_until(lambda: bool(service.get("/api/v1/training").json()["runs"]), 20, "the end of the training")
         run = service.get("/api/v1/training").json()["runs"][0]

@@ -1,10 +1,9 @@
-"""``forewarn models`` as a user types it, and what ``forewarn train`` says where the gate refuses."""
+"""``forewarn models`` as a user types it, and ``forewarn train`` when the gate rejects the model."""
 
 import json
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from daemon.config.loading import default_text
 from daemon.models.registry import ModelRegistry
 from daemon.network.artifact import load_network
 from tests.model_directory import register
-from tests.servers.forewarn import forewarn
+from tests.servers.forewarn import forewarn, imports
 
 REJECTED = {"promoted": False, "reasons": ["It does not beat seasonal naive: 1.234 of its pinball loss."]}
 
@@ -25,11 +24,7 @@ def models(
 ) -> subprocess.CompletedProcess[str]:
     """Run ``forewarn models`` on ``folder / "models"``; fail if it does not end with ``status``."""
     where = ("--config", "mine.yaml") if config else ("--models", "models")
-    line = [sys.executable, "-m", "daemon", "models", command, *arguments, *where]
-    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == status, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
+    return forewarn("models", command, *arguments, *where, folder=folder, status=status)
 
 
 @pytest.fixture
@@ -38,7 +33,7 @@ def registry(tmp_path: Path) -> ModelRegistry:
 
 
 def test_the_list_shows_every_model_and_which_one_serves(registry: ModelRegistry, tmp_path: Path) -> None:
-    """Promoted, rejected, from before the gate and damaged: each in a row, as a table and as JSON."""
+    """Each promoted, rejected, old or damaged model has a row, in the table and in the JSON."""
     assert "no model yet; make one with forewarn train" in models("list", folder=tmp_path).stderr
     serving, rejected = register(registry), register(registry, verdict=REJECTED)
     old, damaged, torn = register(registry, verdict=None), register(registry), register(registry)
@@ -56,33 +51,33 @@ def test_the_list_shows_every_model_and_which_one_serves(registry: ModelRegistry
     assert rows[torn][-2].startswith("damaged: ")
     listed = json.loads(models("list", "--json", folder=tmp_path).stdout)
     assert listed["current"] == serving
-    told = {row["id"]: row for row in listed["models"]}
-    assert {name: row.get("promoted") for name, row in told.items()} == {
+    document = {row["id"]: row for row in listed["models"]}
+    assert {name: row.get("promoted") for name, row in document.items()} == {
         serving: True, rejected: False, old: None, damaged: None, torn: None
     }  # fmt: skip
-    assert [name for name, row in told.items() if row["serves"]] == [serving]
-    assert told[damaged]["problem"] == "model.safetensors: is missing"
+    assert [name for name, row in document.items() if row["serves"]] == [serving]
+    assert document[damaged]["problem"] == "model.safetensors: is missing"
     shutil.rmtree(registry.path(serving))
     assert f"{serving} is to serve and is missing" in models("list", folder=tmp_path).stderr
 
 
 def test_show_says_why_the_gate_decided_and_the_skill_per_metric(registry: ModelRegistry, tmp_path: Path) -> None:
-    """The record, the reasons and a row per metric; a metric's name is no markup."""
+    """The output has the record, the reasons and a row per metric; the name of a metric is not taken as markup."""
     name = register(registry, verdict=REJECTED, skill_vs_seasonal_naive={"cpu": 0.61, "used[/var]": 0.83})
     shown = models("show", name, folder=tmp_path).stdout
     assert "level production, trained 2026-02-01 03:04 in 180 s" in shown
     assert "gate decision: rejected\n  It does not beat seasonal naive: 1.234 of its pinball loss.\n" in shown
     rows = [[cell.strip() for cell in line.split("│")][1:-1] for line in shown.splitlines() if "│" in line]
     assert rows == [["cpu", "0.610"], ["used[/var]", "0.830"]]
-    told = json.loads(models("show", name, "--json", folder=tmp_path).stdout)
-    assert (told["promoted"], told["reasons"]) == (False, REJECTED["reasons"])
-    assert (told["serves"], told["promotions"], told["damage"]) == (False, [], None)
+    document = json.loads(models("show", name, "--json", folder=tmp_path).stdout)
+    assert (document["promoted"], document["reasons"]) == (False, REJECTED["reasons"])
+    assert (document["serves"], document["promotions"], document["damage"]) == (False, [], None)
     unknown = models("show", "nope", folder=tmp_path, status=1).stderr
     assert f"no model 'nope' in models; there are: {name}" in unknown
 
 
-def test_a_withdrawn_model_is_shown_as_such(registry: ModelRegistry, tmp_path: Path) -> None:
-    """It is current and does not serve; the record says since when and why."""
+def test_a_demoted_model_is_shown_as_such(registry: ModelRegistry, tmp_path: Path) -> None:
+    """The model is current and does not serve; the output has the time and the reason."""
     name = register(registry)
     registry.promote(name, "by a test")
     registry.demote(name, "its pinball loss was 1.200 of the climatology's")
@@ -99,7 +94,7 @@ def test_a_withdrawn_model_is_shown_as_such(registry: ModelRegistry, tmp_path: P
 def test_a_rejected_model_can_be_promoted_by_hand_and_that_is_on_record(
     registry: ModelRegistry, tmp_path: Path
 ) -> None:
-    """It says what the gate had said; rollback undoes it and says what serves again; then there is nothing left."""
+    """Promote prints the gate decision; rollback undoes it and prints the serving model; a second one has no model."""
     good, rejected, damaged = register(registry), register(registry, verdict=REJECTED), register(registry)
     registry.promote(good, "by a test")
     (registry.path(damaged) / "calibration.json").unlink()
@@ -119,8 +114,8 @@ def test_a_rejected_model_can_be_promoted_by_hand_and_that_is_on_record(
     assert registry.current() == good
 
 
-def test_rollback_says_what_it_passed_over(registry: ModelRegistry, tmp_path: Path) -> None:
-    """A model that was taken away cannot serve again; the one before it can."""
+def test_rollback_names_the_models_that_it_skips(registry: ModelRegistry, tmp_path: Path) -> None:
+    """A deleted model cannot serve again; the model before it can."""
     names = [register(registry) for _ in range(3)]
     for name in names:
         registry.promote(name, "by a test")
@@ -131,25 +126,25 @@ def test_rollback_says_what_it_passed_over(registry: ModelRegistry, tmp_path: Pa
 
 
 def test_verify_loads_the_model_and_lists_every_problem(registry: ModelRegistry, tmp_path: Path) -> None:
-    """Files that are whole one by one may still be no network that this forewarn can load."""
-    whole, strange, cut = (register(registry) for _ in range(3))
+    """Files that are complete one by one can still be a network that this version cannot load."""
+    whole, strange, short = (register(registry) for _ in range(3))
     assert models("verify", whole, folder=tmp_path).stdout == f"{whole}: complete\n"
     description = registry.path(strange) / "model.json"
     description.write_text(json.dumps(json.loads(description.read_text()) | {"format": 999}), encoding="utf-8")
     (registry.path(strange) / "evil.pkl").write_bytes(b"x")
-    said = models("verify", strange, folder=tmp_path, status=1).stderr
-    assert f"{strange}: evil.pkl: does not belong to a model" in said
-    assert "model format 999, this forewarn reads" in said
-    assert said.count("\n") == 2
-    weights = registry.path(cut) / "model.safetensors"
+    error = models("verify", strange, folder=tmp_path, status=1).stderr
+    assert f"{strange}: evil.pkl: does not belong to a model" in error
+    assert "model format 999, this forewarn reads" in error
+    assert error.count("\n") == 2
+    weights = registry.path(short) / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
-    said = models("verify", cut, folder=tmp_path, status=1).stderr
-    assert said.startswith(f"{cut}: model.safetensors: cannot be read: ")
-    assert said.count("\n") == 1
+    error = models("verify", short, folder=tmp_path, status=1).stderr
+    assert error.startswith(f"{short}: model.safetensors: cannot be read: ")
+    assert error.count("\n") == 1
 
 
 def test_the_models_of_a_configuration_are_found(tmp_path: Path) -> None:
-    """Without ``--models`` it is the configuration's folder; one that is named and not there is an error."""
+    """Without ``--models`` the folder of the configuration counts; a named file that does not exist is an error."""
     assert "mine.yaml" in models("list", folder=tmp_path, status=2, config=True).stderr
     document = yaml.safe_load(default_text()) | {"data_dir": "here"}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
@@ -159,32 +154,25 @@ def test_the_models_of_a_configuration_are_found(tmp_path: Path) -> None:
 
 
 def test_only_verify_imports_torch(registry: ModelRegistry, tmp_path: Path) -> None:
-    """What only reads records starts at once."""
+    """Commands that only read records start fast."""
     name = register(registry)
     for command in (("list",), ("show", name), ("promote", name)):
-        line = [sys.executable, "-X", "importtime", "-m", "daemon", "models", *command, "--models", "models"]
-        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
-        imported = {
-            row.rpartition("|")[2].strip() for row in done.stderr.splitlines() if row.startswith("import time:")
-        }
+        imported = imports("models", *command, "--models", "models", folder=tmp_path)
         assert "daemon.models.registry" in imported
         assert not {"torch", "pyarrow", "pandas"} & imported
 
 
-def test_a_training_that_the_gate_refuses_ends_with_3_and_says_why(registry: ModelRegistry, tmp_path: Path) -> None:
-    """What served before goes on serving; the model is kept, and can be looked at."""
+def test_a_training_that_the_gate_rejects_ends_with_3_and_the_reason(registry: ModelRegistry, tmp_path: Path) -> None:
+    """The serving model stays; the rejected model is stored and can be inspected."""
     serving = register(registry, load_network(BASE_FOLDER)[0], tuple(yaml.safe_load(default_text())["metrics"]))
     registry.promote(serving, "by a test")
     none = [part for kind in ("conductor-mgmt", "data-ingest", "risk-analytics") for part in (f"--num-{kind}", "0")]
     few = [part for kind in ("ml-compute", "database", "web-api", "generic") for part in (f"--num-{kind}", "1")]
     forewarn("simulate", "--hours", "168", *none, *few, "--seed", "3", "--out", "fleet", folder=tmp_path)
-    line = [sys.executable, "-m", "daemon", "train", "--level", "demo", "--from", "scratch", "--data", "fleet"]
-    done = subprocess.run(
-        [*line, "--models", "models"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 3, done.stderr
+    line = ("train", "--level", "demo", "--from", "scratch", "--data", "fleet", "--models", "models")
+    done = forewarn(*line, folder=tmp_path, status=3)
     assert "Rejected: stored but not serving." in done.stdout
-    # without figures, as those of a demo model must not be claimed
+    # without figures, because a demo model must not claim any
     assert f"  It does not beat the serving model {serving}.\n" in done.stdout
     assert registry.current() == serving
     (made,) = set(registry.ids()) - {serving}

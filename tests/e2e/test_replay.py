@@ -1,25 +1,22 @@
-"""The whole way on recorded metrics of real servers: replay, store, training, model forecasts.
+"""Recorded metrics of real servers from end to end: replay, store, training, model forecasts.
 
-The recordings are not part of the repository; FOREWARN_REAL_DATA names the folder that they are in.
+The recordings are not part of the repository; FOREWARN_REAL_DATA names their folder.
 """
 
 import json
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 
 from daemon.core.forecast import QUANTILE_COLUMNS
 from daemon.core.series import STEP_SECONDS, Panel, SeriesKey, as_text, floor_to_grid, parse_time
 from daemon.ingest.metrics_file import read_metrics_file
-from tests.servers.forewarn import RunningForewarn, forewarn
-from tests.servers.processes import free_port, wait_until
+from tests.servers.forewarn import RunningForewarn, forewarn, write_config
+from tests.servers.processes import wait_until
 
 SPEED = 60
 TICKS_BEFORE = 2
@@ -37,23 +34,13 @@ def recordings() -> Path:
 
 def replay_config(folder: Path, data: Path, metrics: list[str], start: int) -> Path:
     """Write the configuration of a service that replays ``data`` on a clock that starts at ``start``."""
-    path = folder / "config.yaml"
-    document = {
-        "data_dir": "data",
-        "sources": [{"name": "recording", "type": "replay", "path": str(data)}],
-        "metrics": {metric: {} for metric in metrics},
-        "schedule": {"delay_seconds": 0},
-        "clock": {"start": as_text(start), "speed": SPEED},
-        "http": {"listen": f"127.0.0.1:{free_port()}"},
-        "logging": {"format": "json"},
-        "training": {"schedule": None, "triggers": []},
-    }
-    path.write_text(yaml.safe_dump(document))
-    return path
+    sources = [{"name": "recording", "type": "replay", "path": str(data)}]
+    clock = {"start": as_text(start), "speed": SPEED}
+    return write_config(folder, sources=sources, metrics={metric: {} for metric in metrics}, clock=clock)
 
 
 def all_forecasts(service: RunningForewarn) -> list[dict[str, Any]]:
-    """Return every series' forecast of one and the same tick."""
+    """Return the forecasts of all series, all of one tick."""
     while True:
         items: list[dict[str, Any]] = []
         total = 1
@@ -66,8 +53,9 @@ def all_forecasts(service: RunningForewarn) -> list[dict[str, Any]]:
 
 
 def assert_sound(items: list[dict[str, Any]], recorded: Panel) -> None:
-    """Check that quantiles are ordered, and never negative for a series that never was."""
+    """Check that quantiles are ordered, and not negative for a series without a negative sample."""
     lowest = dict(zip(recorded.keys, np.nanmin(recorded.values, axis=1).tolist(), strict=True))
+    assert items
     for item in items:
         paths = np.array([item["quantiles"][name] for name in QUANTILE_COLUMNS])
         assert paths.shape == (7, 96)
@@ -80,7 +68,7 @@ def assert_sound(items: list[dict[str, Any]], recorded: Panel) -> None:
     "name", ["bitbrains", *(pytest.param(name, marks=pytest.mark.slow) for name in ("jumpstarter", "smd"))]
 )
 def test_a_recording_is_replayed_trained_on_and_forecast(name: str, recordings: Path, tmp_path: Path) -> None:
-    """A model trained beside the running service on what came before serves the whole fleet from then on."""
+    """A model that is trained beside the running service serves the whole fleet from then on."""
     pack = json.loads((recordings / name / "pack.json").read_text())
     data = recordings / name / "data.parquet"
     recorded = read_metrics_file(data)
@@ -89,7 +77,7 @@ def test_a_recording_is_replayed_trained_on_and_forecast(name: str, recordings: 
     began = time.monotonic()
     with RunningForewarn(config) as service:
         ready_seconds = time.monotonic() - began
-        assert {item["source"] for item in all_forecasts(service)} <= {"base", "baseline"}
+        assert {item["source"] for item in all_forecasts(service)} in ({"base"}, {"base", "baseline"})
         train = ("train", "--level", "demo", "--epochs", "1", "--until", as_text(train_end), "--config", config)
         summary = forewarn(*train, folder=tmp_path).stdout.strip().splitlines()[0]
         wait_until(lambda: service.get("/api/v1/status").json()["model"] != "", 60, "the model serves")
@@ -110,32 +98,24 @@ def test_a_recording_is_replayed_trained_on_and_forecast(name: str, recordings: 
 
 
 def test_a_day_of_a_recording_is_enough_to_forecast_but_not_to_train(recordings: Path, tmp_path: Path) -> None:
-    """On one day base network and baseline serve; training is refused, forced or not, with what is there and needed."""
+    """With one day of history the base network and the baseline serve; training is refused with both spans."""
     data = recordings / "gpu_pods" / "data.parquet"
     recorded = read_metrics_file(data)
     metrics = sorted({key.metric for key in recorded.keys})
     config = replay_config(tmp_path, data, metrics, recorded.end - TICKS_BEFORE * STEP_SECONDS)
     with RunningForewarn(config) as service:
         items = all_forecasts(service)
-    assert {item["source"] for item in items} <= {"base", "baseline"}
+    assert {item["source"] for item in items} in ({"base"}, {"base", "baseline"}, {"baseline"})
     recent = recorded.between(recorded.end - TICKS_BEFORE * STEP_SECONDS, recorded.end)
     seen = {key.server for key, values in zip(recent.keys, recent.values, strict=True) if np.isfinite(values).any()}
     assert {item["server"] for item in items} >= seen
     assert_sound(items, recorded)
-    refused = train_on(data, tmp_path)
-    assert refused.returncode == 3
+    train = ("train", "--level", "demo", "--data", data, "--models", "models")
+    refused = forewarn(*train, folder=tmp_path, status=3)
     assert "24.1 h of history" in refused.stderr
     assert "168 h" in refused.stderr
     assert "--force" in refused.stderr
-    forced = train_on(data, tmp_path, "--force")
+    forced = forewarn(*train, "--force", folder=tmp_path, status=3)
     print(f"\ngpu_pods: {refused.stderr.strip()}\n  forced: {forced.stderr.strip()}")
-    assert forced.returncode == 3
     assert "two days are needed" in forced.stderr
-    for done in (refused, forced):
-        assert "Traceback" not in done.stderr
     assert not (tmp_path / "models").exists()
-
-
-def train_on(data: Path, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "daemon", "train", "--level", "demo", "--data", data, "--models", "models"]
-    return subprocess.run([*command, *options], cwd=folder, capture_output=True, text=True, timeout=60, check=False)

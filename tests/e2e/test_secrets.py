@@ -5,8 +5,6 @@ import json
 import os
 import signal
 import ssl
-import subprocess
-import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
@@ -21,7 +19,7 @@ import yaml
 
 from daemon.core.series import as_text, parse_time
 from tests.servers.certificates import Certificates, make_certificates
-from tests.servers.forewarn import RunningForewarn, change_config
+from tests.servers.forewarn import RunningForewarn, change_config, forewarn
 from tests.servers.processes import free_port, wait_until
 
 NOBODY = {"conductor_mgmt": 0, "data_ingest": 0, "risk_analytics": 0, "generic": 0}
@@ -34,19 +32,19 @@ FLEET = {
 
 
 class Planted:
-    """Makes secrets, and finds them again."""
+    """Generate secrets and find them in texts."""
 
     def __init__(self) -> None:
         self._made: dict[str, str] = {}
 
     def make(self, where: str) -> str:
-        """Return a new secret, for the place that it is put in."""
+        """Return a new secret and record its place."""
         secret = f"hush{len(self._made)}x5ecret"
         self._made[where] = secret
         return secret
 
     def keep(self, where: str, secret: str) -> str:
-        """Look for this one as well."""
+        """Record one more secret to find."""
         self._made[where] = secret
         return secret
 
@@ -56,7 +54,7 @@ class Planted:
 
 
 class _Unwilling(BaseHTTPRequestHandler):
-    """Refuses in another way each time: who are you, log in there, I am broken, or not a word."""
+    """Refuse each request in another way: 401, a redirect to a login, 500, or no answer."""
 
     turns = count()
 
@@ -71,7 +69,7 @@ class _Unwilling(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Write no log."""
 
 
 @pytest.fixture
@@ -86,7 +84,7 @@ def unwilling() -> Iterator[str]:
 
 @pytest.fixture
 def planted() -> Planted:
-    """What this test has planted."""
+    """The secrets of this test."""
     return Planted()
 
 
@@ -97,7 +95,7 @@ def certificates(tmp_path: Path) -> Certificates:
 
 
 def accesses(kind: str, folder: Path, planted: Planted, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Return every way to give credentials to a server."""
+    """Return every kind of credentials for a server."""
 
     def in_file(name: str) -> str:
         path = folder / f"{kind}-{name}"
@@ -124,7 +122,7 @@ def accesses(kind: str, folder: Path, planted: Planted, monkeypatch: pytest.Monk
 
 
 def servers(kind: str, address: str, planted: Planted, ways: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return a configured server for each way to give credentials, and one that has them in its url; half are down."""
+    """Return a configured server for each kind of credentials, one of them in the URL; half of the servers are down."""
     user, query = planted.make(f"{kind} user information"), planted.make(f"{kind} query")
     closed = f"127.0.0.1:{free_port()}"
     listed = [{"url": f"http://{address if index % 2 else closed}", **way} for index, way in enumerate(ways)]
@@ -136,7 +134,7 @@ def servers(kind: str, address: str, planted: Planted, ways: list[dict[str, Any]
 def config(
     tmp_path: Path, unwilling: str, planted: Planted, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
-    """A configuration with a secret wherever one can be, of a service whose every server fails."""
+    """A configuration with a secret in every place that accepts one; every server of the service fails."""
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     (tmp_path / "token").write_text(planted.make("http.bearer_token_file"))
     hashed = bcrypt.hashpw(planted.make("basic_auth_users password").encode(), bcrypt.gensalt(4)).decode()
@@ -170,11 +168,6 @@ def config(
     return path
 
 
-def run_to_end(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "daemon", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
-
 def failed(service: RunningForewarn, event: str, key: str) -> set[str]:
     return {line[key] for line in service.events(event)}
 
@@ -189,7 +182,7 @@ def raise_an_alert(client: httpx.Client, token: str) -> None:
 
 
 def answers_of(client: httpx.Client, token: str) -> dict[str, str]:
-    """Ask for every path, as somebody who may and as others who may not; return the answers, headers included."""
+    """Request every path, with and without valid credentials; return the answers with their headers."""
     allowed = {"Authorization": f"Bearer {token}"}
     paths = client.get("/openapi.json", headers=allowed).json()["paths"]
     asked = [path.replace("{server}", "nobody") for path, methods in paths.items() if "get" in methods]
@@ -204,7 +197,7 @@ def answers_of(client: httpx.Client, token: str) -> dict[str, str]:
 
 
 def test_no_secret_shows_anywhere(config: Path, planted: Planted, certificates: Certificates) -> None:
-    """Not in a line of the log, an answer or a metric, whatever fails, nor in what is said of a broken file."""
+    """No log line, answer or metric has a secret, whatever fails; neither has the error for a broken file."""
     token = (config.parent / "token").read_text()
     service = RunningForewarn(config, ready=False)
     service.url = service.url.replace("http:", "https:")
@@ -226,13 +219,13 @@ def test_no_secret_shows_anywhere(config: Path, planted: Planted, certificates: 
         change_config(config, {"schedule": {"delay_seconds": "long"}, "logging": {"level": "loud"}})
         answers["reload"] = client.post("/-/reload", headers={"Authorization": f"Bearer {token}"}).text
         os.kill(service.pid, signal.SIGHUP)
-        answers["check of a broken one"] = run_to_end("check-config", config).stderr
+        answers["check of a broken one"] = forewarn("check-config", config, folder=config.parent, status=None).stderr
         assert "delay_seconds" in answers["reload"]
         assert "delay_seconds" in answers["check of a broken one"]
         config.write_text(f"{good}\nsecond: *{token}")
         answers["reload of no YAML"] = client.post("/-/reload", headers={"Authorization": f"Bearer {token}"}).text
         config.write_text(good)
-        answers["check"] = run_to_end("check-config", config).stdout
+        answers["check"] = forewarn("check-config", config, folder=config.parent, status=None).stdout
         assert "good" in answers["check"]
         (config.parent / "web.yaml").write_text(f"basic_auth_users: {{alice: {token}}}")
         answers["broken users"] = client.get("/metrics").text
@@ -249,7 +242,7 @@ def test_no_secret_shows_anywhere(config: Path, planted: Planted, certificates: 
 def test_the_password_of_a_store_that_cannot_be_reached_is_not_shown(
     config: Path, planted: Planted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither as it starts, nor when its configuration is checked, wherever in the url it stands."""
+    """Neither the start nor ``check-config`` shows the password, wherever it is in the URL."""
     monkeypatch.setenv("FOREWARN_TEST_STORE", planted.make("store password"))
     query = planted.make("store query")
     for url in (
@@ -259,8 +252,7 @@ def test_the_password_of_a_store_that_cannot_be_reached_is_not_shown(
         "oracle://forewarn:${FOREWARN_TEST_STORE}@127.0.0.1/history",
     ):
         change_config(config, {"store": {"url": url}})
-        checked, started = run_to_end("check-config", config), run_to_end("run", "--config", config)
-        assert (checked.returncode, started.returncode) == (0, 1), started.stderr
+        checked = forewarn("check-config", config, folder=config.parent)
+        started = forewarn("run", "--config", config, folder=config.parent, status=1)
         assert "store" in started.stderr
-        assert "Traceback" not in started.stderr
         assert planted.found_in(checked.stdout + checked.stderr + started.stdout + started.stderr) == []

@@ -7,7 +7,7 @@ from daemon.core.errors import NotificationRejected, NotifierUnavailable
 
 
 class FakeNotifier:
-    """Mirrors the ``Notifier`` port.
+    """Mirrors the ``Notifier`` port; passes the same conformance suite as the real one.
 
     Attributes:
         accepted: every accepted batch.
@@ -20,14 +20,16 @@ class FakeNotifier:
         self.accepted: list[tuple[Notification, ...]] = []
         self.down = False
         self.rejects: frozenset[str] = frozenset()
+        self._closed = False
 
     def send(self, notifications: Sequence[Notification]) -> None:
         """Accept the batch."""
-        if self.down:
-            raise NotifierUnavailable(f"{self.name}: is down")
+        if self.down or self._closed:
+            raise NotifierUnavailable(f"{self.name}: is {'closed' if self._closed else 'down'}")
         if any(each.labels.get("server") in self.rejects for each in notifications):
             raise NotificationRejected(f"{self.name}: bad labels")
         self.accepted.append(tuple(notifications))
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Take nothing more."""
+        self._closed = True

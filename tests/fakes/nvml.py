@@ -1,4 +1,4 @@
-"""A driver's library of GPUs, as ``pynvml`` gives it."""
+"""The library of a GPU driver, with the interface of ``pynvml``."""
 
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -8,7 +8,7 @@ MEBIBYTE = 1 << 20
 
 @dataclass
 class FakeGpu:
-    """One GPU; ``lost`` makes every question about it fail, ``counts_work`` is whether it knows its utilisation."""
+    """One GPU; every call about a ``lost`` one fails; ``counts_work`` is whether it reports its utilisation."""
 
     uuid: str
     used: int = 3 * MEBIBYTE
@@ -19,17 +19,17 @@ class FakeGpu:
 
 
 class FakeNvml:
-    """Mirrors the part of ``pynvml`` that is used.
+    """Implement the part of ``pynvml`` that forewarn uses.
 
     Attributes:
-        gpus: those of the machine, by slot.
+        gpus: the GPUs of the machine, by slot.
         missing: whether there is no driver.
-        broken: whether the driver fails after it was initialised.
-        initialised: how often it was.
+        broken: whether the driver fails after the initialisation.
+        initialised: number of initialisations.
     """
 
     class NVMLError(Exception):
-        """What every call raises that fails."""
+        """The error of every failing call."""
 
     def __init__(self, *gpus: FakeGpu) -> None:
         self.gpus = gpus

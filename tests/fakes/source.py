@@ -1,4 +1,4 @@
-"""A source, a clock and a telemetry whose behaviour a test decides."""
+"""A source, a clock and a telemetry that a test controls."""
 
 from collections import Counter
 
@@ -7,12 +7,15 @@ from daemon.core.series import Panel, Samples
 
 
 class FakeSource:
-    """Mirrors the ``Source`` port over a panel; each stream is a metric of it.
+    """Implement the ``Source`` port over a panel; each metric of the panel is a stream.
+
+    It passes the same conformance suite as the real sources.
 
     Attributes:
-        down: what every fetch raises while it is set.
-        rejected: streams that are refused.
+        down: error that every fetch raises; None while the source works.
+        rejected: streams whose query the source rejects.
         asked: every fetch, in order.
+        closed: whether ``close`` was called.
     """
 
     def __init__(self, name: str, panel: Panel, backfill_seconds: int = 86_400, overlap_seconds: int = 0) -> None:
@@ -29,32 +32,36 @@ class FakeSource:
     def fetch(self, stream: str, start: int, end: int) -> Samples:
         """Return the panel's samples of one metric."""
         self.asked.append((stream, start, end))
+        if self.closed:
+            raise SourceUnavailable(f"source {self.name}: closed")
         if self.down is not None:
             raise self.down
+        if stream not in self.streams:
+            raise QueryRejected(f"source {self.name}: no stream {stream!r}")
         if stream in self.rejected:
             raise QueryRejected(f"{stream}: bad query")
         rows = [row for row, key in enumerate(self._panel.keys) if key.metric == stream]
         return Samples.from_panel(self._panel.select(rows).between(start, end))
 
     def close(self) -> None:
-        """Note that the source was closed."""
+        """Record that the source was closed."""
         self.closed = True
 
 
 class FakeClock:
-    """A clock that stands still until it is moved."""
+    """A clock that stands still until a test moves it."""
 
     def __init__(self, now: float, speed: float = 1.0) -> None:
         self.time = now
         self.speed = speed
 
     def now(self) -> float:
-        """Return the time that was set."""
+        """Return the time that the test set."""
         return self.time
 
 
 class FakeTelemetry:
-    """Counts what is reported."""
+    """Implement the ``Telemetry`` port; count every report."""
 
     def __init__(self) -> None:
         self.counts: Counter[tuple[str, ...]] = Counter()
@@ -68,11 +75,11 @@ class FakeTelemetry:
         self.counts["ingested", source] += samples
 
     def rejected(self, source: str, reason: str, samples: int) -> None:
-        """Count refused samples."""
+        """Count rejected samples."""
         self.counts["rejected", source, reason] += samples
 
     def source_failed(self, source: str, stream: str) -> None:
-        """Count a failure."""
+        """Count a failed fetch."""
         self.counts["failed", source, stream] += 1
 
     def notifications(self, target: str, result: str, count: int) -> None:
@@ -80,9 +87,9 @@ class FakeTelemetry:
         self.counts["notifications", target, result] += count
 
     def queued(self, target: str, count: int) -> None:
-        """Keep how many wait."""
+        """Record the length of the queue."""
         self.counts["queued", target] = count
 
     def source_empty(self, source: str, stream: str) -> None:
-        """Count an empty answer."""
+        """Count a fetch without samples."""
         self.counts["empty", source, stream] += 1

@@ -1,4 +1,4 @@
-"""A store in memory, for tests of what is built on one."""
+"""A store in memory."""
 
 from collections.abc import Mapping
 from threading import Lock
@@ -10,10 +10,10 @@ from daemon.core.series import STEP_SECONDS, Panel, Samples, SeriesKey, ceil_to_
 
 
 class FakeStore:
-    """Mirrors the ``Store`` port; passes the same conformance suite as the real one.
+    """Implement the ``Store`` port; passes the same conformance suite as the real one.
 
     Attributes:
-        failure: what every call raises while it is set, as a store does whose disk is full.
+        failure: error that every call raises; None while the store works.
         closed: whether ``close`` was called.
     """
 
@@ -110,7 +110,7 @@ class FakeStore:
             return len(gone)
 
     def close(self) -> None:
-        """Note that the store was closed."""
+        """Record that the store was closed."""
         self.closed = True
 
     def _fail(self) -> None:

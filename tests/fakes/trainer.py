@@ -7,7 +7,7 @@ from daemon.models.runs import RunOutcome, RunProgress, RunState, TrainingRun
 
 
 class FakeTrainer:
-    """Mirrors the ``Trainer`` port.
+    """Mirrors the ``Trainer`` port; passes the same conformance suite as the real one.
 
     Attributes:
         started: every run that was started.
@@ -24,7 +24,7 @@ class FakeTrainer:
         """Remember the run."""
         assert folder.is_dir()
         self.started.append(run)
-        self.ended = None
+        self.ended, self.reached = None, RunProgress()
 
     def progress(self) -> RunProgress:
         """Return what the test put there."""
@@ -36,8 +36,12 @@ class FakeTrainer:
 
     def cancel(self) -> None:
         """End at once."""
-        self.ended = RunOutcome(RunState.CANCELLED, "cancelled")
+        self._end(RunOutcome(RunState.CANCELLED, "cancelled"))
 
     def close(self) -> None:
         """End as a stop of the service does."""
-        self.ended = RunOutcome(RunState.RUNNING, "the service stopped")
+        self._end(RunOutcome(RunState.RUNNING, "the service stopped"))
+
+    def _end(self, outcome: RunOutcome) -> None:
+        if self.started and self.ended is None:
+            self.ended = outcome

@@ -1,6 +1,6 @@
 """A throw-away PostgreSQL server for tests, from the binaries of the system.
 
-A test module takes the fixture by importing it: ``from tests.integration.postgresql import postgresql_server``.
+A test module imports the fixture: ``from tests.integration.postgresql import postgresql_server``.
 """
 
 import os
@@ -17,7 +17,7 @@ import pytest
 
 
 class PostgresqlServer:
-    """A server on a unix socket in a directory of its own; it keeps nothing and syncs nothing."""
+    """A server on a unix socket in its own directory, without durable storage."""
 
     def __init__(self, binaries: Path) -> None:
         self._binaries = binaries
@@ -42,7 +42,7 @@ class PostgresqlServer:
         return f"postgresql+psycopg://postgres@/{name}?host={self._folder}"
 
     def stop(self) -> None:
-        """Stop the server and delete all it held; a second call does nothing."""
+        """Stop the server and delete its data; a second call does nothing."""
         if self._folder.exists():
             self._run("pg_ctl", "-D", self._folder / "data", "-m", "immediate", "-w", "stop")
             shutil.rmtree(self._folder)
@@ -55,7 +55,7 @@ class PostgresqlServer:
 
 @cache
 def _server(binaries: Path) -> PostgresqlServer:
-    # Every module that imports the fixture has its own; the server behind them is one.
+    # Each module that imports the fixture has its own copy; all share one server.
     return PostgresqlServer(binaries)
 
 

@@ -1,4 +1,4 @@
-"""The shipped Alertmanager configuration: where alerts go, and which alert silences which."""
+"""The shipped Alertmanager configuration: the routes of alerts, and which alert inhibits which."""
 
 import subprocess
 from collections.abc import Iterator
@@ -25,23 +25,23 @@ def predicted(server: str, severity: str, **changes: str) -> Labels:
 
 
 def from_rules(labels: Labels) -> Labels:
-    """Return ``labels`` as the rules in Prometheus send them: they know no profile."""
+    """Return ``labels`` as the rules in Prometheus send them, without a profile."""
     return {name: value for name, value in labels.items() if name != "profile"}
 
 
 def fleet(severity: str, **changes: str) -> Labels:
-    """Return the labels of the alert of a fleet as forewarn sends it."""
+    """Return the labels of a group alert as forewarn sends it."""
     labels = {"alertname": "FleetPredictedBreach", "metric": "cpu_busy_pct", "severity": severity}
     return labels | {"profile": "web_api"} | changes
 
 
 def real(name: str, server: str, **labels: str) -> Labels:
-    """Return the labels of an alert that a user's own rule raised."""
+    """Return the labels of an alert from a rule of the user."""
     return {"alertname": name, "server": server} | labels
 
 
 def uninhibited(alertmanager: RunningAlertmanager) -> list[list[tuple[str, str]]]:
-    """Return the labels of the alerts that nothing inhibits, in an order."""
+    """Return the labels of the alerts that nothing inhibits, sorted."""
     alerts = [alert for alert in alertmanager.alerts() if not alert["status"]["inhibitedBy"]]
     return ordered([alert["labels"] for alert in alerts])
 
@@ -51,19 +51,19 @@ def ordered(alerts: list[Labels]) -> list[list[tuple[str, str]]]:
     return sorted(sorted(labels.items()) for labels in alerts)
 
 
-def assert_told(alertmanager: RunningAlertmanager, alerts: list[Labels], told: list[Labels]) -> None:
-    """Send ``alerts`` and check that ``told`` are those that nothing inhibits."""
+def assert_notified(alertmanager: RunningAlertmanager, alerts: list[Labels], notified: list[Labels]) -> None:
+    """Send ``alerts`` and check that ``notified`` are those that nothing inhibits."""
     alertmanager.post([{"labels": labels} for labels in alerts])
     wait_until(lambda: len(alertmanager.alerts()) == len(alerts), 10, "the alerts in Alertmanager")
-    # it takes a moment to see what inhibits what
+    # Alertmanager computes inhibitions a moment later
     with suppress(TimeoutError):
-        wait_until(lambda: uninhibited(alertmanager) == ordered(told), 2, "the inhibitions")
-    assert uninhibited(alertmanager) == ordered(told)
+        wait_until(lambda: uninhibited(alertmanager) == ordered(notified), 2, "the inhibitions")
+    assert uninhibited(alertmanager) == ordered(notified)
 
 
 @pytest.fixture
 def alertmanager(tmp_path: Path) -> Iterator[RunningAlertmanager]:
-    """Alertmanager with the shipped configuration as it stands; nobody listens where it notifies."""
+    """Alertmanager with the unchanged shipped configuration, without a server at its webhooks."""
     with RunningAlertmanager(tmp_path / "alertmanager", CONFIG) as server:
         yield server
 
@@ -100,7 +100,7 @@ def test_predictions_go_to_receivers_of_their_own(labels: Labels, receiver: str)
     assert (done.returncode, done.stdout.strip()) == (0, receiver), done.stderr
 
 
-# What is sent, and how many of them, from the first on, are told; the rest is inhibited.
+# The alerts sent, and how many of them, from the first on, are notified; the rest is inhibited.
 INHIBITIONS: dict[str, tuple[list[Labels], int]] = {
     "a real critical silences both predictions of its metric on its server": (
         [
@@ -199,17 +199,17 @@ INHIBITIONS: dict[str, tuple[list[Labels], int]] = {
 
 @pytest.mark.parametrize("case", INHIBITIONS)
 def test_inhibition(case: str, alertmanager: RunningAlertmanager) -> None:
-    """A real Alertmanager inhibits what it should, and no more."""
+    """A real Alertmanager inhibits exactly the expected alerts."""
     alerts, expected = INHIBITIONS[case]
-    assert_told(alertmanager, alerts, alerts[:expected])
+    assert_notified(alertmanager, alerts, alerts[:expected])
 
 
 def test_a_prediction_returns_when_the_real_alert_ends(alertmanager: RunningAlertmanager) -> None:
-    """An inhibited prediction is told again as soon as what silenced it is over."""
+    """An inhibited prediction is notified again as soon as the inhibiting alert ends."""
     prediction, down = predicted("web-1", "critical"), real("InstanceDown", "web-1", severity="critical")
-    assert_told(alertmanager, [prediction, down], [down])
+    assert_notified(alertmanager, [prediction, down], [down])
     alertmanager.post([{"labels": down, "endsAt": "2026-01-01T00:00:00Z"}])
-    wait_until(lambda: uninhibited(alertmanager) == ordered([prediction]), 10, "the prediction told again")
+    wait_until(lambda: uninhibited(alertmanager) == ordered([prediction]), 10, "the notification of the prediction")
 
 
 def test_one_message_for_a_metric_of_a_profile(tmp_path: Path) -> None:
@@ -238,5 +238,5 @@ def test_one_message_for_a_metric_of_a_profile(tmp_path: Path) -> None:
 
 
 def summary(notification: dict[str, Any]) -> tuple[str, list[str]]:
-    """Return the receiver of a message and the servers that it is about."""
+    """Return the receiver of a message and the servers in it."""
     return notification["receiver"], sorted(alert["labels"]["server"] for alert in notification["alerts"])

@@ -1,4 +1,4 @@
-"""What is shipped for Docker: checked as far as that goes without an engine that could run it."""
+"""The shipped files for Docker, checked as far as possible without a Docker engine."""
 
 import json
 import re
@@ -30,15 +30,15 @@ def instructions(name: str) -> list[str]:
 
 
 def mounts() -> list[tuple[str, str, str]]:
-    """Return service, source and target of everything that is mounted from the host."""
+    """Return service, source and target of every mount from the host."""
     found = [(name, *mount.split(":")[:2]) for name, each in SERVICES.items() for mount in each.get("volumes", ())]
     return [mount for mount in found if mount[1] not in COMPOSE["volumes"]]
 
 
 def test_compose_accepts_the_file() -> None:
-    """``docker-compose config`` has no complaint; it needs no engine."""
+    """``docker-compose config``, which needs no engine, accepts the file."""
     require_programs("docker-compose")
-    # the one that Debian has is older than this key
+    # the version in Debian is older than this key
     known = {key: value for key, value in COMPOSE.items() if key != "name"}
     command = ["docker-compose", "--project-directory", str(DOCKER), "--file", "-", "config"]
     done = subprocess.run(command, input=json.dumps(known), capture_output=True, text=True, check=False)
@@ -47,18 +47,19 @@ def test_compose_accepts_the_file() -> None:
 
 
 def test_what_is_mounted_is_there() -> None:
-    """Every file and folder that a container gets from the checkout is in it; the secrets are made, and not tracked."""
+    """Every mounted file and folder is in the repository; git ignores the generated secrets."""
     assert mounts()
     for service, source, _ in mounts():
         assert source == "/" or (DOCKER / source).exists(), f"{service}: {source}"
+    assert COMPOSE["secrets"]
     for secret in COMPOSE["secrets"].values():
         ignored = subprocess.run(["git", "check-ignore", DOCKER / secret["file"]], cwd=TOP, check=False)
         assert ignored.returncode == 0, secret
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_service_is_pinned_confined_and_watched(name: str) -> None:
-    """Versions are named, nothing listens beyond loopback, no container has privileges or writes to its root."""
+def test_a_service_is_pinned_confined_and_monitored(name: str) -> None:
+    """Versions are pinned, ports are on loopback, no container has privileges or a writable root."""
     service = SERVICES[name]
     if "build" not in service:
         assert re.fullmatch(r"[a-z-]+/[a-z-]+:v?\d+\.\d+\.\d+", service["image"])
@@ -71,7 +72,7 @@ def test_a_service_is_pinned_confined_and_watched(name: str) -> None:
 
 
 def test_the_configuration_of_forewarn_is_good(tmp_path: Path) -> None:
-    """``check-config`` accepts it, and what it names is in the composition."""
+    """``check-config`` accepts the file, and every host, path and port in it is in the composition."""
     assert "good" in forewarn("check-config", DOCKER / "forewarn.yaml", folder=tmp_path).stdout
     config = load_config(DOCKER / "forewarn.yaml")
     document = yaml.safe_load((DOCKER / "forewarn.yaml").read_text())
@@ -84,7 +85,7 @@ def test_the_configuration_of_forewarn_is_good(tmp_path: Path) -> None:
 
 
 def test_the_queries_are_those_that_init_writes() -> None:
-    """A query that is improved for ``forewarn init`` is improved here."""
+    """The queries and metrics equal those of ``forewarn init``."""
     packaged = yaml.safe_load((TOP / "daemon" / "config" / "exporters.yaml").read_text())["node_exporter"]["metrics"]
     document = yaml.safe_load((DOCKER / "forewarn.yaml").read_text())
     defaults = yaml.safe_load((TOP / "daemon" / "config" / "default.yaml").read_text())["metrics"]
@@ -94,7 +95,7 @@ def test_the_queries_are_those_that_init_writes() -> None:
 
 
 def test_promtool_accepts_the_configuration(tmp_path: Path) -> None:
-    """With its paths as the containers have them, the rules are found and the secret is where it is looked for."""
+    """With the paths of the containers promtool finds the rules and the secret."""
     require_programs("promtool")
     at = {target: DOCKER / source for service, source, target in mounts() if service == "prometheus"}
     token = tmp_path / "forewarn-token"
@@ -111,8 +112,8 @@ def test_promtool_accepts_the_configuration(tmp_path: Path) -> None:
     assert "SUCCESS: 1 rule files found" in done.stdout
 
 
-def test_prometheus_knows_the_others() -> None:
-    """It scrapes and tells services of the composition, and names and relabels as the shipped rules expect."""
+def test_prometheus_reaches_the_other_services() -> None:
+    """Every target is a service of the composition; jobs and relabelling fit the shipped rules."""
     document = yaml.safe_load((DOCKER / "prometheus.yml").read_text())
     shipped = yaml.safe_load((TOP / "deploy" / "prometheus" / "prometheus.yml").read_text())
     jobs = {job["job_name"]: job for job in document["scrape_configs"]}
@@ -124,7 +125,7 @@ def test_prometheus_knows_the_others() -> None:
 
 
 def test_amtool_accepts_the_configuration() -> None:
-    """What is mounted for Alertmanager is a configuration of Alertmanager."""
+    """Amtool accepts the mounted configuration of Alertmanager."""
     require_programs("amtool")
     (config,) = [source for service, source, _ in mounts() if service == "alertmanager"]
     done = subprocess.run(["amtool", "check-config", DOCKER / config], capture_output=True, text=True, check=False)
@@ -132,14 +133,14 @@ def test_amtool_accepts_the_configuration() -> None:
 
 
 def test_grafana_asks_the_prometheus_of_the_composition() -> None:
-    """The one datasource is the default, and its address a service."""
+    """The one data source is the default, and its address is a service."""
     (source,) = yaml.safe_load((DOCKER / "grafana" / "datasources" / "prometheus.yaml").read_text())["datasources"]
     assert (source["type"], source["isDefault"]) == ("prometheus", True)
     assert urlsplit(source["url"]).hostname == "prometheus"
 
 
 def test_the_image_gets_what_it_copies() -> None:
-    """Each source of a COPY is in the repository, and none is kept out by the list of what is ignored."""
+    """Each source of a COPY is in the repository and in the build context."""
     sources = [each for copy in instructions("COPY") if not copy.startswith("--from") for each in copy.split()[:-1]]
     let_in = [
         line[1:] for line in (DOCKER / "Dockerfile.dockerignore").read_text().splitlines() if line.startswith("!")
@@ -152,11 +153,11 @@ def test_the_image_gets_what_it_copies() -> None:
 
 
 def test_the_image_installs_what_the_makefile_does() -> None:
-    """Both install torch first, then forewarn, by the same versions."""
+    """Both install torch first, then forewarn, with the same constraints."""
 
     def arguments(command: list[str]) -> list[str]:
         rest = command[command.index("install") + 1 :]
-        # the image needs no link to its source, and has the driver of PostgreSQL, as the installer has
+        # the image needs no link to its source, and has the PostgreSQL driver, like the installer
         return [each.replace("[postgresql]", "") for each in rest if each not in ("--quiet", "--editable")]
 
     rule = (TOP / "Makefile").read_text().split("$(VENV)/.installed:")[1].split("\n\n")[0]
@@ -166,20 +167,21 @@ def test_the_image_installs_what_the_makefile_does() -> None:
 
 
 def test_the_image_runs_without_root_and_without_a_shell() -> None:
-    """Signals reach the service itself, and its user is a number that is not root's."""
+    """Commands run without a shell, so signals reach the service; its user is a number other than 0."""
     for name in ("RUN", "ENTRYPOINT", "CMD"):
-        assert all(isinstance(json.loads(each), list) for each in instructions(name)), name
+        assert {type(json.loads(each)) for each in instructions(name)} == {list}, name
     (user,) = instructions("USER")
     assert re.fullmatch(r"([1-9]\d+):\1", user)
     assert instructions("STOPSIGNAL") == ["SIGTERM"]
     assert instructions("VOLUME") == ["/var/lib/forewarn"]
+    assert instructions("FROM")
     assert all(re.match(r"python:3\.(1[1-9])\.\d+-slim-\w+", each) for each in instructions("FROM"))
     done = forewarn(*json.loads(*instructions("CMD"))[:1], "--help", folder=TOP)
     assert "--config" in done.stdout
 
 
-def test_the_health_check_tells_alive_from_dead(tmp_path: Path) -> None:
-    """Its command ends with 0 where /healthz answers, and not where nobody does."""
+def test_the_health_check_follows_healthz(tmp_path: Path) -> None:
+    """The command ends with status 0 if /healthz answers, and with another status if no server answers."""
     port = free_port()
     (check,) = instructions("HEALTHCHECK")
     _, option, code = json.loads(check.split("CMD ")[1])

@@ -1,4 +1,4 @@
-"""The shipped Prometheus rules: by promtool, and in a real Prometheus that tells a real Alertmanager."""
+"""The shipped Prometheus rules, in promtool and in a real Prometheus with a real Alertmanager."""
 
 import json
 import re
@@ -46,7 +46,7 @@ groups:
 
 
 def promtool(*arguments: str | Path) -> str:
-    """Run promtool and return what it wrote; fail with that if it is not content."""
+    """Run promtool and return its output; fail with the output if its status is not 0."""
     require_programs("promtool")
     done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -60,24 +60,24 @@ def shipped_rules() -> list[dict[str, Any]]:
 
 
 def test_promtool_accepts_the_rules() -> None:
-    """``promtool check rules`` has no complaint, lint included, and finds every rule."""
+    """``promtool check rules`` accepts the rules, lint included, and finds every rule."""
     said = promtool("check", "rules", "--lint=all", "--lint-fatal", *ALL_RULES)
     assert sum(map(int, re.findall(r"SUCCESS: (\d+) rules found", said))) == len(shipped_rules())
 
 
 def test_promtool_accepts_the_configuration() -> None:
-    """``promtool check config`` accepts the sample configuration and finds the rules that it names."""
+    """``promtool check config`` accepts the sample configuration and finds its rule files."""
     assert "SUCCESS: 2 rule files found" in promtool("check", "config", PROMETHEUS / "prometheus.yml")
 
 
 @pytest.mark.parametrize("file", UNIT_TESTS, ids=lambda file: file.stem)
 def test_promtool_unit_tests(file: Path) -> None:
-    """``promtool test rules`` passes: what is raised and what is not, what holds and what clears."""
+    """``promtool test rules`` passes."""
     assert "SUCCESS" in promtool("test", "rules", file)
 
 
 def test_every_alert_has_a_unit_test() -> None:
-    """No alert is without a unit test that expects it, labels and words."""
+    """Each alert has a unit test that expects its labels and its text."""
     alerts = {rule["alert"] for rule in shipped_rules() if "alert" in rule}
     documents = [yaml.safe_load(file.read_text()) for file in UNIT_TESTS]
     cases = [case for document in documents for test in document["tests"] for case in test.get("alert_rule_test", ())]
@@ -85,7 +85,7 @@ def test_every_alert_has_a_unit_test() -> None:
 
 
 def test_every_alert_on_forewarn_itself_has_an_entry_in_the_runbook() -> None:
-    """Who is woken finds what to do under the name of the alert; and no entry is of an alert that is gone."""
+    """The runbook has one entry for each alert, and none for another name."""
     own = {rule["alert"]: rule["annotations"]["runbook"] for rule in shipped_rules() if "runbook" in str(rule)}
     assert own == {name: f"docs/runbook.md#{name.lower()}" for name in own}
     assert list(own) == re.findall(r"^## (\w+)$", RUNBOOK.read_text(), re.MULTILINE)
@@ -115,7 +115,7 @@ def alertmanager(tmp_path: Path) -> Iterator[RunningAlertmanager]:
 
 @pytest.fixture
 def prometheus(tmp_path: Path, exposed: str, alertmanager: RunningAlertmanager) -> Iterator[RunningPrometheus]:
-    """Prometheus with the shipped rules, sixty times as fast, and the shipped way to Alertmanager."""
+    """Prometheus with the shipped rules at sixty times the speed, and the shipped Alertmanager section."""
     require_programs("prometheus")
     rules = tmp_path / "rules"
     rules.mkdir()
@@ -131,7 +131,7 @@ def prometheus(tmp_path: Path, exposed: str, alertmanager: RunningAlertmanager) 
 
 
 def test_from_exposed_series_to_alertmanager(prometheus: RunningPrometheus, alertmanager: RunningAlertmanager) -> None:
-    """A real Prometheus raises what the series say and tells Alertmanager; a real alert silences its prediction."""
+    """A real Prometheus sends the alerts of the series to Alertmanager; a real alert inhibits its prediction."""
     wait_until(lambda: states(alertmanager).count("suppressed") == 1, 60, "an inhibited alert in Alertmanager")
     wait_until(lambda: len(states(alertmanager)) == 3, 60, "two predictions and a real alert in Alertmanager")
     assert rule_health(prometheus) == {"ok"}

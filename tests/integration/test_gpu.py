@@ -21,13 +21,13 @@ UTC = ZoneInfo("UTC")
 CPU = torch.device("cpu")
 
 
-class InterruptionError(Exception):
-    """Interrupts a training."""
+class Interruption(Exception):
+    """Ends a training in its middle."""
 
 
 @pytest.mark.parametrize("mixed_precision", [False, True])
 def test_a_model_trains_and_forecasts_on_the_gpu(tmp_path: Path, mixed_precision: bool) -> None:
-    """From the base network to a written model, whose forecast is the same on the GPU and on the CPU."""
+    """A model trained from the base network gives the same forecast on the GPU and on the CPU."""
     level = replace(LEVELS[LevelName.DEMO], mixed_precision=mixed_precision)
     panel = daily_panel()
     model = train(panel, {}, UTC, level, start=load_network(BASE_FOLDER)[0])
@@ -42,15 +42,15 @@ def test_a_model_trains_and_forecasts_on_the_gpu(tmp_path: Path, mixed_precision
 
 
 def test_a_run_resumes_from_its_checkpoint_on_the_gpu(tmp_path: Path) -> None:
-    """A run that was interrupted in its second epoch ends with the record of the first one."""
+    """A run that was interrupted in its second epoch ends with the records of both epochs."""
     level = replace(LEVELS[LevelName.DEMO], epochs=2)
 
     def interrupt(epoch: int, step: int, steps: int) -> None:
         if epoch:
-            raise InterruptionError
+            raise Interruption
 
     checkpoint = tmp_path / "checkpoint"
-    with pytest.raises(InterruptionError):
+    with pytest.raises(Interruption):
         train(daily_panel(), {}, UTC, level, checkpoint=checkpoint, on_step=interrupt)
     assert checkpoint.exists()
     resumed = train(daily_panel(), {}, UTC, level, checkpoint=checkpoint)
@@ -59,7 +59,7 @@ def test_a_run_resumes_from_its_checkpoint_on_the_gpu(tmp_path: Path) -> None:
 
 
 def test_a_base_network_is_pretrained_on_the_gpu() -> None:
-    """Both phases: the second one begins with a network in evaluation mode."""
+    """Both phases of pretraining run on the GPU; the second one starts with a network in evaluation mode."""
     made = pretrain({"one": daily_panel(2, 9)}, UTC, epochs=2, synthetic_fleets=0)
     assert {str(parameter.device) for parameter in made.network.parameters()} == {"cuda:0"}
     assert made.fit.device == "cuda:0"

@@ -73,7 +73,7 @@ def test_new_store_is_empty(store: Store) -> None:
 
 
 def test_read_returns_what_was_appended(store: Store) -> None:
-    """The panel has the series sorted, exactly the columns asked for, and NaN where nothing came."""
+    """The panel has sorted series, exactly the requested columns, and NaN for a missing sample."""
     assert store.append(batch((2, OTHER, 3.5), (0, MEMORY, 2.0), (1, CPU, 1.0))) == 3
     panel = store.read(at(0), at(3))
     assert panel.keys == (CPU, MEMORY, OTHER)
@@ -95,7 +95,7 @@ def test_read_leaves_out_series_without_samples_in_the_range(store: Store) -> No
 
 
 def test_a_range_off_the_grid_takes_the_grid_times_inside(store: Store) -> None:
-    """Bounds between grid times are moved inwards."""
+    """Bounds between grid times move inwards."""
     store.append(batch((0, CPU, 0), (1, CPU, 1), (2, CPU, 2)))
     panel = store.read(at(0) + 1, at(2) - 1)
     assert (panel.start, panel.values.tolist()) == (at(1), [[1.0]])
@@ -119,21 +119,21 @@ def test_a_repeated_batch_changes_nothing(store: Store) -> None:
 
 
 def test_late_samples_join_their_grid_time(store: Store) -> None:
-    """A late sample leaves what is there, wherever its series sorts."""
+    """A late sample changes no other sample of its grid time."""
     store.append(batch((0, MEMORY, 2), (1, MEMORY, 5)))
     store.append(batch((0, OTHER, 3), (0, CPU, 1)))
     assert contents(store) == {(0, CPU): 1, (0, MEMORY): 2, (0, OTHER): 3, (1, MEMORY): 5}
 
 
 def test_series_without_a_sample_in_the_batch_do_not_appear(store: Store) -> None:
-    """A key that no sample points to makes no series."""
+    """A key without a sample makes no series."""
     both = batch((0, CPU, 1), (1, OTHER, 2))
     store.append(both.where(both.timestamps == at(0)))
     assert contents(store) == {(0, CPU): 1}
 
 
 def test_long_unordered_batch(store: Store) -> None:
-    """A back-fill of more than a day, of many servers and out of order, is stored whole."""
+    """A back-fill of more than a day, of many servers and out of order, is stored completely."""
     generator = np.random.default_rng(3)
     keys = tuple(SeriesKey(f"s{number}", "cpu") for number in range(40))
     order = generator.permutation(40 * 500)
@@ -149,7 +149,7 @@ def test_long_unordered_batch(store: Store) -> None:
 
 
 def test_more_servers_than_parameters_of_a_statement(store: Store) -> None:
-    """A batch of very many servers is stored, and again with new ones among them."""
+    """The store accepts a batch of very many servers, and a second one with new servers among them."""
     many = [SeriesKey(f"s{number}", "cpu") for number in range(1500)]
     assert store.append(batch(*((0, key, 1) for key in many[:1200]))) == 1200
     assert store.append(batch(*((0, key, 1) for key in many))) == 300
@@ -164,7 +164,7 @@ def test_watermarks_only_move_forward(store: Store) -> None:
 
 
 def test_span_is_the_oldest_and_newest_grid_time(store: Store) -> None:
-    """The span follows what is appended and pruned, and is None while nothing is there."""
+    """The span follows appends and prunes, and is None for an empty store."""
     assert store.span() is None
     store.append(batch((3, CPU, 1), (7, CPU, 1)))
     assert store.span() == (at(3), at(7))
@@ -173,8 +173,8 @@ def test_span_is_the_oldest_and_newest_grid_time(store: Store) -> None:
 
 
 def test_profiles_follow_the_batches(store: Store) -> None:
-    """The last profile named for a server counts; a batch that names none leaves it; strangers are ignored."""
-    store.append(batch((0, CPU, 1), (0, OTHER, 1), a="database", stranger="web_api"))
+    """The newest profile of a server counts; a batch without one leaves it; servers without samples are ignored."""
+    store.append(batch((0, CPU, 1), (0, OTHER, 1), a="database", absent="web_api"))
     assert store.read(at(0), at(0)).profiles == {"a": "database"}
     store.append(batch((1, OTHER, 1), a="generic", b="web_api"))
     store.append(batch((2, CPU, 1)))
@@ -184,7 +184,7 @@ def test_profiles_follow_the_batches(store: Store) -> None:
 
 
 def test_changes_are_what_was_written_since(store: Store) -> None:
-    """Every grid time written since a revision comes whole, and none that was not."""
+    """The answer has all samples of exactly those grid times that were written since the revision."""
     store.append(batch((1, CPU, 3)))
     store.append(batch((0, CPU, 1), (0, OTHER, 2)))
     samples, first = store.changes(0, at(0), at(9))
@@ -202,7 +202,7 @@ def test_changes_are_what_was_written_since(store: Store) -> None:
 
 
 def test_an_empty_range_asks_for_the_revision(store: Store) -> None:
-    """A caller that reads the panel can ask first for the revision to go on from."""
+    """A caller that reads the panel can first request the revision to continue from."""
     store.append(batch((0, CPU, 1)))
     samples, revision = store.changes(0, at(1), at(0))
     assert len(samples) == 0
@@ -210,7 +210,7 @@ def test_an_empty_range_asks_for_the_revision(store: Store) -> None:
 
 
 def test_prune_deletes_the_old_and_series_left_empty(store: Store) -> None:
-    """Samples before the time go, with the series, and the profile of the server, that have none left."""
+    """Prune deletes the samples before the time, series without samples, and profiles of servers without series."""
     rows = [(0, CPU, 1.0), (1, CPU, 2.0), (3, CPU, 3.0), (0, OTHER, 4.0), (2, MEMORY, 6.0)]
     store.append(batch(*rows, a="generic", b="database"))
     assert store.prune(at(2)) == 2
@@ -222,7 +222,7 @@ def test_prune_deletes_the_old_and_series_left_empty(store: Store) -> None:
 
 
 def test_prune_everything(store: Store) -> None:
-    """A store whose samples are all too old is empty, keeps its watermarks and can go on."""
+    """A store without samples keeps its watermarks and accepts new samples."""
     store.append(batch((0, CPU, 1), (1, OTHER, 2)), {("p", "cpu"): at(1)})
     assert store.prune(at(2)) == 2
     assert contents(store) == {}
@@ -233,7 +233,7 @@ def test_prune_everything(store: Store) -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_value_that_is_not_finite_is_refused(store: Store, value: float) -> None:
-    """A batch that breaks its contract is refused whole, watermarks included."""
+    """The store rejects the whole batch, watermarks included."""
     with pytest.raises(ValueError, match="finite samples at grid times"):
         store.append(batch((0, CPU, 1), (1, CPU, value)), {("p", "cpu"): at(1)})
     assert contents(store) == {}
@@ -241,7 +241,7 @@ def test_a_value_that_is_not_finite_is_refused(store: Store, value: float) -> No
 
 
 def test_a_time_off_the_grid_is_refused(store: Store) -> None:
-    """A timestamp between grid times is refused, for it would be read at another."""
+    """The store rejects a batch with a timestamp between grid times."""
     good = batch((0, CPU, 1))
     with pytest.raises(ValueError, match="finite samples at grid times"):
         store.append(Samples(keys=good.keys, series=good.series, timestamps=good.timestamps + 1, values=good.values))
@@ -249,7 +249,7 @@ def test_a_time_off_the_grid_is_refused(store: Store) -> None:
 
 
 def test_threads_share_a_store(store: Store) -> None:
-    """Threads that push into the same grid times at once lose nothing, and readers never see half a batch."""
+    """Concurrent writers of the same grid times lose nothing, and readers never see half a batch."""
     pair = (SeriesKey("pair", "left"), SeriesKey("pair", "right"))
 
     def push(thread: int) -> None:
@@ -280,8 +280,8 @@ operations = st.lists(
 def test_any_sequence_of_batches_equals_a_dict(
     store: Store, operations: list[list[tuple[int, SeriesKey, float]] | int]
 ) -> None:
-    """After any batches and prunes, in any order, the store holds what a dict would, and so do its changes."""
-    # A database per example would take most of the time; emptied, the store has only its revision left.
+    """After any batches and prunes, in any order, the store and its changes equal a dict."""
+    # A database per example would take most of the time; an empty store has only its revision left.
     store.prune(at(7))
     _, revision = store.changes(0, at(1), at(0))
     model: Model = {}

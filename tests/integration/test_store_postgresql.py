@@ -1,4 +1,4 @@
-"""What only PostgreSQL can get wrong."""
+"""Failures that only PostgreSQL has."""
 
 import re
 from contextlib import closing
@@ -24,7 +24,7 @@ def url(request: pytest.FixtureRequest) -> str:
 
 
 def test_a_database_that_does_not_exist(url: str) -> None:
-    """The error says which, and to create it."""
+    """The error names the database and the fix."""
     missing = re.sub(r"/forewarn_\d+", "/nowhere", url)
     with pytest.raises(StoreUnavailable, match='"nowhere" does not exist; create it, or correct the url'):
         SqlStore(missing)
@@ -42,7 +42,7 @@ def test_a_connection_that_broke_is_replaced(url: str) -> None:
 
 
 def test_a_store_that_another_process_locks(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A writer that waits in vain says where to look."""
+    """The error of a writer that waits without success names the place to look at."""
     monkeypatch.setattr("daemon.store.engine._LOCK_TIMEOUT_MS", 50)
     key = int.from_bytes(b"forewarn")
     with closing(SqlStore(url)) as store:

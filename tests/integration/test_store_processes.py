@@ -1,4 +1,4 @@
-"""Several processes on one store, and processes that are killed in the middle of it."""
+"""Several processes on one store, and processes that are killed while they write."""
 
 import multiprocessing
 import os
@@ -37,7 +37,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def tick(step: int, rows: slice = slice(None)) -> Samples:
-    """Return the one right batch of a step, so that any reader can tell a whole tick from half of one."""
+    """Return the expected batch of a step, so that a reader can detect half a tick."""
     series = np.arange(len(KEYS), dtype=np.int32)[rows]
     timestamps = np.full(len(series), T0 + step * STEP_SECONDS, dtype=np.int64)
     return Samples(keys=KEYS, series=series, timestamps=timestamps, values=(series * 0.5 + step).astype(np.float32))
@@ -53,7 +53,7 @@ def write_own_rows(url: str, writer: int, ready: Connection) -> None:
 
 
 def append_until_killed(url: str, first: int, acknowledge: Connection) -> None:
-    """Append tick after tick; say of each that it is stored, after it is."""
+    """Append tick after tick; report each one after it is stored."""
     store = SqlStore(url)
     step = first
     while True:
@@ -63,7 +63,7 @@ def append_until_killed(url: str, first: int, acknowledge: Connection) -> None:
 
 
 def open_and_append(url: str, step: int, barrier: Connection) -> None:
-    """Open the store at the moment when all the others do."""
+    """Open the store at the same moment as all other children."""
     barrier.recv_bytes()
     store = SqlStore(url)
     store.append(tick(step))
@@ -80,7 +80,7 @@ def acknowledged(receiver: Connection) -> Iterator[int]:
 
 
 def start(target: object, *arguments: object) -> tuple[BaseProcess, Connection]:
-    """Start a child and return it with this end of a pipe to it."""
+    """Start a child; return it with the parent's end of its pipe."""
     here, there = processes.Pipe()
     child = processes.Process(target=target, args=(*arguments, there), daemon=True)  # type: ignore[arg-type]
     child.start()
@@ -89,7 +89,7 @@ def start(target: object, *arguments: object) -> tuple[BaseProcess, Connection]:
 
 
 def test_two_writers_lose_nothing_and_a_reader_follows(url: str) -> None:
-    """Two processes fill the same ticks; a third that follows the changes has it all, each batch whole."""
+    """Two processes fill the same ticks; a third one reads the changes and gets every batch completely."""
     writers = [start(write_own_rows, url, number) for number in (0, 1)]
     store = SqlStore(url)
     end = T0 + (TICKS - 1) * STEP_SECONDS
@@ -131,7 +131,7 @@ def test_processes_that_create_the_store_at_once(url: str, _round: int) -> None:
 
 
 def test_kill_at_any_moment_loses_no_acknowledged_tick(url: str) -> None:
-    """After each of many SIGKILLs the store opens, has every acknowledged tick, and no tick is half there."""
+    """After each of many SIGKILLs the store opens with every acknowledged tick and without half a tick."""
     seed = int.from_bytes(os.urandom(4))
     print(f"seed {seed}")
     moments = random.Random(seed)
@@ -139,21 +139,21 @@ def test_kill_at_any_moment_loses_no_acknowledged_tick(url: str) -> None:
     for kill in range(KILLS):
         child, pipe = start(append_until_killed, url, first)
         if kill % 2:
-            # the others may be killed before they have begun
+            # the other children may be killed before their first append
             pipe.poll(20)
         time.sleep(moments.uniform(0, 0.3))
         child.kill()
         child.join()
-        said = list(acknowledged(pipe))
+        reported = list(acknowledged(pipe))
 
         store = SqlStore(url)
-        # PostgreSQL may still be at the last commit of the dead: wait for the writers' lock before looking.
-        store.append(Samples.empty(), {("judge", ""): first})
+        # PostgreSQL may still finish the last commit of the killed writer: wait for the lock of the writers first.
+        store.append(Samples.empty(), {("reader", ""): first})
         watermark = store.watermarks().get(STREAM, T0 - STEP_SECONDS)
         panel = store.read(T0, watermark + 10 * STEP_SECONDS)
         store.close()
         stored = (watermark - T0) // STEP_SECONDS + 1
-        assert stored >= max(said, default=first - 1) + 1
+        assert stored >= max(reported, default=first - 1) + 1
         expected = np.full((len(panel.keys), stored + 10), np.nan)
         expected[:, :stored] = np.arange(len(panel.keys))[:, None] * 0.5 + np.arange(stored)
         np.testing.assert_array_equal(panel.values, expected.astype(np.float32))

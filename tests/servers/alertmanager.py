@@ -62,7 +62,7 @@ class RunningAlertmanager:
 
     def alerts(self) -> list[dict[str, Any]]:
         """Return the active alerts of API v2, including inhibited and silenced ones."""
-        with urllib.request.urlopen(f"{self.url}/api/v2/alerts", timeout=10) as response:
+        with urllib.request.urlopen(f"{self.url}/api/v2/alerts", timeout=60) as response:
             result: list[dict[str, Any]] = json.load(response)
         return result
 
@@ -70,7 +70,7 @@ class RunningAlertmanager:
         """Send ``alerts`` over API v2."""
         kind = {"Content-Type": "application/json"}
         request = urllib.request.Request(f"{self.url}/api/v2/alerts", json.dumps(list(alerts)).encode(), kind)
-        with urllib.request.urlopen(request, timeout=10):
+        with urllib.request.urlopen(request, timeout=60):
             pass
 
     def __enter__(self) -> Self:

@@ -1,6 +1,7 @@
 """forewarn in its own process, started as a user starts it."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -14,10 +15,12 @@ from typing import Any, Self
 
 import yaml
 
-from daemon.config.loading import load_config
-from tests.servers.processes import Process, answers
+from daemon.config.loading import default_text, load_config
+from daemon.core.series import parse_time
+from tests.servers.processes import Process, answers, free_port
 
 _COMMAND = (sys.executable, "-m", "daemon")
+_COMMAND_SECONDS = 500
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,53 @@ class Stopped:
     seconds: float
 
 
-def forewarn(*arguments: str | Path, folder: Path, seconds: float = 120) -> subprocess.CompletedProcess[str]:
-    """Run a command of forewarn in ``folder`` to its end; raise RuntimeError with its output if it fails."""
+def forewarn(*arguments: str | Path, folder: Path, status: int | None = 0) -> subprocess.CompletedProcess[str]:
+    """Run a command of forewarn in ``folder`` to its end.
+
+    Args:
+        arguments: of the command line.
+        folder: working directory.
+        status: expected exit status; None for any.
+
+    Raises:
+        RuntimeError: another exit status, or a traceback in the output; its text has the output.
+    """
     command = [*_COMMAND, *map(str, arguments)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=seconds, check=False)
-    if done.returncode:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_COMMAND_SECONDS, check=False)
+    if status not in (None, done.returncode) or "Traceback" in done.stderr:
         raise RuntimeError(f"{' '.join(command)}: exit status {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done
+
+
+def imports(*arguments: str | Path, folder: Path) -> set[str]:
+    """Return the names of the modules that a command of forewarn imports."""
+    command = [sys.executable, "-X", "importtime", *_COMMAND[1:], *map(str, arguments)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_COMMAND_SECONDS, check=True)
+    return {row.rpartition("|")[2].strip() for row in done.stderr.splitlines() if row.startswith("import time:")}
+
+
+def simulated(hours: int, seed: int = 0, **servers: int) -> dict[str, Any]:
+    """Return a simulator as a source, with ``hours`` of history and only the given number of servers per profile."""
+    none = dict.fromkeys(yaml.safe_load(default_text())["sources"][0]["servers"], 0)
+    return {"name": "fleet", "type": "simulator", "servers": none | servers, "seed": seed, "backfill_hours": hours}
+
+
+def write_config(folder: Path, **sections: Any) -> Path:
+    """Write ``config.yaml`` and return its path.
+
+    It is the packaged configuration with a free port, JSON logs, no training of its own, and ``sections`` in place of
+    the sections of the same names.
+    """
+    document = yaml.safe_load(default_text()) | {
+        "data_dir": "data",
+        "schedule": {"delay_seconds": 0},
+        "http": {"listen": f"127.0.0.1:{free_port()}"},
+        "logging": {"format": "json"},
+        "training": {"level": "demo", "schedule": None, "triggers": []},
+    }
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(document | sections))
+    return path
 
 
 def change_config(path: Path, changes: Mapping[str, Any]) -> None:
@@ -95,7 +138,7 @@ class RunningForewarn:
     def stop(self) -> Stopped:
         """Send SIGTERM and wait for the end."""
         began = time.monotonic()
-        status = self._process.stop(20)
+        status = self._process.stop()
         return Stopped(status, time.monotonic() - began)
 
     def kill(self) -> None:
@@ -126,6 +169,20 @@ class RunningForewarn:
         lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
         return [line for line in lines if name in (None, line.get("event"))]
 
+    def ticks(self) -> list[int]:
+        """Return the grid times of the ticks that have ended."""
+        return [parse_time(line["at"]) for line in self.events("tick_done")]
+
+    def metric(self, series: str) -> float:
+        """Return the value of one series of /metrics."""
+        found = re.search(rf"^{re.escape(series)} (\S+)$", self.get("/metrics").text, re.MULTILINE)
+        assert found, series
+        return float(found[1])
+
+    def training(self) -> Any:
+        """Return the document of /api/v1/training."""
+        return self.get("/api/v1/training").json()
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -139,7 +196,7 @@ class RunningForewarn:
 
     def _ask(self, request: urllib.request.Request) -> Answer:
         try:
-            with urllib.request.urlopen(request, timeout=10) as response:
+            with urllib.request.urlopen(request, timeout=60) as response:
                 return Answer(response.status, response.read().decode())
         except urllib.error.HTTPError as error:
             return Answer(error.code, error.read().decode())

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -16,6 +17,9 @@ import pytest
 
 # below the ephemeral ports of the kernel; parallel test runs start at different ports
 _PORTS = count(10_000 + os.getpid() * 401 % 20_000)
+_SHORTEST_DEADLINE_SECONDS = 120.0
+STOP_DEADLINE_SECONDS = 60.0
+"""After this time a process that does not stop is taken as one that hangs."""
 
 
 def free_port() -> int:
@@ -35,7 +39,18 @@ def require_programs(*names: str) -> None:
 
 
 def wait_until(done: Callable[[], bool], seconds: float, what: str) -> None:
-    """Wait until ``done()`` is true; raise ``TimeoutError`` with the text ``what`` after ``seconds``."""
+    """Return as soon as ``done()`` is true.
+
+    Args:
+        done: the condition, checked again and again.
+        seconds: time that it takes at most on an idle machine. The deadline is never under two minutes, because a
+            loaded machine is not a failure.
+        what: the name of the condition.
+
+    Raises:
+        TimeoutError: the condition is false at the deadline; its text has ``what``.
+    """
+    seconds = max(seconds, _SHORTEST_DEADLINE_SECONDS)
     limit = time.monotonic() + seconds
     while not done():
         if time.monotonic() > limit:
@@ -43,10 +58,23 @@ def wait_until(done: Callable[[], bool], seconds: float, what: str) -> None:
         time.sleep(0.05)
 
 
+def handles_signals(pid: int) -> bool:
+    """Return whether the process has a handler for SIGTERM, which Python itself does not install."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time that the process has used: how far it is, on a machine of any load."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def answers(url: str) -> bool:
     """Return whether ``url`` answers; a request for credentials or an unknown certificate is an answer too."""
     try:
-        with urllib.request.urlopen(url, timeout=2):
+        with urllib.request.urlopen(url, timeout=10):
             return True
     except urllib.error.HTTPError as error:
         return error.code < 500
@@ -59,7 +87,7 @@ def answers(url: str) -> bool:
 def accepts(port: int) -> bool:
     """Return whether a process listens on ``port`` of the loopback interface."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=2):
+        with socket.create_connection(("127.0.0.1", port), timeout=10):
             return True
     except OSError:
         return False
@@ -96,8 +124,8 @@ class Process:
         if not self.running:
             raise RuntimeError(f"{self._command[0]} exited at once\n{self._tail()}")
 
-    def stop(self, seconds: float = 10) -> int | None:
-        """Send SIGTERM, and SIGKILL after ``seconds``; return the exit status, None if it was killed."""
+    def stop(self, seconds: float = STOP_DEADLINE_SECONDS) -> int | None:
+        """Ask it to end, and kill it if it has not after ``seconds``; return its exit status, None if it was killed."""
         if self._child is None:
             return None
         self._child.terminate()

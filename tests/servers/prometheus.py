@@ -91,7 +91,7 @@ class RunningPrometheus:
         request = urllib.request.Request(f"{self.url}/api/v1/query?{urllib.parse.urlencode(form)}")
         if user is not None:
             request.add_header("Authorization", "Basic " + base64.b64encode(":".join(user).encode()).decode())
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             result: list[Any] = json.load(response)["data"]["result"]
         return result
 
@@ -99,7 +99,7 @@ class RunningPrometheus:
         """Return the range vector of ``promql`` at ``start, start + step .. end`` (epoch seconds)."""
         form = {"query": promql, "start": str(start), "end": str(end), "step": str(step)}
         url = f"{self.url}/api/v1/query_range?{urllib.parse.urlencode(form)}"
-        with urllib.request.urlopen(url, timeout=10) as response:
+        with urllib.request.urlopen(url, timeout=60) as response:
             result: list[Any] = json.load(response)["data"]["result"]
         return result
 

@@ -1,4 +1,4 @@
-"""What holds for the package, the documents and the tests as a whole."""
+"""Rules for the package, the documents and the tests as a whole."""
 
 import ast
 import re
@@ -17,12 +17,13 @@ from daemon.cli.app import app
 REPOSITORY = Path(__file__).parents[2]
 PACKAGE = REPOSITORY / "daemon"
 HEAVY = ("torch", "lightning", "pytorch_forecasting")
+MAKE = r"\bmake ([a-z-]+)"
 LEFTOVERS = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|\bbreakpoint\(|\bpdb\b")
-"""Marks of what somebody meant to come back to."""
+"""Marks of unfinished work."""
 
 
 def imported_by(code: str) -> set[str]:
-    """Return the names of all modules that a fresh interpreter has imported after ``code``, however it ended."""
+    """Return the names of all modules that a fresh interpreter has imported after ``code``."""
     program = f"import sys\ntry:\n    {code}\nexcept SystemExit:\n    pass\nprint(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     return set(done.stderr.split())
@@ -44,8 +45,8 @@ def command(*arguments: str) -> str:
     ],
     ids=["import", "help", "train-help", "check-config", "claims", "readiness"],
 )
-def test_what_must_be_quick_does_not_import_torch(code: str) -> None:
-    """Torch and what is built on it take seconds to import; help and a check of the configuration need none of it."""
+def test_fast_commands_do_not_import_torch(code: str) -> None:
+    """Help, check-config, claims and readiness import neither torch nor a library on top of it."""
     imported = imported_by(code)
     assert "daemon" in imported
     assert not imported.intersection(HEAVY)
@@ -66,13 +67,13 @@ def test_building_the_service_does_not_import_torch(tmp_path: Path) -> None:
 
 
 def test_the_installed_daemon_is_ours() -> None:
-    """The package comes from this repository and belongs to forewarn alone; python-daemon has one of the same name."""
+    """The package ``daemon`` comes from this repository, not from another distribution such as python-daemon."""
     assert daemon.__file__ == str(PACKAGE / "__init__.py")
     assert set(packages_distributions()["daemon"]) == {"forewarn"}
 
 
 def test_the_readme_has_every_command_and_no_other() -> None:
-    """The table of commands names exactly those that the program has."""
+    """The table of commands in the README has exactly the commands of the program."""
     readme = (REPOSITORY / "README.md").read_text()
     table = [line.split("|")[1] for line in readme.splitlines() if line.startswith("| `forewarn ")]
     documented = {name for cell in table for name in re.findall(r"`forewarn ([a-z-]+)", cell)}
@@ -80,11 +81,13 @@ def test_the_readme_has_every_command_and_no_other() -> None:
 
 
 def test_every_command_in_the_readme_exists() -> None:
-    """A command, and a target of make, that the README's examples use is there."""
+    """Each command and each make target in the README exists."""
     readme = (REPOSITORY / "README.md").read_text()
     targets = re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
-    assert set(re.findall(r"\bforewarn ([a-z-]+) [-<A-Z]", readme)) <= set(app_commands())
-    assert set(re.findall(r"\bmake ([a-z-]+)", readme)) <= set(targets)
+    commands, used_targets = (set(re.findall(form, readme)) for form in (r"\bforewarn ([a-z-]+) [-<A-Z]", MAKE))
+    assert len(commands) > 3
+    assert commands <= set(app_commands())
+    assert {"demo", "test"} <= used_targets <= set(targets)
 
 
 def app_commands() -> list[str]:
@@ -94,17 +97,18 @@ def app_commands() -> list[str]:
 
 
 def test_no_module_has_a_leftover() -> None:
-    """No module of the package holds a note to come back to, or a call of a debugger; none is empty."""
+    """No module of the package has a mark of unfinished work or a call of a debugger; none is empty."""
     modules = {path: path.read_text() for path in PACKAGE.rglob("*.py")}
+    assert len(modules) > 50
     assert not [path for path, text in modules.items() if LEFTOVERS.search(text)]
     assert not [path for path, text in modules.items() if not text.strip() and path.name != "__init__.py"]
 
 
-def test_every_test_says_in_a_sentence_what_it_shows() -> None:
-    """Every test function has a docstring that ends as a sentence does."""
+def test_every_test_has_a_sentence_as_docstring() -> None:
+    """The docstring of every test function ends with a full stop or a question mark."""
     modules = (REPOSITORY / "tests").rglob("*.py")
     functions = [(path, node) for path in modules for node in ast.walk(ast.parse(path.read_text())) if is_test(node)]
-    assert functions
+    assert len(functions) > 500
     assert not [
         f"{path}:{node.lineno}" for path, node in functions if not (ast.get_docstring(node) or "").endswith((".", "?"))
     ]

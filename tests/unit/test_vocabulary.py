@@ -74,6 +74,7 @@ OUTSIDE = (
     r"\bledger_days\b|\bjudged_hours\b|\bkept_forecasts\b|\bjudged(?:: ServingFigures|=_serving)\b",
     r"[\"'`](?:[a-z_.]+\.)?(?:withdrawn|verdict|cut|cuts|general_cut|cut_[a-z_]+|head|trust|expert|unknown_servers|votes|phase|wished)[\"'`]",
     r"\b(?:withdrawn|verdict|cut|wished|unknown_servers): [A-Za-z\[\"]|\.(?:withdrawn|verdict|cut|wished|unknown_servers)\b|\b(?:withdrawn|verdict|cut|wished|unknown_servers)=",
+    r"--quiet\b|\"quiet\"",
     r"<head>|</head>|\bthead\b|HEAD",
     r"trust-exact|trust-region",
     r"--quiet\b",

@@ -84,6 +84,7 @@ def test_reliability_is_the_share_at_or_below_each_quantile() -> None:
     assert list(shares) == ["0.02", "0.1", "0.25", "0.5", "0.75", "0.9", "0.98"]
     assert list(shares.values()) == pytest.approx(QUANTILES, abs=0.01)
     short = reliability(sums.select(np.arange(50)).bucket("0-30m"))
+    assert list(short) == list(shares)
     assert all(np.isnan(share) for share in short.values())
 
 

@@ -39,7 +39,9 @@ def test_nothing_after_the_origin_is_used() -> None:
     panel = daily_panel()
     short = replace(panel, values=panel.values[:, : HOUR + 97])
     other = replace(short, values=np.where(np.arange(HOUR + 97) > HOUR, short.values * 3 + 7, short.values))
-    for one, changed in zip(batches(short), batches(other), strict=True):
+    pairs = list(zip(batches(short), batches(other), strict=True))
+    assert pairs
+    for one, changed in pairs:
         for before, after in zip(one.windows, changed.windows, strict=True):
             assert torch.equal(before, after)
         assert not torch.equal(one.target, changed.target)

@@ -76,6 +76,7 @@ def test_samples_come_back_as_they_were_whatever_their_order() -> None:
     """Rows that lie shuffled in the frame are put back in the order of their steps."""
     frame = samples()
     shuffled = fans_of(frame.sample(frac=1, random_state=1), 9, {})
+    assert len(shuffled) > 1
     for one, other in zip(fans_of(frame, 9, {}), shuffled, strict=True):
         assert (one.server, one.metric, one.actual.tolist()) == (other.server, other.metric, other.actual.tolist())
 

@@ -1,5 +1,4 @@
 import threading
-import time
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -7,6 +6,7 @@ from daemon.config.schema import ScheduleConfig
 from daemon.core.clock import AcceleratedClock
 from daemon.system.scheduler import GridScheduler, GridTrigger
 from tests.fakes.source import FakeClock
+from tests.servers.processes import wait_until
 
 T0 = 1_767_571_200
 
@@ -42,39 +42,39 @@ def test_a_start_just_before_a_mark_does_not_skip_it() -> None:
 
 
 def test_runs_each_grid_time_once_and_skips_what_a_slow_run_missed() -> None:
-    """Runs never overlap and never pile up; each is for the newest grid time."""
+    """Runs never overlap and never pile up: after a run of three grid times the next one is for the newest."""
+    clock = AcceleratedClock(T0, speed=1500)  # a grid time is 0.2 s
     ran: list[int] = []
+    slow_ended: list[float] = []
     running = threading.Lock()
     overlapped = []
 
     def job(at: int) -> None:
         overlapped.append(not running.acquire(blocking=False))
         ran.append(at)
-        time.sleep(0.5 if len(ran) == 2 else 0.01)
+        if len(ran) == 2:
+            wait_until(lambda: clock.now() > at + 3 * 300, 1, "three grid times")
+            slow_ended.append(clock.now())
         running.release()
 
-    scheduler = GridScheduler(
-        AcceleratedClock(T0, speed=1500), ScheduleConfig(delay_seconds=0), job
-    )  # a grid time is 0.2 s
+    scheduler = GridScheduler(clock, ScheduleConfig(delay_seconds=0), job)
     scheduler.start()
-    time.sleep(2.1)
+    wait_until(lambda: len(ran) >= 6, 3, "six runs")
     scheduler.stop()
     assert not any(overlapped)
-    steps = [(later - earlier) // 300 for earlier, later in pairwise(ran)]
     assert ran[0] == T0
-    assert all(step >= 1 for step in steps), ran
-    assert steps.count(1) >= len(steps) - 2
-    assert max(steps) in (3, 4), ran
-    assert len(ran) <= 10
+    assert [at % 300 for at in ran] == [0] * len(ran)
+    assert [later > earlier for earlier, later in pairwise(ran)] == [True] * (len(ran) - 1)
+    assert ran[2] >= slow_ended[0] - 300
 
 
 def test_a_shorter_delay_asks_at_once_for_the_grid_time_that_is_due_by_it() -> None:
     """What the longer delay has not come to yet is not lost."""
     ran: list[int] = []
-    scheduler = GridScheduler(AcceleratedClock(T0 + 200, speed=10), ScheduleConfig(delay_seconds=250), ran.append)
+    scheduler = GridScheduler(AcceleratedClock(T0 + 200, speed=1), ScheduleConfig(delay_seconds=250), ran.append)
     scheduler.start()
-    time.sleep(0.2)
+    wait_until(lambda: ran == [T0 - 300], 1, "the first run")
     scheduler.reconfigure(ScheduleConfig(delay_seconds=0))
-    time.sleep(0.2)
+    wait_until(lambda: len(ran) > 1, 1, "the second run")
     scheduler.stop()
     assert ran == [T0 - 300, T0]

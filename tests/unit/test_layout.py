@@ -1,0 +1,97 @@
+"""The layout of the package: its size, its folders, and how many files one tick passes."""
+
+import re
+import subprocess
+import sys
+from statistics import median
+
+import pytest
+
+import daemon
+from tests.house import PACKAGE, REPOSITORY, floors, modules, rooms, whole_modules
+
+MOST_MODULES = 130
+LONGEST, SHORTEST = 500, 40
+SHORT = {
+    "core/server.py",  # the record of a server and the rules that give it a profile
+    "core/training_info.py",  # the record of an epoch, shared by the folders with and without torch
+    "network/device.py",  # the one place that chooses the device
+    "network/loss.py",  # the pinball loss on tensors
+}
+"""Modules that are short and a whole idea."""
+
+MOST_FILES_OF_A_TICK = 43
+"""The layout aims at 35; this is the measured number, which may only fall."""
+
+HEAVY = ("torch", "lightning", "pytorch_forecasting", "lightgbm")
+
+
+@pytest.fixture(scope="module")
+def walk() -> list[str]:
+    """Return the files that a tick passes, as ``python -m tests.house`` prints them."""
+    command = [sys.executable, "-m", "tests.house"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    _, _, listed = done.stdout.partition("from a sample to the alert: ")
+    files = re.findall(r"^ +\d+ (\S+\.py)$", listed, re.MULTILINE)
+    assert listed.splitlines()[0] == str(len(files))
+    return files
+
+
+def test_the_package_has_few_modules() -> None:
+    """A concept is a folder of a few modules; the number of all modules is bounded from both sides."""
+    assert MOST_MODULES / 2 < len(whole_modules()) <= MOST_MODULES
+
+
+def test_a_module_is_neither_long_nor_a_fragment() -> None:
+    """No module is longer than 500 lines; a module of fewer than 40 is on the list of exceptions."""
+    long = {module.path: module.lines for module in whole_modules() if module.lines > LONGEST}
+    short = {module.path for module in whole_modules() if module.lines < SHORTEST}
+    assert long == {}
+    assert short <= SHORT
+    assert 100 <= median(module.lines for module in whole_modules()) <= 300
+
+
+def test_the_folders_are_those_of_the_floors_and_of_the_map() -> None:
+    """Each folder has its floor in the import rules and one line in the map of the package, and no other has."""
+    configured = sorted(room for floor in floors() for room in floor)
+    assert configured == list(rooms())
+    mapped = re.findall(r"^    ([a-z]+) {2,}\S", daemon.__doc__ or "", re.MULTILINE)
+    assert sorted(mapped) == list(rooms())
+
+
+def test_a_module_stands_in_exactly_one_folder() -> None:
+    """No folder has a folder with modules in it, and beside the folders there is only the start of the program."""
+    assert {path.path for path in modules() if path.path.count("/") != 1} == {"__init__.py", "__main__.py"}
+    assert all(module.path.count("/") == 1 for module in whole_modules())
+
+
+def test_only_the_network_imports_what_is_heavy() -> None:
+    """Torch and what is built on it are imported in one folder, also inside of functions."""
+    heavy = {module.room for module in modules() if module.uses(HEAVY)}
+    assert heavy == {"network"}
+
+
+def test_a_tick_passes_few_files(walk: list[str]) -> None:
+    """From a sample of Prometheus to the alert at Alertmanager the functions of a bounded number of files run."""
+    assert len(walk) <= MOST_FILES_OF_A_TICK, "\n".join(walk)
+
+
+def test_a_tick_passes_the_files_in_the_order_of_the_data(walk: list[str]) -> None:
+    """Source, store, window, forecast, risk, alert and delivery follow each other; all of them are files of ours."""
+    assert all((PACKAGE / file).is_file() for file in walk)
+    order = [
+        "pipeline/cycle.py",
+        "ingest/ingest.py",
+        "ingest/prometheus.py",
+        "ingest/prometheus_client.py",
+        "ingest/window.py",
+        "models/serving.py",
+        "network/forecaster.py",
+        "alerting/engine.py",
+        "breach/model.py",
+        "alerting/text.py",
+        "alerting/delivery.py",
+        "alerting/alertmanager.py",
+    ]
+    assert [file for file in walk if file in order] == order
