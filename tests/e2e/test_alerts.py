@@ -161,9 +161,7 @@ def test_an_alert_goes_out_survives_everything_and_resolves_once(
             assert [event["server"] for event in service.events("alert_fired")] == ["db-1"]
             assert [event["server"] for event in service.events("alert_resolved")] == ["db-1"]
             both = [*expected, ("PredictedBreach", "db-1", "resolved")]
-            wait_until(
-                lambda: [received(each) for each in receivers] == [both, both], 30, "both changes at both"
-            )
+            wait_until(lambda: [received(each) for each in receivers] == [both, both], 30, "both changes at both")
 
 
 def queued(service: RunningForewarn) -> float:
