@@ -38,6 +38,7 @@ from daemon.alerting.text import (
     ended_annotations,
     forecast_link,
     group_annotations,
+    group_summary,
     held_annotations,
     stale_annotations,
 )
@@ -223,45 +224,55 @@ class Alerting:
         thresholds: DecisionThresholds,
     ) -> dict[AlertKey, Alert]:
         """Return the alerts of ``statuses`` with their facts and texts."""
+        known = self._alerts or {}
         firing = [key for key, status in statuses.items() if status.state is AlertState.FIRING]
         groups = {
-            key: group_annotations(key, _servers_of(key, firing), self._metric(key))
+            key: _servers_of(key, firing)
             for key, status in statuses.items()
             if key.name is AlertName.GROUP_PREDICTED_BREACH and status.state is not AlertState.INACTIVE
         }
         records = figures_by_kind(self._predictions)
         alerts = {}
         for key, status in statuses.items():
-            last = (self._alerts or {}).get(key)
-            severity = self._sent_severity(key, last, thresholds)
-            risk = risks.get(key)
+            last, risk = known.get(key), risks.get(key)
             probability = risk.probability if risk is not None else None
+            texts = last.annotations if last is not None else {}
             if status.state is AlertState.INACTIVE:
-                texts: Mapping[str, str] = {}
+                texts = {}
             elif key in groups:
-                texts = groups[key]
+                texts = group_annotations(key, groups[key], self._metric(key))
             elif key.name is AlertName.SERVER_DATA_MISSING:
-                texts = self._stale_texts(key, tick, last)
-            elif risk is None or probability is None:
+                texts = self._stale_texts(key, tick) or texts
+            elif risk is not None and probability is not None:
+                context = self._context(key, status, tick, records.get((key.metric, key.severity)), groups)
+                texts = breach_annotations(risk, context)
+            else:
                 probability = last.probability if last is not None else None
                 since = tick.at - status.missing * STEP_SECONDS
-                texts = held_annotations(
-                    last.annotations if last is not None else {}, since, self._config.missing_hours
-                )
-            else:
-                context = Context(
-                    at=tick.at,
-                    fired_at=status.since if status.state is AlertState.FIRING else None,
-                    metric=self._metric(key),
-                    track_record=records.get((key.metric, key.severity)),
-                    target_precision=self._config.target_precision,
-                    model=_forecaster(tick, risk.monitored),
-                    link=self._link(key),
-                    group=groups.get(_group_of(key), {}).get("summary", ""),
-                )
-                texts = breach_annotations(risk, context)
+                texts = held_annotations(texts, since, self._config.missing_hours)
+            severity = self._sent_severity(key, last, thresholds)
             alerts[key] = Alert(status=status, sent_severity=severity, probability=probability, annotations=texts)
         return alerts
+
+    def _context(
+        self,
+        key: AlertKey,
+        status: AlertStatus,
+        tick: Tick,
+        track_record: PredictionFigures | None,
+        groups: Mapping[AlertKey, Sequence[str]],
+    ) -> Context:
+        metric, group = self._metric(key), _group_of(key)
+        return Context(
+            at=tick.at,
+            fired_at=status.since if status.state is AlertState.FIRING else None,
+            metric=metric,
+            track_record=track_record,
+            target_precision=self._config.target_precision,
+            model=_forecaster(tick, SeriesKey(key.server, key.metric)),
+            link=self._link(key),
+            group=group_summary(group, groups[group], metric) if group in groups else "",
+        )
 
     def _sent_severity(self, key: AlertKey, last: Alert | None, thresholds: DecisionThresholds) -> Severity:
         """Return the severity for the label: ``info`` below the target precision; while an alert fires, as it was."""
@@ -272,11 +283,9 @@ class Alerting:
             return key.severity
         return Severity.INFO
 
-    def _stale_texts(self, key: AlertKey, tick: Tick, last: Alert | None) -> Mapping[str, str]:
+    def _stale_texts(self, key: AlertKey, tick: Tick) -> dict[str, str]:
         newest = next((server.newest for server in tick.servers if server.name == key.server), None)
-        if newest is None:
-            return last.annotations if last is not None else {}
-        return stale_annotations(key.server, newest, self._link(key))
+        return {} if newest is None else stale_annotations(key.server, newest, self._link(key))
 
     def _metric(self, key: AlertKey) -> Metric:
         return self._metrics.get(key.metric, Metric(name=key.metric))
@@ -391,7 +400,7 @@ def _breach_key(monitored: MonitoredThreshold) -> AlertKey:
 
 
 def _group_of(key: AlertKey) -> AlertKey:
-    return key._replace(name=AlertName.GROUP_PREDICTED_BREACH, server="")
+    return AlertKey(AlertName.GROUP_PREDICTED_BREACH, "", key.metric, key.severity, key.profile)
 
 
 def _servers_of(group: AlertKey, firing: Iterable[AlertKey]) -> list[str]:
@@ -422,9 +431,8 @@ def _labels(key: AlertKey, severity: Severity) -> dict[str, str]:
     return {name: value for name, value in labels.items() if value}
 
 
-def _forecaster(tick: Tick, monitored: MonitoredThreshold) -> str:
-    row = tick.forecast.keys.index(monitored.key)
-    source = tick.forecast.kinds[row]
+def _forecaster(tick: Tick, key: SeriesKey) -> str:
+    source = tick.forecast.kinds[tick.forecast.keys.index(key)]
     if source is ForecasterKind.MODEL:
         return f"{tick.model} (level {tick.level})" if tick.level else tick.model
     return "base network of the package" if source is ForecasterKind.BASE else "baseline (climatology)"

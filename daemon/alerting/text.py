@@ -77,11 +77,16 @@ def group_annotations(key: AlertKey, servers: Sequence[str], metric: Metric) -> 
     more = len(servers) - _MOST_NAMED
     named = ", ".join(servers[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
     return {
-        "summary": f"{len(servers)} servers of profile {key.profile}: {metric.title} will probably "
-        f"{_reach(metric.direction)} the {key.severity} threshold within 8 h.",
+        "summary": group_summary(key, servers, metric),
         "description": f"Servers: {named}. Check shared causes first: deploy, dependency, network.",
         "servers": named,
     }
+
+
+def group_summary(key: AlertKey, servers: Sequence[str], metric: Metric) -> str:
+    """Return the summary of a group alert; it is also part of the alerts of its servers."""
+    subject = f"{len(servers)} servers of profile {key.profile}: {metric.title}"
+    return f"{subject} will probably {_reach(metric.direction)} the {key.severity} threshold within 8 h."
 
 
 def stale_annotations(server: str, newest: int, link: str) -> dict[str, str]:

@@ -22,6 +22,9 @@ from daemon.models.retraining import TrainingState
 from daemon.models.runs import RunState
 from daemon.pipeline.cycle import Snapshot
 
+_WITH_A_MODEL = (RunState.SUCCEEDED, RunState.REJECTED)
+_LEAD_BUCKETS = (300, 900, 1_800, 3_600, 7_200, 14_400, 21_600, 28_800)
+
 
 class LiveMetrics(Collector):
     """Collects the live scores of the last tick; a ratio without a count has no series."""
@@ -155,9 +158,6 @@ def _quality(shown: ShownFigures) -> Iterator[GaugeMetricFamily]:
     yield skill
 
 
-_WITH_A_MODEL = (RunState.SUCCEEDED, RunState.REJECTED)
-
-
 class TrainingMetrics(Collector):
     """Collects the state of the trainings at each scrape."""
 
@@ -194,9 +194,6 @@ class TrainingMetrics(Collector):
         ended = [run.ended for run in state.runs if run.state in _WITH_A_MODEL and run.ended is not None]
         if ended:
             yield GaugeMetricFamily("forewarn_training_last_run_timestamp_seconds", text, max(ended))
-
-
-_LEAD_BUCKETS = (300, 900, 1_800, 3_600, 7_200, 14_400, 21_600, 28_800)
 
 
 class AlertMetrics(Collector):

@@ -69,15 +69,15 @@ WORDS = (
 )
 
 # what is named so on the outside stays: JSON keys, metrics, options, configuration keys, texts of others
+_KEYS = "withdrawn|verdict|cut|wished|unknown_servers"
 OUTSIDE = (
     r"forewarn_model_withdrawn|forewarn_alert_cut|forewarn_live_forecasts_waiting",
     r"\bledger_days\b|\bjudged_hours\b|\bkept_forecasts\b|\bjudged(?:: ServingFigures|=_serving)\b",
-    r"[\"'`](?:[a-z_.]+\.)?(?:withdrawn|verdict|cut|cuts|general_cut|cut_[a-z_]+|head|trust|expert|unknown_servers|votes|phase|wished)[\"'`]",
-    r"\b(?:withdrawn|verdict|cut|wished|unknown_servers): [A-Za-z\[\"]|\.(?:withdrawn|verdict|cut|wished|unknown_servers)\b|\b(?:withdrawn|verdict|cut|wished|unknown_servers)=",
-    r"--quiet\b|\"quiet\"",
+    rf"[\"'`](?:[a-z_.]+\.)?(?:{_KEYS}|cuts|general_cut|cut_[a-z_]+|head|trust|expert|votes|phase)[\"'`]",
+    rf"\b(?:{_KEYS}): [A-Za-z\[\"]|\.(?:{_KEYS})\b|\b(?:{_KEYS})=",
     r"<head>|</head>|\bthead\b|HEAD",
+    r"--quiet\b|\"quiet\"",
     r"trust-exact|trust-region",
-    r"--quiet\b",
 )
 # the short list of places where a word of the left column has to stand
 ALLOWED = (

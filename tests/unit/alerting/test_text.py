@@ -1,6 +1,7 @@
 """The texts that people read, one golden text per kind of message, compared as a whole."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,7 @@ from daemon.breach.definition import MonitoredThreshold, Risk, Severity
 from daemon.core.metric import Direction, Metric
 from daemon.core.series import SeriesKey, parse_time
 
+DOCUMENT = Path(__file__).parents[3] / "docs" / "early-warning.md"
 AT = parse_time("2026-03-03T04:00:00Z")
 HOUR = 3600
 MEMORY = Metric(name="mem_used_pct", display_name="Memory used", unit="%", hint="the processes that grow")
@@ -184,3 +186,27 @@ def test_links() -> None:
     """A link has the query, encoded; without an external URL there is none."""
     assert forecast_link("http://f/", {"server": "a b"}) == "http://f/api/v1/forecasts?server=a+b"
     assert forecast_link("", {"server": "a"}) == ""
+
+
+def test_the_document_for_on_call_engineers_quotes_these_texts() -> None:
+    """Every summary, and every sentence of a description, that it explains is the golden one."""
+    document = DOCUMENT.read_text(encoding="utf-8")
+    breached = replace(CONTEXT, fired_at=AT - 3 * HOUR - 55 * 60)
+    figures = PredictionFigures(hits=12, late=1, false=2, missed=0, unknown=0, open=1, lead_seconds=())
+    predicted = breach_annotations(RISK, CONTEXT)
+    group = group_annotations(GROUP, ["web-01", "web-02", "web-03"], MEMORY)
+    stale = stale_annotations("web-02", AT - 1200, LINK)
+    texts = [
+        predicted["summary"],
+        *(f"{sentence.rstrip('.')}." for sentence in predicted["description"].split(". ")),
+        predicted["precision"],
+        breach_annotations(RISK, replace(CONTEXT, track_record=figures))["precision"],
+        breach_annotations(replace(RISK, breached=True), breached)["summary"],
+        clear_annotations(RISK, MEMORY, LINK)["summary"],
+        group["summary"],
+        group["description"],
+        stale["summary"],
+        stale["description"],
+        held_annotations({}, AT - 1200, 24)["data"],
+    ]
+    assert [text for text in texts if text not in document] == []

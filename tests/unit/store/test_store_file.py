@@ -129,7 +129,7 @@ def test_a_store_of_a_newer_version(path: Path) -> None:
         pass
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE meta SET value = 99 WHERE key = 'schema_version'")
-    with pytest.raises(StoreUnavailable, match=r"newer version .*schema 99, this version has schema 3\); install"):
+    with pytest.raises(StoreUnavailable, match=r"newer version .*schema 99, this version has schema 4\); install"):
         SqlStore(f"sqlite:///{path}")
 
 
