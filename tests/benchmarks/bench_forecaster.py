@@ -136,8 +136,7 @@ def _equal_time(week: Panel, cut: int, demo: TrainedModel, sizes: Sizes) -> None
 
 
 def _training_seconds(model: TrainedModel) -> float:
-    seconds: float = model.info["training_time_hours"] * 3600
-    return seconds
+    return model.info.duration_seconds
 
 
 def _compare(week: Panel, cut: int, model: TrainedModel, seconds: float) -> None:

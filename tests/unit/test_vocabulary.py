@@ -74,6 +74,7 @@ OUTSIDE = (
     r"\bledger_days\b|\bjudged_hours\b",
     r"[\"'`](?:[a-z_.]+\.)?(?:withdrawn|verdict|cut|cuts|general_cut|cut_[a-z_]+|head|trust|expert|unknown_servers|votes|phase|wished)[\"'`]",
     r"\b(?:withdrawn|verdict|cut|wished|unknown_servers): [A-Za-z\[\"]|\.(?:withdrawn|verdict|cut|wished|unknown_servers)\b|\b(?:withdrawn|verdict|cut|wished|unknown_servers)=",
+    r"[\"']damage[\"']|\bcut_(?:reaches_target|chosen_on|precision|recall)\b|\bunknown_servers\.skill\b|verdict is ",
     r"<head>|</head>|\bthead\b|HEAD",
 )
 # the short list of places where a word of the left column has to stand

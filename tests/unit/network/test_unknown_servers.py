@@ -12,7 +12,7 @@ from daemon.core.series import Panel, SeriesKey
 from daemon.forecasting.baselines import SeasonalNaive
 from daemon.forecasting.evaluation import evaluate
 from daemon.network.sampling import held_out_servers, without_servers
-from daemon.network.training import train
+from daemon.network.training import TrainedModel, train
 from tests.panels import START, daily_panel
 
 UTC = ZoneInfo("UTC")
@@ -67,22 +67,27 @@ def test_servers_that_the_start_has_seen_are_not_unknown() -> None:
     assert held_out_servers(panel, 10, everybody - {"server-007", "server-011"}) == {"server-007", "server-011"}
 
 
+def held_out(model: TrainedModel) -> tuple[str, ...]:
+    assert model.info.unknown_servers is not None
+    return model.info.unknown_servers.names
+
+
 def test_the_network_learns_nothing_of_a_server_that_was_held_out() -> None:
     """Its history before the held-out time changes no weight, no epoch and no calibration; that of another does."""
     panel = daily_panel()
     model = train(panel, {}, UTC, LEVEL, seed=1)
-    (name,) = model.info["unknown_servers"]["names"]
+    (name,) = held_out(model)
     for server, same in ((name, True), ("server-00", False)):
         rows = [row for row, key in enumerate(panel.keys) if key.server == server]
         other = Panel(panel.keys, panel.start, panel.values.copy(), panel.profiles)
         other.values[rows, : model.spans.validation] *= np.linspace(0.5, 1.5, model.spans.validation, dtype=np.float32)
         again = train(other, {}, UTC, LEVEL, seed=1)
-        assert again.info["unknown_servers"]["names"] == [name]
+        assert held_out(again) == (name,)
         tensors = zip(model.network.state_dict().values(), again.network.state_dict().values(), strict=True)
         assert all(torch.equal(*pair) for pair in tensors) == same
         assert (again.fit.best_loss == model.fit.best_loss) == same
         assert (again.calibration == model.calibration) == same
-    assert name in model.info["servers"]
+    assert name in (model.info.servers or ())
 
 
 def test_unknown_servers_have_figures_of_their_own() -> None:

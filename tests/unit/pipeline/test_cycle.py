@@ -121,13 +121,13 @@ def test_the_base_network_serves_before_a_model_exists(tmp_path: Path) -> None:
 
 
 def test_the_baseline_serves_what_is_younger_than_a_day(tmp_path: Path) -> None:
-    """In a fleet's first day nobody but the climatology forecasts it, and the base network is not even loaded."""
+    """In its first day a fleet is forecast by the climatology alone, and the base network is not loaded."""
     rig = Rig(tmp_path, cpu_model, PANEL.between(AT - 200 * 300, AT))
     assert sources_of(rig.cycle.run(AT)) == {"cpu": {"baseline"}, "mem": {"baseline"}}
 
 
 def test_a_new_model_serves_from_the_next_tick(tmp_path: Path) -> None:
-    """What the model cannot forecast stays with the baseline, and each row says who made it."""
+    """The baseline forecasts what the model cannot, and each row has its forecaster."""
     rig = Rig(tmp_path, cpu_model)
     rig.cycle.run(AT)
     name = rig.model()
@@ -192,7 +192,7 @@ def test_old_samples_are_pruned(tmp_path: Path) -> None:
 
 
 def test_a_reload_reads_the_model_again_and_keeps_the_last_good_one(tmp_path: Path) -> None:
-    """What a changed configuration says of metrics reaches the model; if it cannot be read, the loaded one serves."""
+    """Changed metrics of the configuration reach the model; if it cannot be loaded, the last good one serves."""
     read: list[str] = []
 
     def load(name: str) -> Forecaster:
