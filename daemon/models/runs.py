@@ -110,7 +110,7 @@ class RunOutcome:
     """How a run ended.
 
     Attributes:
-        state: not ``running``.
+        state: how it ended; ``running`` where the service stopped it and will resume it.
         detail: in words.
         model: id of the model that was made; empty if none was.
         seconds: wall time.

@@ -184,7 +184,7 @@ def test_a_demoted_model_is_on_record_until_it_is_promoted(tmp_path: Path) -> No
 
 
 def test_the_base_network_can_be_demoted_before_there_is_a_model(tmp_path: Path) -> None:
-    """It has no directory, and need not."""
+    """It needs no directory in the registry."""
     registry = ModelRegistry(tmp_path / "models")
     registry.demote("base", "it was worse")
     assert registry.demotion("base") is not None

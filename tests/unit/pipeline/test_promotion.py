@@ -144,7 +144,7 @@ def test_losses_are_compared_on_the_windows_that_all_can_forecast(registry: Mode
 
 
 def test_intervals_that_are_too_wide_are_refused(registry: ModelRegistry) -> None:
-    """However good the median is."""
+    """A good median does not help."""
     decision = gate_decision(candidate(trained_network(), stretch=WIDE), registry)
     assert not decision.promoted
     assert decision.coverage_80 is not None
@@ -159,7 +159,7 @@ def with_rows(panel: Panel, rows: Iterable[tuple[str, np.ndarray[Any, Any]]]) ->
 
 
 def test_series_that_stand_still_are_left_out_of_the_coverage(registry: ModelRegistry) -> None:
-    """As are those that only vary before the held-out span: it is trivial to cover them, whatever the intervals."""
+    """Series that vary only before the held-out span are left out too: any interval covers them."""
     panel = daily_panel()
     still = np.full(panel.steps, 7.0)
     once = np.where(np.arange(panel.steps) < panel.steps // 2, 3.0, 7.0)
@@ -173,7 +173,7 @@ def test_series_that_stand_still_are_left_out_of_the_coverage(registry: ModelReg
 
 
 def test_a_held_out_span_without_a_window_promotes_nothing(registry: ModelRegistry) -> None:
-    """Less than eight hours were held out: nothing is known of the model."""
+    """Less than eight hours were held out: the model was not measured."""
     panel = daily_panel(days=2)
     decision = gate_decision(candidate(trained_network(), panel), registry)
     assert (decision.promoted, decision.candidate_loss, decision.coverage_80) == (False, None, None)

@@ -28,7 +28,7 @@ def test_overfitting_is_named_with_its_remedies() -> None:
 
 
 def test_metrics_no_better_than_yesterday_are_named_worst_first() -> None:
-    """What is worse than seasonal naive is worth a look."""
+    """The metrics that are worse than seasonal naive are listed."""
     advice = steps(skill_vs_seasonal_naive={"cpu": 0.6, "disk": 1.02, "mem": 1.31})
     assert "mem (1.31), disk (1.02)." in advice
     assert "cpu" not in advice
@@ -42,13 +42,13 @@ def test_coverage_off_its_nominal_share_is_reported_with_its_side() -> None:
 
 
 def test_a_run_that_did_not_converge_needs_more_epochs() -> None:
-    """A loss that was still falling at the last epoch asks for more of them."""
+    """A loss that was still falling at the last epoch asks for more epochs."""
     assert "still falling" in steps(convergence="not achieved", best_epoch=5)
     assert "had not converged" in steps(convergence="not achieved", best_epoch=4)
 
 
 def test_a_rejected_model_and_a_short_history_are_named() -> None:
-    """What stands in the way of serving comes first."""
+    """What prevents the model from serving comes first."""
     advice = steps(verdict={"promoted": False}, data_hours=200.0)
     assert advice.startswith("This model does not serve")
     assert "the level needs 720 h, and there were 200 h" in advice

@@ -37,7 +37,7 @@ def test_the_report_shows_every_part_of_a_full_record() -> None:
 
 
 def test_the_report_has_what_may_be_claimed_and_what_must_not() -> None:
-    """The same sentences as everywhere else, each with its source."""
+    """The same sentences as in the command, each with its source."""
     made, expected = page(), claims(training_info())
     for claim in expected.may:
         assert claim.sentence in made.cells
@@ -63,7 +63,7 @@ def test_a_record_of_an_older_version_still_gives_a_report() -> None:
 
 
 def test_the_best_epoch_is_marked() -> None:
-    """Epochs count from 1 for people; the star is on the validation loss of the one that was kept."""
+    """Epochs count from 1; the star is on the validation loss of the epoch that was kept."""
     chart = page().charts[0]
     mark = chart["traces"][2]
     assert (mark["name"], mark["x"], mark["y"]) == ("best epoch, 3", [3.0], [0.12])
@@ -79,7 +79,7 @@ def test_gpu_memory_is_drawn_where_a_gpu_was_used() -> None:
 
 
 def test_a_demo_report_has_no_figure_of_accuracy() -> None:
-    """The level allows none, so that none is drawn or written."""
+    """The level allows none, so none is drawn or written."""
     made = page(level="demo", verdict=None)
     assert WITHHELD in made.text
     assert len(made.charts) == 3 + 9
