@@ -13,10 +13,20 @@ from daemon.cli.app import ConfigOption, JsonOption, ModelOption, ModelsOption, 
 from daemon.cli.data import registry_of
 from daemon.core.errors import BadModel
 from daemon.core.training_info import TrainingInfo
-from daemon.models.claims import Claims, ServingStatus, shown_figures
-from daemon.models.readiness import Readiness
-from daemon.models.record import ModelRecord
+from daemon.models.claims import Claims, ServingStatus, claims_of, serving_status, shown_figures
+from daemon.models.readiness import Readiness, readiness_of
+from daemon.models.record import ModelRecord, problems
 from daemon.models.registry import ModelRegistry, demotion_text
+
+_DECISIONS = {True: "promoted", False: "rejected", None: "before the gate"}
+
+ModelArgument = Annotated[str, typer.Argument(help="Id of a model.", metavar="ID")]
+
+models = typer.Typer(
+    help="List, show, promote, roll back and verify models.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
 def claims(
@@ -26,9 +36,6 @@ def claims(
     config: ConfigOption = None,
 ) -> None:
     """Print what may and what must not be claimed of a model's accuracy, with the numbers and their sources."""
-    from daemon.cli.data import registry_of
-    from daemon.models.claims import claims_of, serving_status
-
     registry = registry_of(folder, config)
     status = serving_status(registry, model)
     print_claims(status, claims_of(registry, status), json)
@@ -58,7 +65,89 @@ def print_claims(status: ServingStatus, made: Claims, as_json: bool) -> None:
         typer.echo(f"  - {sentence}")
 
 
-_DECISIONS = {True: "promoted", False: "rejected", None: "before the gate"}
+def readiness(
+    model: ModelOption = None,
+    folder: ModelsOption = None,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Print the checklist for production, each check with its evidence; exit 3 if one fails."""
+    registry = registry_of(folder, config)
+    status = serving_status(registry, model)
+    made = readiness_of(registry, status)
+    print_readiness(status, made, json)
+    if not made.ready:
+        typer.echo(f"forewarn: not ready for production: {', '.join(made.failing)}", err=True)
+        raise typer.Exit(3)
+
+
+def print_readiness(status: ServingStatus, made: Readiness, as_json: bool) -> None:
+    """Print each check with its evidence, and what to do where it fails."""
+    if as_json:
+        typer.echo(json.dumps({**_status(status), "ready": made.ready, **asdict(made)}))
+        return
+    typer.echo(headline(status, made.level))
+    for check in made.checks:
+        typer.echo(f"{'pass' if check.passed else 'FAIL'}  {check.name}: {check.evidence} ({check.source})")
+        if check.fix:
+            typer.echo(f"      {check.fix}")
+
+
+@models.command("list")
+def list_(folder: ModelsOption = None, json: JsonOption = False, config: ConfigOption = None) -> None:
+    """List the models, oldest first; the one that serves is marked."""
+    print_list(registry_of(folder, config), json)
+
+
+@models.command()
+def show(
+    model: ModelArgument, folder: ModelsOption = None, json: JsonOption = False, config: ConfigOption = None
+) -> None:
+    """Show the record of a model, and why the gate promoted or rejected it."""
+    print_model(registry_of(folder, config), model, json)
+
+
+@models.command()
+def promote(model: ModelArgument, folder: ModelsOption = None, config: ConfigOption = None) -> None:
+    """Let a model serve, whatever the gate decided."""
+    registry = registry_of(folder, config, writes=True)
+    path, integrity_error = registry.path(model), registry.integrity_error(model)
+    if integrity_error is not None:
+        raise BadModel(f"{path}: is damaged and cannot serve: {integrity_error}")
+    record = registry.record(model)
+    rejected = record is not None and _promoted(record.info) is False
+    registry.promote(model, "promoted by hand" + ", although the gate had rejected it" * rejected)
+    typer.echo(f"{model} serves from the next tick")
+    if record is not None and rejected:
+        typer.echo(f"note: the gate had rejected it: {' '.join(shown_figures(record.info).reasons)}", err=True)
+
+
+@models.command()
+def rollback(folder: ModelsOption = None, config: ConfigOption = None) -> None:
+    """Let the model serve again that served before the current one."""
+    done = registry_of(folder, config, writes=True).rollback()
+    for skipped, integrity_error in done.skipped.items():
+        typer.echo(f"skipped {skipped}: {integrity_error}", err=True)
+    typer.echo(f"{done.model} serves again from the next tick, instead of {done.instead_of}")
+
+
+@models.command()
+def verify(model: ModelArgument, folder: ModelsOption = None, config: ConfigOption = None) -> None:
+    """Check that a model's directory is complete, can be loaded, and has no other files."""
+    registry = registry_of(folder, config)
+    found = problems(registry.path(model))
+    if registry.integrity_error(model) is None:
+        from daemon.network.artifact import load_forecaster
+
+        try:
+            load_forecaster(registry.path(model), {})
+        except BadModel as problem:
+            found.append(str(problem))
+    for text in found:
+        typer.echo(f"{model}: {text}", err=True)
+    if found:
+        raise typer.Exit(1)
+    typer.echo(f"{model}: complete")
 
 
 def print_list(registry: ModelRegistry, as_json: bool) -> None:
@@ -69,7 +158,7 @@ def print_list(registry: ModelRegistry, as_json: bool) -> None:
         typer.echo(json.dumps({"current": current, "models": rows}))
         return
     table = Table(title="models")
-    for name in ("", "id", "trained", "level", "epochs", "quantile loss", "verdict"):
+    for name in ("", "id", "trained", "level", "epochs", "quantile loss", "gate"):
         table.add_column(name, justify="right" if name in ("epochs", "quantile loss") else "left")
     for row in rows:
         if "problem" in row:
@@ -189,107 +278,3 @@ def _record(record: ModelRecord) -> dict[str, Any]:
         "servers": info.servers or (),
         "tested": info.tested,
     }
-
-
-def readiness(
-    model: ModelOption = None,
-    folder: ModelsOption = None,
-    json: JsonOption = False,
-    config: ConfigOption = None,
-) -> None:
-    """Print the checklist for production, each check with its evidence; exit 3 if one fails."""
-    from daemon.cli.data import registry_of
-    from daemon.models.claims import serving_status
-    from daemon.models.readiness import readiness_of
-
-    registry = registry_of(folder, config)
-    status = serving_status(registry, model)
-    made = readiness_of(registry, status)
-    print_readiness(status, made, json)
-    if not made.ready:
-        typer.echo(f"forewarn: not ready for production: {', '.join(made.failing)}", err=True)
-        raise typer.Exit(3)
-
-
-def print_readiness(status: ServingStatus, made: Readiness, as_json: bool) -> None:
-    """Print each check with its evidence, and what to do where it fails."""
-    if as_json:
-        typer.echo(json.dumps({**_status(status), "ready": made.ready, **asdict(made)}))
-        return
-    typer.echo(headline(status, made.level))
-    for check in made.checks:
-        typer.echo(f"{'pass' if check.passed else 'FAIL'}  {check.name}: {check.evidence} ({check.source})")
-        if check.fix:
-            typer.echo(f"      {check.fix}")
-
-
-ModelArgument = Annotated[str, typer.Argument(help="Id of a model.", metavar="ID")]
-
-models = typer.Typer(
-    help="List, show, promote, roll back and verify models.",
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-@models.command("list")
-def list_(folder: ModelsOption = None, json: JsonOption = False, config: ConfigOption = None) -> None:
-    """List the models, oldest first; the one that serves is marked."""
-    print_list(registry_of(folder, config), json)
-
-
-@models.command()
-def show(
-    model: ModelArgument, folder: ModelsOption = None, json: JsonOption = False, config: ConfigOption = None
-) -> None:
-    """Show the record of a model, and why the gate promoted or rejected it."""
-    print_model(registry_of(folder, config), model, json)
-
-
-@models.command()
-def promote(model: ModelArgument, folder: ModelsOption = None, config: ConfigOption = None) -> None:
-    """Let a model serve, whatever the gate decided."""
-    from daemon.core.errors import BadModel
-    from daemon.models.claims import shown_figures
-
-    registry = registry_of(folder, config, writes=True)
-    path, integrity_error = registry.path(model), registry.integrity_error(model)
-    if integrity_error is not None:
-        raise BadModel(f"{path}: is damaged and cannot serve: {integrity_error}")
-    record = registry.record(model)
-    rejected = record is not None and _promoted(record.info) is False
-    registry.promote(model, "promoted by hand" + ", although the gate had rejected it" * rejected)
-    typer.echo(f"{model} serves from the next tick")
-    if record is not None and rejected:
-        typer.echo(f"note: the gate had rejected it: {' '.join(shown_figures(record.info).reasons)}", err=True)
-
-
-@models.command()
-def rollback(folder: ModelsOption = None, config: ConfigOption = None) -> None:
-    """Let the model serve again that served before the current one."""
-    done = registry_of(folder, config, writes=True).rollback()
-    for skipped, integrity_error in done.skipped.items():
-        typer.echo(f"skipped {skipped}: {integrity_error}", err=True)
-    typer.echo(f"{done.model} serves again from the next tick, instead of {done.instead_of}")
-
-
-@models.command()
-def verify(model: ModelArgument, folder: ModelsOption = None, config: ConfigOption = None) -> None:
-    """Check that a model's directory is complete, can be loaded, and has no other files."""
-    from daemon.core.errors import BadModel
-    from daemon.models.record import problems
-
-    registry = registry_of(folder, config)
-    found = problems(registry.path(model))
-    if registry.integrity_error(model) is None:
-        from daemon.network.artifact import load_forecaster
-
-        try:
-            load_forecaster(registry.path(model), {})
-        except BadModel as problem:
-            found.append(str(problem))
-    for text in found:
-        typer.echo(f"{model}: {text}", err=True)
-    if found:
-        raise typer.Exit(1)
-    typer.echo(f"{model}: complete")

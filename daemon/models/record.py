@@ -59,7 +59,7 @@ Check = Callable[[Path], Iterable[str]]
 
 
 def cannot_serve(folder: Path) -> str | None:
-    """Return why a model cannot be loaded, in a sentence; None where no damage is found without loading it."""
+    """Return why a model cannot be loaded, in a sentence; None where no error is found without loading it."""
     return next(file_problems(folder, SERVING_CHECKS), None)
 
 
@@ -85,7 +85,7 @@ def file_problems(folder: Path, checks: Mapping[str, Check]) -> Iterator[str]:
 
 
 def _weights(path: Path) -> Iterator[str]:
-    # opening compares what the header says with the size of the file
+    # opening compares the header with the size of the file
     with safe_open(path, framework="numpy") as weights:
         if not weights.keys():
             yield "holds no weights"

@@ -203,7 +203,7 @@ class ModelRegistry:
         return Demotion(last.at, last.why) if last is not None and last.withdrawn else None
 
     def integrity_error(self, model: str) -> str | None:
-        """Return why ``model`` cannot serve, in a sentence; None where no damage is found without loading it."""
+        """Return why ``model`` cannot serve, in a sentence; None where no error is found without loading it."""
         try:
             self.record(model)
         except ModelNotFound:

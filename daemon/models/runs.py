@@ -110,7 +110,7 @@ class RunOutcome:
     """How a run ended.
 
     Attributes:
-        state: not ``running``.
+        state: how it ended; ``running`` where the service stopped it and will resume it.
         detail: in words.
         model: id of the model that was made; empty if none was.
         seconds: wall time.
@@ -201,20 +201,20 @@ class TrainingJournal:
         except FileNotFoundError:
             return None
         except ValidationError as error:
-            self._log_damage(self._current, "; ".join(problems_of(error)))
+            self._log_error(self._current, "; ".join(problems_of(error)))
         except (OSError, ValueError) as error:
-            self._log_damage(self._current, reason_of(error))
+            self._log_error(self._current, reason_of(error))
         return None
 
     def history(self) -> tuple[TrainingRun, ...]:
         """Return the last runs that ended, oldest first; a damaged line is skipped and logged."""
         path = self._ended.path
         try:
-            runs = self._ended.read(lambda number, problem: self._log_damage(path, f"line {number}: {problem}"))
+            runs = self._ended.read(lambda number, problem: self._log_error(path, f"line {number}: {problem}"))
         except (OSError, UnicodeDecodeError) as error:
-            self._log_damage(path, reason_of(error))
+            self._log_error(path, reason_of(error))
             return ()
         return runs[-_MOST_READ:]
 
-    def _log_damage(self, file: Path, reason: str) -> None:
+    def _log_error(self, file: Path, reason: str) -> None:
         _log.error("training_record_damaged", file=str(file), reason=reason)

@@ -54,8 +54,8 @@ class Journal(Generic[Entry]):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with self.path.open("a", encoding="utf-8") as file:
-                # what a full disk cut short stays a line of its own
-                torn = file.tell() > 0 and not self.path.read_bytes().endswith(b"\n")
+                # an incomplete line, which a full disk leaves, stays a line of its own
+                torn = self.path.read_bytes()[-1:] not in {b"", b"\n"}
                 file.write("\n" * torn + line)
                 file.flush()
                 os.fsync(file.fileno())
@@ -65,11 +65,11 @@ class Journal(Generic[Entry]):
             with atomic_path(self.path) as temporary:
                 temporary.write_text(before + "\n" * (before[-1:] not in ("", "\n")) + line, encoding="utf-8")
 
-    def read(self, on_damage: Callable[[int, str], None]) -> tuple[Entry, ...]:
+    def read(self, on_error: Callable[[int, str], None]) -> tuple[Entry, ...]:
         """Return the entries, oldest first; none where there is no file.
 
         Args:
-            on_damage: called with the number of each damaged line, from 1, and what is wrong with it; it may raise.
+            on_error: called with the number of each damaged line, from 1, and what is wrong with it; it may raise.
 
         Raises:
             OSError: the file cannot be read.
@@ -79,7 +79,7 @@ class Journal(Generic[Entry]):
             self._refresh()
             entries, damaged = self._entries, self._damaged
         for number, problem in damaged:
-            on_damage(number, problem)
+            on_error(number, problem)
         return entries
 
     def _refresh(self) -> None:

@@ -149,8 +149,7 @@ def _equal_time(week: Panel, train_end: int, demo: TrainedModel, sizes: Sizes) -
 
 
 def _training_seconds(model: TrainedModel) -> float:
-    seconds: float = model.info["training_time_hours"] * 3600
-    return seconds
+    return model.info.duration_seconds
 
 
 def _compare(week: Panel, train_end: int, model: TrainedModel, seconds: float) -> None:

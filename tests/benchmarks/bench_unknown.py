@@ -28,7 +28,8 @@ def main(epochs: int = EPOCHS) -> None:
         return
     panel = read_pack(Path(folder) / PACK).known
     without = trained(panel, LEVELS[LevelName.PRODUCTION].unknown_server_every, epochs)
-    names = without.info["unknown_servers"]["names"]
+    held_out = without.info.unknown_servers
+    names = held_out.names if held_out is not None else ()
     print_line(f"{PACK}, without {', '.join(names)}", without, names)
     print_line(f"{PACK}, trained on all servers", trained(panel, 0, epochs), names)
 
@@ -41,9 +42,9 @@ def trained(panel: Panel, every: int, epochs: int) -> TrainedModel:
 def print_line(name: str, model: TrainedModel, servers: Collection[str]) -> None:
     figures = evaluate(model.forecaster(""), model.panel, *model.held_out, servers).unknown_servers
     assert figures is not None
-    seconds = model.info["training_time_hours"] * 3600
+    seconds, loss = model.info.duration_seconds, model.info.quantile_loss
     print(
-        f"{name}: trained in {seconds:.0f} s, quantile loss {model.info['quantile_loss']:.4f}; those servers: "
+        f"{name}: trained in {seconds:.0f} s, quantile loss {loss:.4f}; those servers: "
         f"loss relative to seasonal naive {figures['skill']:.3f}, quantile loss {figures['quantile_loss']:.4f}; "
         f"the others: {figures['known_skill']:.3f}, {figures['known_quantile_loss']:.4f}",
         flush=True,

@@ -54,7 +54,7 @@ def test_of_a_validation_model_the_validation_loss_may_be_claimed(registry: Mode
     document = json.loads(forewarn("claims", "--models", "models", "--json", folder=tmp_path).stdout)
     assert [claim["number"] for claim in document["may"]] == [0.121]
     shown = forewarn("models", "show", model, "--models", "models", folder=tmp_path).stdout
-    assert "train loss 0.1010, validation loss 0.1210, quantile loss not to be said\n" in shown
+    assert "train loss 0.1010, validation loss 0.1210, quantile loss not to be claimed\n" in shown
     assert not [figure for figure in ("0.155", "0.61", "0.71") if figure in shown]
     listed = json.loads(forewarn("models", "list", "--models", "models", "--json", folder=tmp_path).stdout)
     assert listed["models"][0]["quantile_loss"] is None
@@ -89,7 +89,7 @@ def test_readiness_names_what_fails_and_ends_with_3(registry: ModelRegistry, tmp
     run = {"epochs": 6, "planned_epochs": 10, "held_out": {"span": "validation"}}
     model = serving(registry, level="validation", unknown_servers=None, **run)
     done = forewarn("readiness", "--models", "models", folder=tmp_path, status=3)
-    failing = ["20 epochs or more", "held-out test done", "profiles validated", "unknown servers tested"]
+    failing = ["20 epochs or more", "held-out test done", "profiles validated", "held-out servers tested"]
     assert done.stderr == f"forewarn: not ready for production: {', '.join(failing)}\n"
     lines = done.stdout.splitlines()
     failed = [number for number, line in enumerate(lines) if line.startswith("FAIL  ")]

@@ -32,8 +32,8 @@ def test_a_model_trains_and_forecasts_on_the_gpu(tmp_path: Path, mixed_precision
     panel = daily_panel()
     model = train(panel, {}, UTC, level, start=load_network(BASE_FOLDER)[0])
     assert {str(parameter.device) for parameter in model.network.parameters()} == {"cuda:0"}
-    assert model.info["device"] == "cuda:0"
-    assert model.info["gpu_memory_peak_mb"] > 0
+    assert model.info.device == "cuda:0"
+    assert model.info.gpu_memory_peak_mb > 0
     model.write(tmp_path)
     there, here = (
         load_forecaster(tmp_path, {}, device).forecast(panel, panel.end) for device in (choose_device(), CPU)

@@ -75,6 +75,7 @@ OUTSIDE = (
     r"\bledger_days\b|\bjudged_hours\b|\bkept_forecasts\b|\bjudged(?:: ServingFigures|=_serving)\b",
     rf"[\"'`](?:[a-z_.]+\.)?(?:{_KEYS}|cuts|general_cut|cut_[a-z_]+|head|trust|expert|votes|phase)[\"'`]",
     rf"\b(?:{_KEYS}): [A-Za-z\[\"]|\.(?:{_KEYS})\b|\b(?:{_KEYS})=",
+    r"[\"']damage[\"']|\bcut_(?:reaches_target|chosen_on|precision|recall)\b|\bunknown_servers\.skill\b|verdict is ",
     r"<head>|</head>|\bthead\b|HEAD",
     r"--quiet\b|\"quiet\"",
     r"trust-exact|trust-region",

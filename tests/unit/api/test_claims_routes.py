@@ -38,7 +38,7 @@ def rig(tmp_path: Path) -> Rig:
 
 
 def test_the_claims_are_those_of_the_model_that_serves(rig: Rig) -> None:
-    """Every sentence with its number and its source, and what must not be said, as everywhere else."""
+    """Every claim with its number and its source, and what must not be claimed, as in the command."""
     model = register(rig.registry)
     rig.registry.promote(model, "by a test")
     made = claims(training_info())
@@ -66,11 +66,11 @@ def test_the_checklist_is_that_of_the_model_that_serves(rig: Rig) -> None:
     assert [check["name"] for check in document["checks"] if not check["passed"]] == ["30 days of history or more"]
 
 
-def test_without_a_model_nothing_may_be_said_and_nothing_is_ready(rig: Rig) -> None:
+def test_without_a_model_nothing_may_be_claimed_and_nothing_is_ready(rig: Rig) -> None:
     """That is an answer, and no failure."""
-    said, checked = (rig.get(path) for path in PATHS)
-    assert (said["model"], said["level"], said["may"]) == (None, None, [])
-    assert "no model serves" in said["must_not"][0]
+    claimed, checked = (rig.get(path) for path in PATHS)
+    assert (claimed["model"], claimed["level"], claimed["may"]) == (None, None, [])
+    assert "no model serves" in claimed["must_not"][0]
     assert (checked["model"], checked["ready"]) == (None, False)
     assert not any(check["passed"] for check in checked["checks"])
 
@@ -101,10 +101,10 @@ def test_models_that_cannot_be_listed_are_503(path: str, rig: Rig, monkeypatch: 
 
 
 def test_what_json_cannot_carry_breaks_no_answer(rig: Rig) -> None:
-    """Figures that are no numbers are not said, and halves of surrogate pairs are replaced."""
+    """Figures that are no numbers are not claimed, and halves of surrogate pairs are replaced."""
     model = register(rig.registry, quantile_loss=float("nan"), skill_vs_seasonal_naive={"m\udc80": 0.5})
-    said = rig.get("/api/v1/claims", model=model)
-    assert "m?: 0.500 times the pinball loss of repeating yesterday." in [claim["sentence"] for claim in said["may"]]
-    assert "quantile loss of" not in json.dumps(said)
+    claimed = rig.get("/api/v1/claims", model=model)
+    assert "m?: 0.500 times the pinball loss of repeating yesterday." in [claim["sentence"] for claim in claimed["may"]]
+    assert "quantile loss of" not in json.dumps(claimed)
     odd = register(rig.registry, by_profile={"p\udc80": {"skill": 0.5}})
     assert "p? 0.500" in json.dumps(rig.get("/api/v1/readiness", model=odd))

@@ -67,8 +67,8 @@ def test_a_model_is_shown_with_what_is_on_record(rig: Rig) -> None:
     assert (document["current"], document["problems"]) == (model, [])
     (promotion,) = document["promotions"]["items"]
     assert promotion.pop("at").endswith("+00:00")
-    said = {"model": model, "previous": None, "why": "the gate let it pass", "back": False, "withdrawn": False}
-    assert promotion == said
+    expected = {"model": model, "previous": None, "why": "the gate let it pass", "back": False, "withdrawn": False}
+    assert promotion == expected
 
 
 def test_no_model_yet(rig: Rig) -> None:
@@ -79,7 +79,7 @@ def test_no_model_yet(rig: Rig) -> None:
 
 
 def test_models_and_promotions_are_paged_newest_first(rig: Rig) -> None:
-    """Each list has its own offset and says how long it is."""
+    """Each list has its own offset and its length."""
     models = sorted(register(rig.registry) for _ in range(3))
     for model in [*models, models[0]]:
         rig.registry.promote(model, f"{model} by hand")
@@ -92,7 +92,7 @@ def test_models_and_promotions_are_paged_newest_first(rig: Rig) -> None:
 
 
 def test_a_demo_model_shows_no_figure_of_accuracy(rig: Rig) -> None:
-    """Of level demo there are the loss on what it was fitted to, and what the gate said without its figures."""
+    """At level demo there are the training loss, and the reasons of the gate without their figures."""
     decision = decide(0.712, "other", 0.834, 0.801)
     register(rig.registry, level="demo", verdict=decision.model_dump(mode="json", by_alias=True))
     item = rig.one()
@@ -102,7 +102,7 @@ def test_a_demo_model_shows_no_figure_of_accuracy(rig: Rig) -> None:
 
 
 def test_a_validation_model_shows_its_validation_loss_alone(rig: Rig) -> None:
-    """Its span chose the epoch, so that skill and quantile loss may not be said."""
+    """Its span chose the epoch, so skill and quantile loss may not be claimed."""
     register(rig.registry, level="validation", held_out={"span": "validation"})
     figures = rig.one()["figures"]
     assert figures == {"train_loss": 0.101, "validation_loss": 0.121, "quantile_loss": None, "skill": {}}
@@ -123,7 +123,7 @@ def test_a_validation_model_shows_its_validation_loss_alone(rig: Rig) -> None:
     ],
 )
 def test_a_damaged_model_is_shown_with_its_problem(rig: Rig, file: str, content: bytes | None) -> None:
-    """Whatever is wrong with one model's files, the answer says so and shows the others whole."""
+    """The answer has the problem of one model, and shows the others completely."""
     damaged, whole = register(rig.registry), register(rig.registry)
     path = rig.registry.path(damaged) / file
     if content is None:
@@ -194,7 +194,7 @@ def test_models_that_cannot_be_listed_are_a_problem(rig: Rig, monkeypatch: pytes
 
 
 def test_a_rollback_is_marked(rig: Rig) -> None:
-    """The journal says what was gone back to, and instead of what."""
+    """The journal has the model that serves again, and the one before it."""
     for model in sorted(register(rig.registry) for _ in range(2)):
         rig.registry.promote(model, "by hand")
     rig.registry.rollback()

@@ -35,7 +35,7 @@ def test_the_first_of_option_variable_folder_and_system(places: Path, monkeypatc
 
 
 def test_a_file_that_is_named_and_missing_is_an_error(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No other file, and no default, takes its place; the error says who named it."""
+    """No other file, and no default, takes its place; the error names the source of the path."""
     write(places / "config.yaml", "c")
     with pytest.raises(ConfigError, match=r"^--config typo.yaml: does not exist; "):
         configuration(Path("typo.yaml"), required=False)

@@ -70,7 +70,7 @@ def test_a_tested_model_has_what_was_measured(level: str) -> None:
     assert all(claim.source.startswith("training_info.json: ") for claim in made.may)
 
 
-def test_what_the_measurements_do_not_show_must_not_be_said() -> None:
+def test_what_the_measurements_do_not_show_must_not_be_claimed() -> None:
     """A metric worse than yesterday, and one without a breach, are named; convergence is not refused."""
     refused = "\n".join(of().must_not)
     assert "better than repeating yesterday for disk: there it is not" in refused

@@ -37,7 +37,7 @@ def test_current_names_the_model_that_serves(tmp_path: Path) -> None:
 
 
 def test_an_unknown_model_is_named_with_those_there_are(tmp_path: Path) -> None:
-    """A typo, or a path that leads elsewhere, is no model."""
+    """A typo, or a path to another folder, is no model."""
     registry = ModelRegistry(tmp_path / "models")
     for wrong in ("nope", "..", "../models", ""):
         with pytest.raises(ModelNotFound, match="forewarn train"):
@@ -45,7 +45,7 @@ def test_an_unknown_model_is_named_with_those_there_are(tmp_path: Path) -> None:
 
 
 def test_a_current_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    """What is no text, or a folder, says nothing about which model serves; the error names it."""
+    """A file that is no text, or a folder, names no model; the error names the file."""
     registry = ModelRegistry(tmp_path)
     (tmp_path / "current").write_bytes(b"\xff\xfe")
     with pytest.raises(BadModel, match="current: cannot be read: it is not UTF-8"):
@@ -68,7 +68,7 @@ def serving_in_turn(registry: ModelRegistry, count: int) -> list[str]:
 
 
 def test_rolling_back_undoes_one_promotion_after_the_other(tmp_path: Path) -> None:
-    """Each step goes to what served before, and the first one stays."""
+    """Each step makes the previous model serve, and the first one stays."""
     registry = ModelRegistry(tmp_path)
     first, second, third = serving_in_turn(registry, 3)
     assert registry.rollback() == Rollback(second, third, {})
@@ -86,8 +86,8 @@ def test_rolling_back_undoes_one_promotion_after_the_other(tmp_path: Path) -> No
     ]
 
 
-def test_rolling_back_passes_over_models_that_are_gone_or_damaged(tmp_path: Path) -> None:
-    """It says which and why; where none is left, the model that serves stays."""
+def test_rolling_back_skips_missing_and_damaged_models(tmp_path: Path) -> None:
+    """The skipped models and the reasons are returned; where none is left, the model that serves stays."""
     registry = ModelRegistry(tmp_path)
     first, second, third, fourth, fifth = serving_in_turn(registry, 5)
     shutil.rmtree(registry.path(fourth))
@@ -121,12 +121,12 @@ def test_rolling_back_goes_to_a_model_that_served_twice(tmp_path: Path) -> None:
 
 
 def test_rolling_back_knows_what_a_hand_wrote_into_current(tmp_path: Path) -> None:
-    """A model that served without a promotion is gone back to; one whose promotion was cut off never served."""
+    """A model that served without a promotion serves again; one whose promotion was interrupted never served."""
     registry = ModelRegistry(tmp_path)
     first, second, third = made(registry, 3)
     (tmp_path / "current").write_text(f"{first}\n", encoding="utf-8")
     registry.promote(second, "by a test")
-    registry.promote(third, "cut off before it took effect")
+    registry.promote(third, "interrupted before it took effect")
     (tmp_path / "current").write_text(f"{second}\n", encoding="utf-8")
     assert registry.rollback() == Rollback(first, second, {})
 
@@ -153,8 +153,8 @@ def test_what_served_when_and_why_is_on_record(tmp_path: Path) -> None:
     ]
 
 
-def test_promoting_puts_a_garbled_current_right(tmp_path: Path) -> None:
-    """What served before is then unknown, and that is what the journal says."""
+def test_promoting_repairs_a_garbled_current(tmp_path: Path) -> None:
+    """The model that served before is then not on record."""
     registry = ModelRegistry(tmp_path)
     (name,) = made(registry, 1)
     (tmp_path / "current").write_bytes(b"\xff")
@@ -164,7 +164,7 @@ def test_promoting_puts_a_garbled_current_right(tmp_path: Path) -> None:
 
 
 def test_a_demoted_model_is_on_record_until_it_is_promoted(tmp_path: Path) -> None:
-    """The trail says when and why; it is no step of a rollback, and a promotion by hand lifts it."""
+    """The journal has the time and the reason; a rollback ignores it, and a promotion by hand ends it."""
     registry = ModelRegistry(tmp_path)
     first, second = made(registry, 2)
     registry.promote(first, "a")
@@ -184,7 +184,7 @@ def test_a_demoted_model_is_on_record_until_it_is_promoted(tmp_path: Path) -> No
 
 
 def test_the_base_network_can_be_demoted_before_there_is_a_model(tmp_path: Path) -> None:
-    """It has no directory, and need not."""
+    """It needs no directory in the registry."""
     registry = ModelRegistry(tmp_path / "models")
     registry.demote("base", "it was worse")
     assert registry.demotion("base") is not None
@@ -200,8 +200,8 @@ def test_a_journal_of_an_older_version_is_read(tmp_path: Path) -> None:
     assert registry.promotions()[0].withdrawn is False
 
 
-def test_old_models_are_deleted_but_what_serves_and_what_did_before_it(tmp_path: Path) -> None:
-    """The newest stay, and what a rollback goes back to, however old."""
+def test_old_models_are_deleted_except_what_serves_and_served_before(tmp_path: Path) -> None:
+    """The newest stay, and so do those that a rollback needs, however old."""
     registry = ModelRegistry(tmp_path)
     names = sorted(made(registry, 8))
     for name in (names[0], names[1]):

@@ -92,7 +92,7 @@ def test_what_was_scheduled_while_the_service_was_down_is_made_up_for_once(tmp_p
     assert len(rig.trainer.started) == 1
 
 
-def test_a_run_that_a_restart_cut_off_is_resumed_until_it_is_hopeless(tmp_path: Path) -> None:
+def test_a_run_that_a_restart_interrupted_is_resumed_three_times_at_most(tmp_path: Path) -> None:
     """The same run, folder and seed, one attempt more; after the third it has failed."""
     rig = Rig(tmp_path)
     first = rig.retraining.request(LevelName.VALIDATION)
@@ -111,7 +111,7 @@ def test_a_run_that_a_restart_cut_off_is_resumed_until_it_is_hopeless(tmp_path: 
     assert not [path for path in tmp_path.glob("*/") if path.name != "models"]
 
 
-def test_the_budget_refuses_and_says_so(tmp_path: Path) -> None:
+def test_the_budget_refuses_with_a_reason(tmp_path: Path) -> None:
     """More than the day's runs are refused by hand and by schedule, over restarts too, until a day has passed."""
     rig = Rig(tmp_path, most=1)
     rig.retraining.request(None)
@@ -129,8 +129,8 @@ def test_the_budget_refuses_and_says_so(tmp_path: Path) -> None:
     assert len(rig.trainer.started) == 1
 
 
-def test_a_wish_begins_a_run_and_then_there_is_a_pause(tmp_path: Path) -> None:
-    """Why stands on record; the same wish at every tick is one run until the pause is over, after a restart too."""
+def test_a_trigger_starts_a_run_and_then_there_is_a_pause(tmp_path: Path) -> None:
+    """The reason is on record; the same trigger at each tick gives one run per pause, after a restart too."""
     rig = Rig(tmp_path)
     request = TrainingRequest(Trigger.DRIFT, "60% of the series behave otherwise")
     rig.tick(0, request)
@@ -147,7 +147,7 @@ def test_a_wish_begins_a_run_and_then_there_is_a_pause(tmp_path: Path) -> None:
     assert len(rig.trainer.started) == 1
 
 
-def test_a_wish_is_bound_by_the_budget(tmp_path: Path) -> None:
+def test_triggers_are_bound_by_the_budget(tmp_path: Path) -> None:
     """However short the pause, a day has no more runs than it may."""
     rig = Rig(tmp_path, most=2)
     for _ in range(3):
@@ -186,7 +186,7 @@ def test_old_models_make_room_for_new_ones(tmp_path: Path) -> None:
 
 
 def test_a_torn_or_strange_record_stops_nothing(tmp_path: Path) -> None:
-    """What a full disk cut off is left out; the lines before and after it are there."""
+    """A line that a full disk left incomplete is skipped; the lines before and after it are read."""
     rig = Rig(tmp_path)
     rig.retraining.request(None)
     rig.trainer.ended = GOOD

@@ -72,7 +72,7 @@ def change_info(**changes: Any) -> Callable[[Path], None]:
     return change
 
 
-def remove_verdict(model: Path) -> None:
+def remove_gate_decision(model: Path) -> None:
     path = model / "training_info.json"
     info = json.loads(path.read_text())
     del info["verdict"]
@@ -108,7 +108,7 @@ def remove_actual_values(model: Path) -> None:
         (add_pickle, "network.pkl: does not belong to a model; remove it"),
         (add_folder, "more: does not belong to a model; remove it"),
         (link_outside, "report.html: is a link; a model directory holds its files itself"),
-        (remove_verdict, "training_info.json: verdict is missing"),
+        (remove_gate_decision, "training_info.json: verdict is missing"),
         (change_info(final_val_loss=None), "training_info.json: final_val_loss is None, and should be a finite number"),
         (change_info(epochs=True), "training_info.json: epochs is True, and should be a finite number"),
         (change_info(verdict=3), "training_info.json: verdict is 3: "),
@@ -136,7 +136,7 @@ def test_every_problem_is_listed(model: Path) -> None:
     """Not only the first one."""
     add_pickle(model)
     truncate_weights(model)
-    remove_verdict(model)
+    remove_gate_decision(model)
     (model / "report.html").write_text(" \n")
     assert [problem.split(": ")[0] for problem in problems(model)] == [
         *("network.pkl", "model.safetensors", "training_info.json", "report.html"),

@@ -79,7 +79,7 @@ def serve(registry: ModelRegistry, network: TemporalFusionTransformer, metrics: 
 
 
 def test_without_a_serving_model_the_candidate_has_to_beat_seasonal_naive(registry: ModelRegistry) -> None:
-    """The packaged network does, one that learnt nothing does not; the figures are measured, not told."""
+    """The packaged network does, an untrained one does not; the figures are measured."""
     good, bad = (
         gate_decision(candidate(trained_network()), registry),
         gate_decision(candidate(untrained_network()), registry),
@@ -114,8 +114,8 @@ def lose(registry: ModelRegistry, model: str) -> None:
 
 
 @pytest.mark.parametrize("integrity_error", [garble, lose])
-def test_a_serving_model_that_cannot_be_loaded_is_no_hindrance(integrity_error: Any, registry: ModelRegistry) -> None:
-    """The reason names it, and the log says what is wrong with it."""
+def test_a_serving_model_that_cannot_be_loaded_is_not_compared(integrity_error: Any, registry: ModelRegistry) -> None:
+    """The reason names it, and the log has the error."""
     name = serve(registry, trained_network())
     integrity_error(registry, name)
     with capture_logs() as events:
@@ -125,7 +125,7 @@ def test_a_serving_model_that_cannot_be_loaded_is_no_hindrance(integrity_error: 
     assert [(event["event"], event["model"]) for event in events] == [("serving_model_unusable", name)]
 
 
-def test_a_serving_model_of_other_metrics_is_no_hindrance(registry: ModelRegistry) -> None:
+def test_a_serving_model_of_other_metrics_is_not_compared(registry: ModelRegistry) -> None:
     """It can be loaded, but can forecast none of the windows."""
     name = serve(registry, trained_network(), ("disk",))
     decision = gate_decision(candidate(trained_network()), registry)
@@ -144,7 +144,7 @@ def test_losses_are_compared_on_the_windows_that_all_can_forecast(registry: Mode
 
 
 def test_intervals_that_are_too_wide_are_refused(registry: ModelRegistry) -> None:
-    """However good the median is."""
+    """A good median does not help."""
     decision = gate_decision(candidate(trained_network(), stretch=WIDE), registry)
     assert not decision.promoted
     assert decision.coverage_80 is not None
@@ -159,7 +159,7 @@ def with_rows(panel: Panel, rows: Iterable[tuple[str, np.ndarray[Any, Any]]]) ->
 
 
 def test_series_that_stand_still_are_left_out_of_the_coverage(registry: ModelRegistry) -> None:
-    """As are those that only vary before the held-out span: it is trivial to cover them, whatever the intervals."""
+    """Series that vary only before the held-out span are left out too: any interval covers them."""
     panel = daily_panel()
     still = np.full(panel.steps, 7.0)
     once = np.where(np.arange(panel.steps) < panel.steps // 2, 3.0, 7.0)
@@ -173,7 +173,7 @@ def test_series_that_stand_still_are_left_out_of_the_coverage(registry: ModelReg
 
 
 def test_a_held_out_span_without_a_window_promotes_nothing(registry: ModelRegistry) -> None:
-    """Less than eight hours were held out: nothing is known of the model."""
+    """Less than eight hours were held out: the model was not measured."""
     panel = daily_panel(days=2)
     decision = gate_decision(candidate(trained_network(), panel), registry)
     assert (decision.promoted, decision.candidate_loss, decision.coverage_80) == (False, None, None)
@@ -209,7 +209,7 @@ def trained(registry: ModelRegistry, start: str) -> Trained:
 
 
 def test_a_model_is_written_with_its_gate_decision_and_serves_only_if_promoted(registry: ModelRegistry) -> None:
-    """One that beats nothing is kept, explained and logged, and what served goes on serving."""
+    """A rejected one is stored with its reasons, and the serving model continues to serve."""
     with capture_logs() as events:
         first, second = trained(registry, "base"), trained(registry, "scratch")
     assert (first.decision.promoted, second.decision.promoted) == (True, False)

@@ -90,7 +90,7 @@ def test_the_pictures_are_all_there() -> None:
     assert "6 of 10 series (60.0 %) lie below 1" in made.text
 
 
-def test_the_examples_say_how_good_they_are() -> None:
+def test_the_examples_have_their_scores() -> None:
     """Each fan has its past, its origin and its relative loss; a hostile name stays text."""
     made = page()
     assert "From 2026-01-13T00:00:00Z. Relative loss 0.500 over 96 values." in made.text
@@ -100,7 +100,7 @@ def test_the_examples_say_how_good_they_are() -> None:
     assert {"The 2 best series", "The 1 worst series"} <= set(made.text.splitlines())
 
 
-def test_what_could_not_be_forecast_is_said() -> None:
+def test_what_could_not_be_forecast_is_named() -> None:
     """And so is that no model serves, and that nothing could be compared."""
     made = page(missing=3, missing_text="3 forecasts could not be made; the first is x", model="")
     assert "3 forecasts could not be made; the first is x." in made.text

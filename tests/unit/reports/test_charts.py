@@ -16,7 +16,7 @@ from tests.training_records import METRICS, samples
 
 
 def test_numbers_are_short_and_a_gap_is_none() -> None:
-    """Five digits are more than a picture shows; what is no number is a gap."""
+    """Values have five digits; what is no number is a gap."""
     assert numbers([1 / 3, math.nan, None, math.inf, 123456789.0]) == [0.33333, None, None, None, 123460000.0]
 
 
@@ -31,7 +31,7 @@ def test_the_map_is_as_strong_for_a_half_as_for_a_double() -> None:
 
 
 def test_long_names_that_begin_alike_stay_apart() -> None:
-    """An axis shows the beginning of a long name; its place is that of the whole."""
+    """An axis shows the beginning of a long name, at the place of the whole name."""
     names = ["m" * 60 + "a", "m" * 60 + "b", "cpu"]
     made = coverage_chart("t", {name: {"80": 0.8} for name in names}, ("80",))
     assert made.traces[0]["y"] == made.layout["yaxis"]["tickvals"] == names
@@ -39,7 +39,7 @@ def test_long_names_that_begin_alike_stay_apart() -> None:
 
 
 def test_reliability_is_drawn_against_the_diagonal() -> None:
-    """Nominal and observed shares in percent, beside the line on which a sound forecaster lies."""
+    """Nominal and observed shares in percent, beside the ideal diagonal."""
     made = reliability_chart("t", {"a": {"0.1": 0.12, "0.9": None}, "b": {"0.5": 0.5}}, "n")
     diagonal, first, second = made.traces
     assert diagonal["x"] == diagonal["y"]
@@ -48,7 +48,7 @@ def test_reliability_is_drawn_against_the_diagonal() -> None:
 
 
 def test_coverage_stands_beside_its_nominal_share() -> None:
-    """Each interval has a colour, its dots and its line at what it should hold."""
+    """Each interval has a colour, its dots and a line at its nominal share."""
     made = coverage_chart("t", {"cpu": {"50": 0.4, "80": 0.75}, "mem": {"50": 0.6}}, ("50", "80"))
     assert [trace["x"] for trace in made.traces] == [[40.0, 60.0], [75.0, None]]
     lines = made.layout["shapes"]
@@ -73,7 +73,7 @@ def test_a_fan_has_its_bands_and_what_happened() -> None:
 
 
 def test_samples_come_back_as_they_were_whatever_their_order() -> None:
-    """Rows that lie shuffled in the frame are put back in the order of their steps."""
+    """Shuffled rows of the frame are sorted by step."""
     frame = samples()
     shuffled = fans_of(frame.sample(frac=1, random_state=1), 9, {})
     assert len(shuffled) > 1
@@ -82,7 +82,7 @@ def test_samples_come_back_as_they_were_whatever_their_order() -> None:
 
 
 def test_the_choice_is_varied() -> None:
-    """Every metric is shown before one is shown again, by servers in turn, and what moves comes before what rests."""
+    """Every metric is shown before one is repeated, by servers in turn, and varying series come first."""
     moving = {(f"s{number}", metric): number != 0 for number in range(5) for metric in ("a", "b", "c")}
     chosen = varied_choice(moving, 6)
     assert [metric for _, metric in chosen] == ["a", "b", "c", "a", "b", "c"]
@@ -98,7 +98,7 @@ def test_no_more_fans_than_asked(most: int) -> None:
 
 
 def test_a_series_without_actual_values_is_not_shown() -> None:
-    """A forecast with nothing beside it shows nothing."""
+    """A forecast without an actual value is left out."""
     frame = samples()
     frame.loc[frame["server"] == "server-01", "actual"] = math.nan
     assert {fan.server for fan in fans_of(frame, 12, {})} == {"server-00", "server-02"}

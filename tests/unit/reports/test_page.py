@@ -22,7 +22,7 @@ def chart(name: str) -> Chart:
 
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), min_size=1))
 def test_any_text_is_shown_as_it_is(text: str) -> None:
-    """Whatever a name is made of, it stays text, in every place a text can have."""
+    """Any name stays text, in every part of a page."""
     table = Table((text, "n"), [(text, "1")])
     parts = [text, Points([text]), table, Folded(text, table)]
     page = Page(render_page(text, text, [Section(text, parts)]))
@@ -41,12 +41,12 @@ def test_a_hostile_name_opens_no_element_from_within_a_chart() -> None:
 
 
 def test_plotly_gets_no_markup_to_read() -> None:
-    """Plotly reads a few tags in whatever it writes, so that names go to it escaped."""
+    """Plotly interprets some HTML tags, so names are escaped for it."""
     assert label("<b>a</b> & b") == "&lt;b&gt;a&lt;/b&gt; &amp; b"
 
 
 def test_the_page_asks_nothing_of_any_network() -> None:
-    """No element names an address, and the policy of the page forbids what a script might try."""
+    """No element has an address, and the policy of the page forbids all connections."""
     page = Page(render_page("t", "s", [Section("a", [chart("cpu"), Charts([chart("mem"), chart("disk")])])]))
     assert not {"src", "href", "srcset", "action"} & {name for name, _ in page.attributes}
     named = page.attributes.index(("http-equiv", "Content-Security-Policy"))
@@ -56,7 +56,7 @@ def test_the_page_asks_nothing_of_any_network() -> None:
 
 
 def test_the_script_that_draws_is_in_a_page_once() -> None:
-    """However many charts there are, plotly is in the page once; without a chart it is not there at all."""
+    """A page with charts has plotly once; a page without a chart does not have it."""
     html = render_page("t", "s", [Section("a", [chart("cpu"), chart("mem"), Charts([chart("disk")])])])
     assert html.count("plotly.js v") == 1
     assert len(Page(html).charts) == 3
@@ -64,7 +64,7 @@ def test_the_script_that_draws_is_in_a_page_once() -> None:
 
 
 def test_a_value_that_is_not_a_number_never_reaches_the_browser() -> None:
-    """JSON has no NaN: numbers() makes it a gap, and a chart that has one all the same is refused."""
+    """JSON has no NaN: numbers() makes it a gap, and a chart with NaN raises."""
     assert json.dumps(line("a", [1.0], [float("nan")], "@ink")["y"]) == "[null]"
     bad = Chart("a", [{"y": [float("nan")]}], layout(axis("x"), axis("y")))
     with pytest.raises(ValueError, match="not JSON compliant"):
@@ -72,7 +72,7 @@ def test_a_value_that_is_not_a_number_never_reaches_the_browser() -> None:
 
 
 def test_tables_are_real_tables() -> None:
-    """A table has a head and a row for each row; figures stand apart from text."""
+    """A table has a header and a row for each row; figures are aligned apart from text."""
     html = render_page("t", "s", [Section("a", [Table(("name", "count"), [("a", "1"), ("b", "2")])])])
     page = Page(html)
     assert (page.tags["table"], page.tags["tr"], page.tags["th"], page.tags["td"]) == (1, 3, 2, 4)

@@ -36,8 +36,8 @@ def test_the_report_shows_every_part_of_a_full_record() -> None:
     assert {"0.0667", "87.4 %", "81.0 %", "69,682", "3.0 min"} <= set(made.cells)
 
 
-def test_the_report_says_what_may_be_said_and_what_must_not() -> None:
-    """The same sentences as everywhere else, each with its source."""
+def test_the_report_has_what_may_be_claimed_and_what_must_not() -> None:
+    """The same sentences as in the command, each with its source."""
     made, expected = page(), claims(training_info())
     for claim in expected.may:
         assert claim.sentence in made.cells
@@ -63,7 +63,7 @@ def test_a_record_of_an_older_version_still_gives_a_report() -> None:
 
 
 def test_the_best_epoch_is_marked() -> None:
-    """Epochs count from 1 for people; the star is on the validation loss of the one that was kept."""
+    """Epochs count from 1; the star is on the validation loss of the epoch that was kept."""
     chart = page().charts[0]
     mark = chart["traces"][2]
     assert (mark["name"], mark["x"], mark["y"]) == ("best epoch, 3", [3.0], [0.12])
@@ -71,7 +71,7 @@ def test_the_best_epoch_is_marked() -> None:
 
 
 def test_gpu_memory_is_drawn_where_a_gpu_was_used() -> None:
-    """Without one the report says so."""
+    """Without one a sentence stands in its place."""
     assert "No GPU was used" in page().text
     with_gpu = page([replace(epoch, gpu_memory_mb=812.0) for epoch in EPOCHS], gpu_memory_peak_mb=812.0)
     assert "No GPU was used" not in with_gpu.text
@@ -79,7 +79,7 @@ def test_gpu_memory_is_drawn_where_a_gpu_was_used() -> None:
 
 
 def test_a_demo_report_has_no_figure_of_accuracy() -> None:
-    """The level allows none, so that none is drawn or written."""
+    """The level allows none, so none is drawn or written."""
     made = page(level="demo", verdict=None)
     assert WITHHELD in made.text
     assert len(made.charts) == 3 + 9
@@ -105,7 +105,7 @@ def test_one_epoch_makes_no_curve() -> None:
     assert len(made.charts) == 1 + 2 + 1 + 1 + 9
 
 
-def test_names_from_strangers_are_shown_as_they_are() -> None:
+def test_hostile_names_are_shown_as_they_are() -> None:
     """A server and a metric of hostile names are text in titles and tables, and escaped for plotly."""
     frame = samples(1)
     frame["server"] = "</script><b>x"

@@ -82,7 +82,7 @@ def test_keys_of_a_later_version_are_ignored(rig: Rig) -> None:
 
 
 def test_a_file_is_parsed_only_when_it_changed(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each read without a change returns the same entries, with the same damage; another writer is noticed."""
+    """Each read without a change returns the same entries, with the same errors; another writer is noticed."""
     rig.journal.append(Entry("a"))
     with rig.path.open("a") as file:
         file.write("{}\n")
