@@ -342,8 +342,8 @@ def _slots(made: _Measured) -> Tensor:
     In order: the last value; the mean of the last half hour; the quantiles of the last day, of the last 3 h, of the
     slot on 7 days, of the slot in 4 weeks, and of the slot on 7 days with the last hour's shift; a random walk.
 
-    The last six have a part in ``_points``: yesterday; last week; the week mean; the week mean with the last day's shift
-    and its errors; yesterday with its errors; a decay from the last value to the quantiles of the last 3 h.
+    The last six have a part in ``_points``: yesterday; last week; the week mean; the week mean with the last day's
+    shift and its errors; yesterday with its errors; a decay from the last value to the quantiles of the last 3 h.
     """
     level = made.half_hour.view(-1, 1, 1)
     zero = torch.zeros_like(level)

@@ -264,7 +264,7 @@ def build_pipeline(config: Config, on: Components) -> ConfiguredPipeline:
 
         def apply() -> None:
             on.snapshots.configure(metrics, config.exposition.series_budget)
-            on.model.reload(_loaders(config))
+            on.model.reload(model_loaders(config))
             on.retraining.reconfigure(training)
             on.scenarios.reconfigure(_simulated(sources))
             on.telemetry.configure([source.name for source in sources], targets)
@@ -298,10 +298,11 @@ def _push_endpoint(config: Config, ingest: Ingest, on: Components) -> PushEndpoi
 
 def serving_model(config: Config) -> ServingModel:
     """Return the model of the configured registry; torch is imported when there is something to forecast with it."""
-    return ServingModel(ModelRegistry(config.models_dir), _loaders(config))
+    return ServingModel(ModelRegistry(config.models_dir), model_loaders(config))
 
 
-def _loaders(config: Config) -> ModelLoaders:
+def model_loaders(config: Config) -> ModelLoaders:
+    """Return how models are read: decision thresholds are chosen for the configured target precision."""
     registry, target = ModelRegistry(config.models_dir), config.alerting.target_precision
     return ModelLoaders(
         partial(_load, registry, config),
