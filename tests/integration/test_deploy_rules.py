@@ -143,7 +143,8 @@ def test_from_exposed_series_to_alertmanager(prometheus: RunningPrometheus, aler
     }
     alone = found["PredictedBreach", "web-1"]
     assert set(alone["labels"]) == {"alertname", "server", "metric", "severity"}
-    assert "will probably reach its critical threshold within 8 hours (probability 70%)" in alone["annotations"]["summary"]
+    text = "web-1: cpu_busy_pct will probably reach its critical threshold within 8 hours (probability 70%)."
+    assert alone["annotations"]["summary"] == text
     assert alone["status"]["state"] != "suppressed"
     assert [receiver["name"] for receiver in alone["receivers"]] == ["predictions"]
     real = found["CpuBusy", "127.0.0.1"]
