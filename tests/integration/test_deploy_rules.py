@@ -143,8 +143,8 @@ def test_from_exposed_series_to_alertmanager(prometheus: RunningPrometheus, aler
     }
     alone = found["PredictedBreach", "web-1"]
     assert set(alone["labels"]) == {"alertname", "server", "metric", "severity"}
-    summary = alone["annotations"]["summary"]
-    assert summary.endswith("will probably reach the critical threshold within 8 hours (probability 70%).")
+    text = "web-1: cpu_busy_pct will probably reach the critical threshold within 8 hours (probability 70%)."
+    assert alone["annotations"]["summary"] == text
     assert alone["status"]["state"] != "suppressed"
     assert [receiver["name"] for receiver in alone["receivers"]] == ["predictions"]
     real = found["CpuBusy", "127.0.0.1"]
