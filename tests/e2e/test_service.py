@@ -161,9 +161,16 @@ def watermark(config: Path) -> int:
     with sqlite3.connect(path) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     connection.close()
-    store = SqlStore(f"sqlite:///{path}")
+    newest = newest_stored(config)
+    assert newest is not None
+    return newest
+
+
+def newest_stored(config: Path) -> int | None:
+    """Return the watermark of the simulator; None before the first one."""
+    store = SqlStore(load_config(config).store_url)
     try:
-        return store.watermarks()["fleet", "fleet"]
+        return store.watermarks().get(("fleet", "fleet"))
     finally:
         store.close()
 
@@ -201,7 +208,7 @@ def test_sigterm_stops_a_service_that_back_fills(config: Path) -> None:
     change_config(config, {"sources": [simulated(720, SEED, ml_compute=40, database=40, web_api=40)]})
     service = RunningForewarn(config, ready=False)
     service.start()
-    wait_until(lambda: bool(service.events("backfill_started")), 30, "the back-fill")
+    wait_until(lambda: newest_stored(config) is not None, 30, "the first day of the back-fill")
     stopped = service.stop()
     print(f"\nstopped in a back-fill in {stopped.seconds:.2f} s")
     assert stopped.exit_status == 0
