@@ -54,10 +54,10 @@ def alert(server: str = "web-1", seconds_left: float = 900) -> Notification:
 def fake_rig() -> Rig:
     """Return the fake; its alerts are computed from all that it was sent, as Alertmanager does."""
     notifier = FakeNotifier("main")
-    notifier.refuses = frozenset({REFUSED})
+    notifier.rejects = frozenset({REFUSED})
 
     def alerts() -> Mapping[str, Notification]:
-        newest = {each.labels["server"]: each for batch in notifier.told for each in batch}
+        newest = {each.labels["server"]: each for batch in notifier.accepted for each in batch}
         return {server: each for server, each in newest.items() if each.ends_at > time.time()}
 
     def down(whether: bool) -> None:

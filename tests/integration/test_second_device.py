@@ -12,7 +12,7 @@ import torch
 from daemon.breach.model import BASE_FOLDER
 from daemon.core.levels import LEVELS, LevelName
 from daemon.core.metric import Metric, Thresholds
-from daemon.network import fitting, pretraining, prior_network
+from daemon.network import pretraining, prior_network
 from daemon.network.artifact import load_forecaster, load_network
 from daemon.network.calibration import calibrate
 from daemon.network.device import choose_device
@@ -56,7 +56,7 @@ def test_a_model_trains_and_forecasts_on_another_device(second: torch.device, tm
     """Training, calibration, breach model, evaluation, files and loading give the results of the CPU."""
     here, there = trained_on(CPU), trained_on(second)
     assert {parameter.device for parameter in there.network.parameters()} == {second}
-    assert (here.info["device"], there.info["device"]) == ("cpu", str(second))
+    assert (here.info.device, there.info.device) == ("cpu", str(second))
     assert there.fit.records[0].val_loss == pytest.approx(here.fit.records[0].val_loss, rel=1e-3)
     there.write(tmp_path)
     panel = there.panel
@@ -80,14 +80,13 @@ def test_a_base_network_is_pretrained_on_another_device(second: torch.device, mo
 def batch_devices(monkeypatch: pytest.MonkeyPatch) -> set[torch.device]:
     """Return the devices of all batches as samplers make them, before Lightning moves them."""
     devices: set[torch.device] = set()
-    prefetched = fitting.prefetched
 
     def recorded(batches: Iterable[Batch]) -> Iterator[Batch]:
         for batch in prefetched(batches):
             devices.update(tensor.device for tensor in (*batch.windows, *batch[1:]))
             yield batch
 
-    monkeypatch.setattr(fitting, "prefetched", recorded)
+    monkeypatch.setattr("daemon.network.fitting.prefetched", recorded)
     return devices
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daemon.config.sources import PrometheusConfig
+from daemon.config.sources import FleetConfig, PrometheusConfig, PushConfig, ReplayConfig, SimulatorConfig
 from daemon.core.errors import QueryRejected, SourceUnavailable
 from daemon.core.series import STEP_SECONDS, Samples, SeriesKey, floor_to_grid
 from daemon.ingest.metrics_file import write_metrics_file
@@ -16,8 +16,6 @@ from daemon.ingest.ports import Source
 from daemon.ingest.prometheus import PrometheusSource
 from daemon.ingest.push import PushSource
 from daemon.ingest.replay import ReplaySource, SimulatorSource
-from daemon.simulation.fleet import Fleet
-from daemon.simulation.spec import FleetSpec
 from tests.fakes.source import FakeSource
 from tests.panels import START, daily_panel
 from tests.servers.history import node_history, write_history
@@ -72,12 +70,14 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Rig:
         case "fake":
             return Rig(lambda: FakeSource("main", panel), START, START, unreachable_fake)
         case "simulator":
-            spec = FleetSpec(counts={"database": 1, "web_api": 1})
-            return Rig(lambda: SimulatorSource("main", Fleet(spec), 86_400), START, None)
+            servers = FleetConfig(**dict.fromkeys(FleetConfig.model_fields, 0) | {"database": 1, "web_api": 1})
+            config = SimulatorConfig(name="main", type="simulator", servers=servers, backfill_hours=24)
+            return Rig(lambda: SimulatorSource(config), START, None)
         case "replay":
             path = tmp_path / "metrics.parquet"
             write_metrics_file(path, panel)
-            return Rig(lambda: ReplaySource("main", path, 86_400), START, START)
+            config = ReplayConfig(name="main", type="replay", path=path, backfill_hours=24)
+            return Rig(lambda: ReplaySource(config), START, START)
         case _:
             server, oldest = request.getfixturevalue("prometheus")
             first = floor_to_grid(oldest)
@@ -254,8 +254,8 @@ def test_a_fetch_after_the_close_delivers_the_same_or_is_an_outage(rig: Rig, sou
 
 def test_a_push_source_has_no_stream_and_rejects_every_fetch() -> None:
     """Pushed samples do not come through the port: what the port requires of the rest still holds."""
-    source: Source = PushSource("main", backfill_seconds=600)
-    assert (source.name, source.streams, source.backfill_seconds, source.overlap_seconds) == ("main", (), 600, 0)
+    source: Source = PushSource(PushConfig(name="main", type="push"))
+    assert (source.name, source.streams, source.backfill_seconds, source.overlap_seconds) == ("main", (), 0, 0)
     for _ in range(2):
         with pytest.raises(QueryRejected, match="source 'main' has no stream 'cpu'"):
             source.fetch("cpu", START, START)

@@ -9,10 +9,12 @@ import pytest
 import yaml
 
 from daemon.config.loading import default_text, load_config
+from daemon.config.training import TrainingConfig
 from daemon.core.levels import LevelName
 from daemon.core.series import STEPS_PER_DAY, Panel, Samples, SeriesKey
+from daemon.core.training_info import EpochRecord
 from daemon.models.registry import ModelRegistry
-from daemon.models.runs import Outcome, RunState, Trainer, TrainingRun, Trigger
+from daemon.models.runs import RunOutcome, RunProgress, RunState, Trainer, TrainingRun, Trigger
 from daemon.service.training_process import TrainingProcess
 from daemon.store.history import SqlStore
 from tests.fakes.trainer import FakeTrainer
@@ -39,11 +41,11 @@ class Rig(Protocol):
     trainer: Trainer
     folder: Path
 
-    def end_well(self) -> Outcome:
+    def end_well(self) -> RunOutcome:
         """Let the run under way make a model; return how it ended."""
         ...
 
-    def end_badly(self) -> Outcome:
+    def end_badly(self) -> RunOutcome:
         """Let the run under way fail; return how it ended."""
         ...
 
@@ -60,17 +62,26 @@ class FakeRig:
         self.trainer: Trainer = self.fake
         self.folder = folder
 
-    def end_well(self) -> Outcome:
+    def end_well(self) -> RunOutcome:
         self.reported()
-        self.fake.ended = Outcome(RunState.SUCCEEDED, "no model serves", "20260101T000000Z", 1.5)
+        self.fake.ended = RunOutcome(RunState.SUCCEEDED, "no model serves", "20260101T000000Z", 1.5)
         return self.fake.ended
 
-    def end_badly(self) -> Outcome:
-        self.fake.ended = Outcome(RunState.FAILED, "exit status 2: no such file", "", 0.5)
+    def end_badly(self) -> RunOutcome:
+        self.fake.ended = RunOutcome(RunState.FAILED, "exit status 2: no such file", "", 0.5)
         return self.fake.ended
 
     def reported(self) -> None:
-        self.fake.said = ({"record": {"epoch": 0}},)
+        record = EpochRecord(
+            epoch=0,
+            train_loss=0.2,
+            val_loss=0.3,
+            learning_rate=1e-3,
+            time_seconds=1.0,
+            gpu_memory_mb=0.0,
+            samples_per_second=900.0,
+        )
+        self.fake.reached = RunProgress(epochs=(record,))
 
 
 class ProcessRig:
@@ -87,20 +98,20 @@ class ProcessRig:
         store.close()
         self.trainer: Trainer = TrainingProcess(self.config)
 
-    def end_well(self) -> Outcome:
+    def end_well(self) -> RunOutcome:
         return self.ended()
 
-    def end_badly(self) -> Outcome:
+    def end_badly(self) -> RunOutcome:
         return self.ended()
 
-    def ended(self) -> Outcome:
+    def ended(self) -> RunOutcome:
         wait_until(lambda: self.trainer.outcome() is not None, PATIENCE_SECONDS, "the end of the training")
         outcome = self.trainer.outcome()
         assert outcome is not None
         return outcome
 
     def reported(self) -> None:
-        wait_until(lambda: self.trainer.told() != (), PATIENCE_SECONDS, "progress of the training")
+        wait_until(lambda: self.trainer.progress() != RunProgress(), PATIENCE_SECONDS, "progress of the training")
 
 
 @pytest.fixture(params=["fake", "process"])
@@ -114,10 +125,12 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
 def start(rig: Rig, deadline_seconds: float = DEADLINE_SECONDS, memory_mb: int = MEMORY_MB) -> None:
     """Start a run of the level demo."""
     run = TrainingRun(id="20260110T000000Z", level=LevelName.DEMO, trigger=Trigger.MANUAL, started=0.0, seed=1)
-    rig.trainer.start(run, rig.folder, 2, deadline_seconds, memory_mb)
+    rig.trainer.start(
+        run, rig.folder, TrainingConfig(threads=2, deadline_minutes=deadline_seconds / 60, memory_limit_mb=memory_mb)
+    )
 
 
-def ended(rig: Rig) -> Outcome:
+def ended(rig: Rig) -> RunOutcome:
     """Return how the run ended, once it has."""
     wait_until(lambda: rig.trainer.outcome() is not None, PATIENCE_SECONDS, "the end of the run")
     outcome = rig.trainer.outcome()
@@ -129,7 +142,7 @@ def test_before_a_run_there_is_nothing(rig: Rig) -> None:
     """No progress and no outcome; to cancel or to close is harmless and does not invent a run."""
     for act in (lambda: None, rig.trainer.cancel, rig.trainer.close, rig.trainer.close):
         act()
-        assert rig.trainer.told() == ()
+        assert rig.trainer.progress() == RunProgress()
         assert rig.trainer.outcome() is None
 
 
@@ -142,7 +155,7 @@ def test_a_run_reports_its_epochs_and_ends_with_a_model(rig: Rig) -> None:
     assert outcome.model
     assert outcome.detail
     assert outcome.seconds > 0
-    assert [each["record"]["epoch"] for each in rig.trainer.told() if "record" in each] == [0]
+    assert [record.epoch for record in rig.trainer.progress().epochs] == [0]
     if isinstance(rig, ProcessRig):
         assert ModelRegistry(load_config(rig.config).models_dir).ids() == [outcome.model]
     rig.trainer.cancel()
@@ -187,6 +200,6 @@ def test_a_new_run_starts_without_the_old_ones_outcome(rig: Rig) -> None:
     assert ended(rig).state is RunState.CANCELLED
     start(rig)
     assert rig.trainer.outcome() is None
-    assert rig.trainer.told() == ()
+    assert rig.trainer.progress() == RunProgress()
     rig.trainer.cancel()
     assert ended(rig).state is RunState.CANCELLED

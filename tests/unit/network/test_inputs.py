@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from daemon.core import forecast
+from daemon.core import scoring
 from daemon.core.forecast import QUANTILES
 from daemon.core.series import Panel
 from daemon.forecasting import baselines
@@ -113,7 +113,7 @@ def test_pinball_loss_of_both_back_ends_is_equal() -> None:
     paths = np.sort(random.normal(size=(5, 96, len(QUANTILES))), axis=-1).astype(np.float32)
     found = pinball_loss(torch.from_numpy(actual), torch.from_numpy(paths)).numpy()
     assert found.shape == paths.shape
-    np.testing.assert_allclose(found, forecast.pinball_loss(actual, paths), atol=1e-6)
+    np.testing.assert_allclose(found, scoring.pinball(actual, paths), atol=1e-6)
     assert found[0, 0, 0] == pytest.approx(
         max(0.02 * (actual[0, 0] - paths[0, 0, 0]), 0.98 * (paths[0, 0, 0] - actual[0, 0]))
     )

@@ -15,7 +15,8 @@ from daemon.config.schema import Config
 from daemon.core.errors import BadModel
 from daemon.core.forecast import QUANTILES
 from daemon.models.registry import ModelRegistry
-from daemon.service.build import model_loaders, serving_model
+from daemon.models.serving import ServingModel
+from daemon.service.build import model_loaders
 from tests.model_directory import register
 from tests.panels import daily_panel
 
@@ -56,7 +57,7 @@ def test_a_reload_chooses_the_decision_thresholds_again(tmp_path: Path) -> None:
     """Without a training: those of a choice from the model's curves for the target of the new configuration."""
     config = configured(tmp_path, 0.6)
     registered(ModelRegistry(config.models_dir))
-    model, panel = serving_model(config), daily_panel(1, 1)
+    model, panel = ServingModel(ModelRegistry(config.models_dir), model_loaders(config)), daily_panel(1, 1)
     found = []
     for target in (0.6, 0.9, 0.8):
         model.reload(model_loaders(configured(tmp_path, target)))
