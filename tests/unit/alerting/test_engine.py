@@ -297,13 +297,13 @@ def test_an_alert_without_a_configured_threshold_resolves() -> None:
     assert [each["severity"] for each in rig.firing()] == ["warning"]
 
 
-def resolved(rig: Rig) -> dict[str, str]:
-    """Return the summary of each queued resolution by the name of its alert."""
+def resolved(rig: Rig) -> dict[tuple[str, str], str]:
+    """Return the summary of each queued resolution by the name and severity of its alert."""
     queued = [each.notification for each in rig.repository.queued("am", 100)]
     return {
-        each.labels["alertname"]: each.annotations["summary"]
+        (each.labels["alertname"], each.labels["severity"]): each.annotations["summary"]
         for each in queued
-        if (each.ends_at and each.labels["severity"] != "warning") or each.labels["alertname"] == "ServerDataMissing"
+        if each.ends_at
     }
 
 
@@ -313,14 +313,18 @@ def test_a_resolution_has_its_reason() -> None:
     for rig in (cleared, unconfigured, silent):
         rig.tick(3, db_1=0.9)
     cleared.tick(10, db_1=0.1)
-    assert resolved(cleared) == {"PredictedBreach": "db-1: disk is no longer predicted to reach 90 % (critical)."}
+    assert resolved(cleared) == {
+        ("PredictedBreach", "warning"): "db-1: disk is no longer predicted to reach 80 % (warning).",
+        ("PredictedBreach", "critical"): "db-1: disk is no longer predicted to reach 90 % (critical).",
+    }
     unconfigured.restart({"disk": Metric(name="disk")})
     unconfigured.tick(10)
-    (summary,) = resolved(unconfigured).values()
-    assert summary == "db-1: disk has no critical threshold any more; its alert ends."
+    assert (
+        resolved(unconfigured)["PredictedBreach", "critical"]
+        == "db-1: disk has no critical threshold any more; its alert ends."
+    )
     silent.tick(12, db_1=None)
-    (summary,) = resolved(silent).values()
-    assert summary == "db-1: no data of disk for 1 h; its alert ends."
+    assert resolved(silent)["PredictedBreach", "critical"] == "db-1: no data of disk for 1 h; its alert ends."
 
 
 def test_stale_servers_and_groups_resolve_with_their_reason() -> None:
@@ -332,7 +336,7 @@ def test_stale_servers_and_groups_resolve_with_their_reason() -> None:
     rig.stale = set()
     rig.tick(10)
     found = resolved(rig)
-    assert found["ServerDataMissing"] == "a: data arrives again."
-    assert found["FleetPredictedBreach"] == (
+    assert found["ServerDataMissing", "warning"] == "a: data arrives again."
+    assert found["FleetPredictedBreach", "critical"] == (
         "Profile database: too few servers are still predicted to breach the critical threshold of disk."
     )
