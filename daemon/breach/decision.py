@@ -120,7 +120,7 @@ class PrecisionCurve:
         )
 
     def document(self) -> dict[str, Any]:
-        """Return what ``from_document`` reads."""
+        """Return the JSON form that ``from_document`` reads."""
         return {"chosen_on": self.chosen_on, "breaches": self.breaches, "points": [list(each) for each in self.points]}
 
     @classmethod

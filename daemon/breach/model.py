@@ -214,7 +214,7 @@ class Calibrator:
         return cls(prior_network, unfitted(weighed, happened).fitted(weighed, happened))
 
     def document(self) -> dict[str, Any]:
-        """Return what ``from_document`` reads."""
+        """Return the JSON form that ``from_document`` reads."""
         return {
             "expert": asdict(self.prior_network),
             "logistic": asdict(self.logistic),
@@ -326,7 +326,7 @@ class BreachModel:
         return tuple(found.get(each, Risk(monitored=each, probability=None, breached=False)) for each in monitored)
 
     def document(self) -> dict[str, Any]:
-        """Return what ``from_document`` reads."""
+        """Return the JSON form that ``from_document`` reads."""
         thresholds = [
             {"metric": metric, "severity": severity.value, **_document(threshold, self.curves.get((metric, severity)))}
             for (metric, severity), threshold in sorted(self.thresholds.items())

@@ -39,7 +39,7 @@ _COLD_START_MASK_CHANCES = (0.0, 0.25, 1.0)
 # lengths of a cold start's history, in steps
 _SHORTEST, _LONGEST = STEPS_PER_HOUR, 3 * STEPS_PER_DAY
 _ORIGINS_PER_BATCH = 4
-# of TSMixup: smallest share of a series, and the first number of days that a part is not shifted by
+# of TSMixup: the smallest share of a series; the second one is shifted by fewer days than this
 _LEAST_SHARE = 0.2
 _DAYS_APART = 7
 

@@ -10,6 +10,7 @@ import pytest
 from daemon.breach.model import BASE_FOLDER
 from daemon.core.errors import NotEnoughHistory
 from daemon.core.series import Panel, SeriesKey
+from daemon.network import pretraining
 from daemon.network.artifact import base_forecaster, load_network
 from daemon.network.pretraining import pretrain
 from daemon.network.training import TUNING_RATE
@@ -18,8 +19,11 @@ from tests.panels import START, daily_panel
 UTC = ZoneInfo("UTC")
 
 
-def test_pretraining_makes_such_a_network(tmp_path: Path) -> None:
+def test_pretraining_makes_such_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From two fleets: it is written with its record, is loaded, and forecasts a metric outside its training data."""
+    # small, to keep the test short
+    monkeypatch.setattr(pretraining, "SYNTHETIC_SERIES", 4)
+    monkeypatch.setattr(pretraining, "SYNTHETIC_DAYS", 9)
     fleets = {"one": daily_panel(2, 10), "two": daily_panel(3, 12)}
     made = pretrain(fleets, UTC, epochs=1, synthetic_fleets=1, seed=2)
     folder = tmp_path / "network"
@@ -30,7 +34,7 @@ def test_pretraining_makes_such_a_network(tmp_path: Path) -> None:
     }  # fmt: skip
     record = json.loads((folder / "pretraining.json").read_text(encoding="utf-8"))
     assert [fleet["name"] for fleet in record["fleets"]] == ["one", "two"]
-    assert record["synthetic"] == {"fleets": 1, "series": 160, "days": 35}
+    assert record["synthetic"] == {"fleets": 1, "series": 4, "days": 9}
     panel = Panel((SeriesKey("a", "other"),), START, np.ones((1, 10 * 288), np.float32))
     assert base_forecaster({}, UTC, folder).forecast(panel, panel.end).keys == panel.keys
 
