@@ -75,6 +75,7 @@ OUTSIDE = (
     r"[\"'`](?:[a-z_.]+\.)?(?:withdrawn|verdict|cut|cuts|general_cut|cut_[a-z_]+|head|trust|expert|unknown_servers|votes|phase|wished)[\"'`]",
     r"\b(?:withdrawn|verdict|cut|wished|unknown_servers): [A-Za-z\[\"]|\.(?:withdrawn|verdict|cut|wished|unknown_servers)\b|\b(?:withdrawn|verdict|cut|wished|unknown_servers)=",
     r"<head>|</head>|\bthead\b|HEAD",
+    r"\[\"judged\"\]|\"judged\": ",
 )
 # the short list of places where a word of the left column has to stand
 ALLOWED = (
