@@ -79,6 +79,7 @@ OUTSIDE = (
     r"<head>|</head>|\bthead\b|HEAD",
     r"--quiet\b|\"quiet\"",
     r"trust-exact|trust-region",
+    r"\[\"judged\"\]|\"judged\": ",
 )
 # the short list of places where a word of the left column has to stand
 ALLOWED = (
