@@ -224,7 +224,7 @@ def test_an_outage_of_prometheus_is_filled(tmp_path: Path, prometheus: RunningPr
             assert answer.status == 200
             state = source_state(service)
             assert (state["name"], state["healthy"]) == ("main", False)
-            assert re.search(rf"main: {prometheus.url}/?: cannot be reached: .*; check that it is running", state["error"])
+            assert re.search(rf"main: {prometheus.url}/?: cannot be reached: .*; check that it is", state["error"])
             assert exposed(service, 'forewarn_source_up{source="main"}') == 0
             assert exposed(service, 'forewarn_forecast_source{source="base"}') > 0
         prometheus.start()
