@@ -75,12 +75,13 @@ def test_of_a_validation_model_the_validation_loss_may_be_said(registry: ModelRe
 
 def test_of_a_demo_model_no_figure_of_accuracy_is_shown(registry: ModelRegistry, tmp_path: Path) -> None:
     """Not by the list, not by show, not in their documents, and not among the gate's reasons."""
-    model = serving(registry, level="demo", verdict={"promoted": True, "reasons": ["It beats naive: 0.712."]})
+    decision = {"promoted": True, "reasons": ["It beats naive: 0.712."], "candidate_loss": 0.712}
+    model = serving(registry, level="demo", verdict=decision)
     shown = said("models", "show", model, "--models", "models", folder=tmp_path).stdout
     shown += said("models", "list", "--models", "models", folder=tmp_path).stdout
     shown += said("models", "show", model, "--models", "models", "--json", folder=tmp_path).stdout
     shown += said("models", "list", "--models", "models", "--json", folder=tmp_path).stdout
-    assert "It beats naive" in shown
+    assert "It beats seasonal naive." in shown
     assert not [figure for figure in ("0.155", "0.121", "0.61", "0.83", "0.712") if figure in shown]
 
 
