@@ -62,12 +62,13 @@ def test_of_a_validation_model_the_validation_loss_may_be_claimed(registry: Mode
 
 def test_of_a_demo_model_no_figure_of_accuracy_is_shown(registry: ModelRegistry, tmp_path: Path) -> None:
     """The list, ``show``, their JSON and the reasons of the gate have no figure of accuracy."""
-    model = serving(registry, level="demo", verdict={"promoted": True, "reasons": ["It beats naive: 0.712."]})
+    decision = {"promoted": True, "reasons": ["It beats naive: 0.712."], "candidate_loss": 0.712}
+    model = serving(registry, level="demo", verdict=decision)
     shown = forewarn("models", "show", model, "--models", "models", folder=tmp_path).stdout
     shown += forewarn("models", "list", "--models", "models", folder=tmp_path).stdout
     shown += forewarn("models", "show", model, "--models", "models", "--json", folder=tmp_path).stdout
     shown += forewarn("models", "list", "--models", "models", "--json", folder=tmp_path).stdout
-    assert "It beats naive" in shown
+    assert "It beats seasonal naive." in shown
     assert not [figure for figure in ("0.155", "0.121", "0.61", "0.83", "0.712") if figure in shown]
 
 

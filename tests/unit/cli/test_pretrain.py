@@ -33,5 +33,5 @@ def test_a_network_needs_its_record(fleet: Path, tmp_path: Path) -> None:
 
 def test_an_old_folder_is_not_written_over(fleet: Path, tmp_path: Path) -> None:
     """What --out names must not be there yet."""
-    with pytest.raises(ConfigError, match=r"exists already; name a new folder"):
+    with pytest.raises(ConfigError, match=r"exists; name a new folder"):
         pretrain([fleet], tmp_path, epochs=1, synthetic=0, incidents=0, from_=None, seed=0)
