@@ -182,7 +182,7 @@ def read_input(
         BadMetricsFile: ``data`` cannot be read.
         NotEnoughHistory: the store is empty.
     """
-    from daemon.core.server import ProfileRules
+    from daemon.core.series import ProfileRules
 
     loaded = configuration(option, required=data is None)
     if trains:
