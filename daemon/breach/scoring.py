@@ -2,14 +2,19 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, Bool, Float64, Int64
+from daemon.core.training_info import ReliabilityBin
 
 BIN_EDGES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
+HORIZON_SECONDS = HORIZON_STEPS * STEP_SECONDS
+_WEEK_SECONDS = 7 * 86_400
+_EPISODE_GAP_SECONDS = 2 * 3600
+_THRESHOLDS_TRIED = 60
+_RESAMPLES = 200
 
 
 def brier(probability: Float64, happened: Bool) -> float:
@@ -17,7 +22,7 @@ def brier(probability: Float64, happened: Bool) -> float:
     return float(((probability - happened) ** 2).mean()) if len(happened) else float("nan")
 
 
-def reliability_bins(probability: Float64, happened: Bool) -> list[dict[str, Any]]:
+def reliability_bins(probability: Float64, happened: Bool) -> tuple[ReliabilityBin, ...]:
     """Return the mean predicted probability and the observed frequency of each non-empty bin of BIN_EDGES."""
     index = np.clip(np.searchsorted(BIN_EDGES, probability, side="right") - 1, 0, len(BIN_EDGES) - 2)
     found = []
@@ -25,15 +30,15 @@ def reliability_bins(probability: Float64, happened: Bool) -> list[dict[str, Any
         inside = index == number
         if inside.any():
             found.append(
-                {
-                    "from": BIN_EDGES[number],
-                    "to": BIN_EDGES[number + 1],
-                    "windows": int(inside.sum()),
-                    "claimed": float(probability[inside].mean()),
-                    "happened": float(happened[inside].mean()),
-                }
+                ReliabilityBin(
+                    from_=BIN_EDGES[number],
+                    to=BIN_EDGES[number + 1],
+                    windows=int(inside.sum()),
+                    claimed=float(probability[inside].mean()),
+                    happened=float(happened[inside].mean()),
+                )
             )
-    return found
+    return tuple(found)
 
 
 def average_precision(score: Float64, happened: Bool) -> float:
@@ -47,29 +52,33 @@ def average_precision(score: Float64, happened: Bool) -> float:
     return float((np.diff(recall, prepend=0) * precision).sum())
 
 
-def decisions(alarmed: Bool, happened: Bool) -> dict[str, Any]:
-    """Return the figures of a binary decision per window; a ratio with denominator 0 is NaN."""
+@dataclass(frozen=True, kw_only=True)
+class DecisionFigures:
+    """Figures of a binary decision per window; a ratio with denominator 0 is NaN."""
+
+    windows: int
+    breaches: int
+    balanced_accuracy: float
+    precision: float
+    recall: float
+
+
+def decisions(alarmed: Bool, happened: Bool) -> DecisionFigures:
+    """Return the figures of raising an alarm on the windows ``alarmed``, ``(windows,)``, one by one."""
     hits, false = int((alarmed & happened).sum()), int((alarmed & ~happened).sum())
     missed, correct = int((~alarmed & happened).sum()), int((~alarmed & ~happened).sum())
     recall, specificity = _ratio(hits, hits + missed), _ratio(correct, correct + false)
-    return {
-        "windows": len(happened),
-        "breaches": hits + missed,
-        "balanced_accuracy": (recall + specificity) / 2,
-        "precision": _ratio(hits, hits + false),
-        "recall": recall,
-    }
+    return DecisionFigures(
+        windows=len(happened),
+        breaches=hits + missed,
+        balanced_accuracy=(recall + specificity) / 2,
+        precision=_ratio(hits, hits + false),
+        recall=recall,
+    )
 
 
 def _ratio(part: int, whole: int) -> float:
     return part / whole if whole else float("nan")
-
-
-HORIZON_SECONDS = HORIZON_STEPS * STEP_SECONDS
-_WEEK_SECONDS = 7 * 86_400
-_EPISODE_GAP_SECONDS = 2 * 3600
-_THRESHOLDS_TRIED = 60
-_RESAMPLES = 200
 
 
 @dataclass(frozen=True)

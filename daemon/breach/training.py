@@ -6,18 +6,18 @@ The prior network is trained in ``network/prior_network.py``.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from daemon.breach.decision import Candidate, choose_decision_threshold, precision_curves
 from daemon.breach.definition import MonitoredThreshold, Severity, thresholded
 from daemon.breach.model import BreachModel
-from daemon.breach.scoring import average_precision, brier, decisions, reliability_bins
+from daemon.breach.scoring import HORIZON_SECONDS, average_precision, brier, decisions, reliability_bins
 from daemon.breach.windows import Examples, configured_thresholds, examples, sampled_thresholds
 from daemon.core.forecast import Forecaster
 from daemon.core.metric import Metric
-from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_DAY, STEPS_PER_HOUR, Float64, Panel, floor_to_grid
+from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, STEPS_PER_HOUR, Float64, Panel, floor_to_grid
+from daemon.core.training_info import BreachReliability, IncidentFigures
 from daemon.simulation.fleet import Fleet
 from daemon.simulation.incident import Incident
 from daemon.simulation.spec import FleetSpec, counts_for
@@ -28,7 +28,6 @@ _START = 1_767_571_200  # 2026-01-05T00:00:00Z, a Monday
 _DAY_SECONDS = 86_400
 _HISTORY_DAYS, _DAYS = 28, 24
 _INCIDENTS_APART_SECONDS = 1800
-_HORIZON_SECONDS = HORIZON_STEPS * STEP_SECONDS
 # share of the windows far from any incident that are kept: there are too many of them
 _KEPT = 0.1
 
@@ -96,7 +95,7 @@ def simulate_incident_set(
     panel = whole.select([row for row, key in enumerate(whole.keys) if key.metric in thresholded(metrics)])
     incidents = _by_server(fleet.incidents(first, end))
     generator = np.random.default_rng(seed)
-    origins = range(first, end - _HORIZON_SECONDS + 1, _INCIDENTS_APART_SECONDS)
+    origins = range(first, end - HORIZON_SECONDS + 1, _INCIDENTS_APART_SECONDS)
     parts = []
     for number, origin in enumerate(origins):
         some = {
@@ -118,7 +117,7 @@ def simulate_incident_set(
 
 def _near(incidents: Mapping[str, Sequence[Incident]], server: str, origin: int) -> bool:
     """Return whether ``server`` has an incident at ``origin``, or one that starts within the horizon."""
-    return any(one.start - _HORIZON_SECONDS <= origin <= one.end for one in incidents.get(server, ()))
+    return any(one.start - HORIZON_SECONDS <= origin <= one.end for one in incidents.get(server, ()))
 
 
 def _by_server(incidents: Sequence[Incident]) -> dict[str, list[Incident]]:
@@ -134,7 +133,7 @@ def learning_origins(panel: Panel, until: int) -> list[int]:
     The first one is a week after the start, or in the middle of a shorter history. They are at least two hours apart,
     and further apart the more series there are, which bounds the number of windows.
     """
-    last = until - HORIZON_STEPS * STEP_SECONDS
+    last = until - HORIZON_SECONDS
     first = min(panel.start + _FIRST_STEPS * STEP_SECONDS, (panel.start + last) // 2)
     count = min(
         _MOST_ORIGINS, max(_FEWEST_ORIGINS, _WINDOWS // max(1, len(panel.keys))), (last - first) // _APART_SECONDS
@@ -197,14 +196,27 @@ def learn(
     )
 
 
+@dataclass(frozen=True)
+class BreachMeasurement:
+    """How well the breaches of a held-out span were predicted.
+
+    Attributes:
+        incident_figures: by metric; a metric without a window is left out.
+        breach_reliability: of the probabilities of all breaches.
+    """
+
+    incident_figures: Mapping[str, IncidentFigures]
+    breach_reliability: BreachReliability
+
+
 def measure(
     model: BreachModel, panel: Panel, start: int, *, end: int, forecaster: Forecaster, metrics: Mapping[str, Metric]
-) -> dict[str, Any]:
+) -> BreachMeasurement:
     """Return how well breaches in ``start < t <= end`` (epoch seconds) are predicted, from origins every half hour.
 
     The figures of a metric are those of its critical threshold, or of its warning threshold if it has no critical one.
     """
-    last = end - HORIZON_STEPS * STEP_SECONDS
+    last = end - HORIZON_SECONDS
     monitored = {name: metric for name, metric in metrics.items() if _severity(metric) is not None}
     panel = panel.select([row for row, key in enumerate(panel.keys) if key.metric in monitored])
     origins = range(start, last + 1, _EVERY_STEPS * STEP_SECONDS)
@@ -217,17 +229,15 @@ def measure(
             incidents[name] = _figures(model, some, name, severity)
     probability = model.calibrator.probability(seen.features)
     rate = float(seen.happened.mean()) if len(seen.onset) else float("nan")
-    return {
-        "incident_figures": incidents,
-        "breach_reliability": {
-            "windows": len(seen.onset),
-            "breaches": int(seen.happened.sum()),
-            "brier": brier(probability, seen.happened),
-            "brier_of_the_base_rate": rate * (1 - rate),
-            "average_precision": average_precision(probability, seen.happened),
-            "bins": reliability_bins(probability, seen.happened),
-        },
-    }
+    reliability = BreachReliability(
+        windows=len(seen.onset),
+        breaches=int(seen.happened.sum()),
+        brier=brier(probability, seen.happened),
+        brier_of_the_base_rate=rate * (1 - rate),
+        average_precision=average_precision(probability, seen.happened),
+        bins=reliability_bins(probability, seen.happened),
+    )
+    return BreachMeasurement(incidents, reliability)
 
 
 def _is_of(metric: str, severity: Severity | None, monitored: MonitoredThreshold) -> bool:
@@ -240,16 +250,16 @@ def _severity(metric: Metric) -> Severity | None:
     return Severity.WARNING if metric.thresholds.warning is not None else None
 
 
-def _figures(model: BreachModel, some: Examples, name: str, severity: Severity) -> dict[str, Any]:
+def _figures(model: BreachModel, some: Examples, name: str, severity: Severity) -> IncidentFigures:
     probability, threshold = model.calibrator.probability(some.features), model.decision_threshold(name, severity)
-    return {
-        **decisions(probability >= threshold.probability, some.happened),
-        "severity": severity.value,
-        "cut": threshold.probability,
-        "cut_reaches_target": threshold.reached,
-        "cut_chosen_on": threshold.chosen_on,
-        "cut_precision": threshold.precision,
-        "cut_recall": threshold.recall,
-        "brier": brier(probability, some.happened),
-        "average_precision": average_precision(probability, some.happened),
-    }
+    return IncidentFigures(
+        **vars(decisions(probability >= threshold.probability, some.happened)),
+        severity=severity.value,
+        cut=threshold.probability,
+        cut_reaches_target=threshold.reached,
+        cut_chosen_on=threshold.chosen_on,
+        cut_precision=threshold.precision,
+        cut_recall=threshold.recall,
+        brier=brier(probability, some.happened),
+        average_precision=average_precision(probability, some.happened),
+    )

@@ -6,13 +6,13 @@ Forecasters are scored through the same ``forecast`` method that serves. What a 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from daemon.core.forecast import Forecast, Forecaster
 from daemon.core.scoring import Sums, accuracy, relative_loss, scaled_pinball, seasonal_error
 from daemon.core.series import GENERIC_PROFILE, HORIZON_STEPS, STEP_SECONDS, Bool, Float64, Panel
+from daemon.core.training_info import ProfileFigures, UnknownServers
 from daemon.forecasting.baselines import SeasonalNaive
 
 _EVERY_STEPS = 48
@@ -63,7 +63,7 @@ def score(
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Scores of a model on a held-out span; a score that cannot be measured is NaN.
+    """Scores of a model on a held-out span; one that cannot be measured is NaN, and None in a record of figures.
 
     Attributes:
         quantile_loss: scaled pinball loss: pinball loss over the in-sample seasonal naive error, mean over series.
@@ -72,8 +72,8 @@ class Evaluation:
         coverage: share of the observed values inside each interval, by its nominal coverage in percent.
         coverage_by_metric: the same by metric.
         reliability: share of the observed values at or below each quantile.
-        by_profile: by profile, the number of series, the skill and the coverage.
-        unknown_servers: scores of the held-out servers beside those of the others; None without held-out servers.
+        by_profile: figures by profile.
+        unknown_servers: figures of the held-out servers beside those of the others; None without held-out servers.
         origins: number of origins.
     """
 
@@ -83,8 +83,8 @@ class Evaluation:
     coverage: dict[str, float]
     coverage_by_metric: dict[str, dict[str, float]]
     reliability: dict[str, float]
-    by_profile: dict[str, dict[str, Any]]
-    unknown_servers: dict[str, Any] | None
+    by_profile: dict[str, ProfileFigures]
+    unknown_servers: UnknownServers | None
     origins: int
 
 
@@ -93,17 +93,22 @@ def held_out_origins(start: int, end: int) -> range:
     return range(start, end - HORIZON_STEPS * STEP_SECONDS + 1, _EVERY_STEPS * STEP_SECONDS)
 
 
-def evaluate(forecaster: Forecaster, panel: Panel, start: int, end: int, unknown: Collection[str] = ()) -> Evaluation:
+def evaluate(forecaster: Forecaster, panel: Panel, start: int, end: int, held_out: Collection[str] = ()) -> Evaluation:
     """Score ``forecaster`` from origins every 4 h, all of whose targets lie in ``start < t <= end`` (epoch seconds).
 
-    The held-out servers, ``unknown``, count in every score, and have scores of their own as well.
+    Args:
+        forecaster: the model.
+        panel: the history, from before ``start`` until ``end``.
+        start: first origin.
+        end: last target.
+        held_out: servers that the model was not trained on; they count in every score, and have figures of their own.
     """
     origins = held_out_origins(start, end)
     windows: Counter[str] = Counter()
 
     def count(name: str, forecast: Forecast) -> None:
         if name == _MODEL:
-            windows.update(key.server for key in forecast.keys if key.server in unknown)
+            windows.update(key.server for key in forecast.keys if key.server in held_out)
 
     scores = score({_MODEL: forecaster, _NAIVE: SeasonalNaive({})}, panel, origins, count)
     sums, naive, scale = scores.sums[_MODEL], scores.sums[_NAIVE], scores.scale
@@ -123,10 +128,10 @@ def evaluate(forecaster: Forecaster, panel: Panel, start: int, end: int, unknown
         coverage_by_metric={name: found.coverage for name, (_, found) in metrics.items()},
         reliability=overall.reliability,
         by_profile={
-            name: {"series": int(rows.sum()), "skill": found.relative_loss, "coverage": found.coverage}
+            name: ProfileFigures(series=int(rows.sum()), skill=found.relative_loss, coverage=found.coverage)
             for name, (rows, found) in profiles.items()
         },
-        unknown_servers=_held_out_servers(scores, unknown, windows.total()) if unknown else None,
+        unknown_servers=_unknown_servers(scores, held_out, windows.total()) if held_out else None,
         origins=len(origins),
     )
 
@@ -136,19 +141,20 @@ def rows_by(names: list[str]) -> dict[str, Bool]:
     return {name: np.array([each == name for each in names]) for name in sorted(set(names))}
 
 
-def _held_out_servers(scores: Scores, held_out: Collection[str], windows: int) -> dict[str, Any]:
-    chosen = np.array([key.server in held_out for key in scores.panel.keys])
-    sums, naive = scores.sums[_MODEL], scores.sums[_NAIVE]
-    return {
-        "servers": len(held_out),
-        "names": sorted(held_out),
-        "windows": windows,
-        **{
-            f"{known}{name}": value
-            for known, rows in (("", chosen), ("known_", ~chosen))
-            for name, value in (
-                ("quantile_loss", scaled_pinball(sums.select(rows), scores.scale[rows])),
-                ("skill", relative_loss(sums.select(rows), naive.select(rows))),
-            )
-        },
-    }
+def _unknown_servers(scores: Scores, held_out: Collection[str], windows: int) -> UnknownServers:
+    rows = np.array([key.server in held_out for key in scores.panel.keys])
+    (loss, skill), (known_loss, known_skill) = (_loss_and_skill(scores, each) for each in (rows, ~rows))
+    return UnknownServers(
+        servers=len(held_out),
+        names=tuple(sorted(held_out)),
+        windows=windows,
+        quantile_loss=loss,
+        skill=skill,
+        known_quantile_loss=known_loss,
+        known_skill=known_skill,
+    )
+
+
+def _loss_and_skill(scores: Scores, rows: Bool) -> tuple[float, float]:
+    sums, naive = (scores.sums[name].select(rows) for name in (_MODEL, _NAIVE))
+    return scaled_pinball(sums, scores.scale[rows]), relative_loss(sums, naive)

@@ -33,7 +33,7 @@ from daemon.network.model import Architecture, TemporalFusionTransformer
 from daemon.network.prior_network import learn_base
 from daemon.network.sampling import ColdStartSampler, InterleavedSampler, Sampler, WindowSampler, tsmixup
 from daemon.network.training import BATCH_SIZE, LEARNING_RATE, TUNING_RATE
-from daemon.network.training_info import fingerprint
+from daemon.network.training_record import fingerprint
 from daemon.simulation.synthetic import synthetic
 from daemon.system.process import keep_freed_memory
 

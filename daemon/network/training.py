@@ -39,7 +39,7 @@ from daemon.network.sampling import (
     tsmixup,
     without_servers,
 )
-from daemon.network.training_info import TrainingFacts, training_info
+from daemon.network.training_record import TrainingFacts, training_info
 from daemon.system.process import keep_freed_memory
 
 BATCH_SIZE = 256

@@ -27,7 +27,7 @@ from daemon.models.registry import ModelRegistry
 from daemon.network.artifact import load_forecaster, load_network
 from daemon.network.model import TemporalFusionTransformer
 from daemon.network.training import TrainedModel, train
-from daemon.network.training_info import fingerprint
+from daemon.network.training_record import fingerprint
 from daemon.reports.training import render_training_report
 
 _log = structlog.get_logger()

@@ -133,7 +133,7 @@ def _history(spec: FleetSpec, metrics: Mapping[str, Metric]) -> tuple[Panel, lis
 
 def _by_window(name: str, alerted: Bools, happened: Bools, chances: Float64) -> None:
     found = decisions(alerted, happened)
-    shares = " | ".join(_share(found[each]) for each in ("balanced_accuracy", "precision", "recall"))
+    shares = " | ".join(_share(each) for each in (found.balanced_accuracy, found.precision, found.recall))
     print(f"| {name} | {shares} | {average_precision(chances, happened):.3f} |")
 
 

@@ -45,8 +45,8 @@ def print_line(name: str, model: TrainedModel, servers: Collection[str]) -> None
     seconds, loss = model.info.duration_seconds, model.info.quantile_loss
     print(
         f"{name}: trained in {seconds:.0f} s, quantile loss {loss:.4f}; those servers: "
-        f"loss relative to seasonal naive {figures['skill']:.3f}, quantile loss {figures['quantile_loss']:.4f}; "
-        f"the others: {figures['known_skill']:.3f}, {figures['known_quantile_loss']:.4f}",
+        f"loss relative to seasonal naive {figures.skill:.3f}, quantile loss {figures.quantile_loss:.4f}; "
+        f"the others: {figures.known_skill:.3f}, {figures.known_quantile_loss:.4f}",
         flush=True,
     )
 

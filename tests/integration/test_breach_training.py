@@ -31,9 +31,12 @@ def test_it_learns_what_is_likely() -> None:
     assert 0.1 < sometimes < 0.8
     assert never < 0.02
     figures = measure(model, panel, until, end=panel.end, forecaster=Climatology({}), metrics=METRICS)
-    assert figures["incident_figures"]["load"]["severity"] == "critical"
-    assert figures["breach_reliability"]["brier"] < 0.6 * figures["breach_reliability"]["brier_of_the_base_rate"]
-    assert sum(each["windows"] for each in figures["breach_reliability"]["bins"]) > 100
+    assert figures.incident_figures["load"].severity == "critical"
+    reliability = figures.breach_reliability
+    assert reliability.brier is not None
+    assert reliability.brier_of_the_base_rate is not None
+    assert reliability.brier < 0.6 * reliability.brier_of_the_base_rate
+    assert sum(each.windows for each in reliability.bins) > 100
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -74,15 +74,15 @@ def test_probabilities_are_scored() -> None:
     happened = np.array([False, True, True, True])
     assert brier(probability, happened) == pytest.approx((0.01**2 + 0.99**2 + 0.1**2 + 0.3**2) / 4)
     bins = reliability_bins(probability, happened)
-    assert [(each["from"], each["windows"], each["happened"]) for each in bins] == [
+    assert [(each.from_, each.windows, each.happened) for each in bins] == [
         (0.0, 2, 0.5),
         (0.65, 1, 1.0),
         (0.8, 1, 1.0),
     ]
-    assert bins[0]["claimed"] == pytest.approx(0.01)
+    assert bins[0].claimed == pytest.approx(0.01)
     made = decisions(probability >= 0.5, happened)
-    assert (made["windows"], made["breaches"], made["precision"]) == (4, 3, 1.0)
-    assert made["balanced_accuracy"] == pytest.approx((2 / 3 + 1) / 2)
+    assert (made.windows, made.breaches, made.precision) == (4, 3, 1.0)
+    assert made.balanced_accuracy == pytest.approx((2 / 3 + 1) / 2)
 
 
 def test_names_get_numbers() -> None:

@@ -1,11 +1,12 @@
 import pytest
 
+from daemon.breach.training import BreachMeasurement
 from daemon.core.levels import LEVELS, Level, LevelName
-from daemon.core.training_info import EpochRecord, TrainingInfo
+from daemon.core.training_info import BreachReliability, EpochRecord, TrainingInfo
 from daemon.forecasting.evaluation import Evaluation
 from daemon.network.calibration import NONE, Calibration
 from daemon.network.fitting import Fit
-from daemon.network.training_info import TrainingFacts, training_info
+from daemon.network.training_record import TrainingFacts, training_info
 from tests.panels import daily_panel
 
 PRODUCTION = LEVELS[LevelName.PRODUCTION]
@@ -66,7 +67,9 @@ def record(
         level,
         fit,
         measured=measured,
-        breaches={},
+        breaches=BreachMeasurement(
+            {}, BreachReliability(windows=0, breaches=0, brier=None, brier_of_the_base_rate=None)
+        ),
         calibration=calibration,
         held_out=(panel.start, panel.end),
         facts=facts,

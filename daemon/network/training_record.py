@@ -1,27 +1,21 @@
-"""Building the record of a training."""
+"""The record of a training, built from its fit, calibration and measurements; ``core/training_info.py`` defines it."""
 
 import hashlib
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import lightning
 
+from daemon.breach.training import BreachMeasurement
 from daemon.core.levels import Level
 from daemon.core.scoring import rating
 from daemon.core.series import STEPS_PER_HOUR, Panel, as_text
 from daemon.core.training_info import (
-    BreachReliability,
     CalibrationEffect,
     HeldOut,
-    IncidentFigures,
     Overfitting,
-    ProfileFigures,
-    ReliabilityBin,
     TrainingInfo,
-    UnknownServers,
 )
 from daemon.forecasting.evaluation import Evaluation
 from daemon.network.artifact import versions
@@ -34,16 +28,16 @@ _REMEDIES = ("more dropout", "a smaller model", "more data", "more regularisatio
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingFacts:
-    """What a training was asked for, and what it took.
+    """Settings and costs of a training.
 
     Attributes:
-        seed: of all randomness.
-        seconds: its duration.
-        parameters: of the network.
+        seed: seed of all random numbers.
+        seconds: duration of the training.
+        parameters: number of parameters of the network.
         latency_ms: time of one forecast of all series.
         started_from: ``base``, ``scratch`` or the id of a model.
         planned_epochs: maximum number of epochs.
-        seen: servers that the weights at the start were trained on.
+        seen: servers that the initial weights were trained on.
     """
 
     seed: int
@@ -68,7 +62,7 @@ def training_info(
     fitted: Fit,
     *,
     measured: Evaluation,
-    breaches: Mapping[str, Any],
+    breaches: BreachMeasurement,
     calibration: Calibration,
     held_out: tuple[int, int],
     facts: TrainingFacts,
@@ -76,21 +70,20 @@ def training_info(
     """Return the record; a figure that could not be measured is None.
 
     Args:
-        panel: what was trained and measured on.
+        panel: the history for training and measurement.
         level: the training level.
-        fitted: the epochs.
+        fitted: the result of the fit, of at least one epoch.
         measured: figures on the held-out span.
         breaches: how well breaches were predicted there.
         calibration: what calibration changed.
         held_out: epoch seconds of the first origin and the last target of the held-out span.
-        facts: what the training was asked for, and what it took.
+        facts: settings and costs of the training.
     """
     best = next((record for record in fitted.records if record.epoch == fitted.best_epoch), fitted.records[-1])
     ratio = best.val_loss / best.train_loss if best.train_loss > 0 else math.nan
     overfits = ratio > _OVERFITTING_RATIO
     loss = measured.quantile_loss
     servers = sorted({key.server for key in panel.keys})
-    unknown, reliability = measured.unknown_servers, breaches.get("breach_reliability")
     return TrainingInfo(
         trained_at=datetime.now(UTC).isoformat(timespec="seconds"),
         level=level.name,
@@ -128,12 +121,10 @@ def training_info(
         reliability=measured.reliability,
         skill_vs_seasonal_naive=measured.skill,
         skill_by_horizon=measured.skill_by_horizon,
-        by_profile={name: ProfileFigures(**figures) for name, figures in measured.by_profile.items()},
-        unknown_servers=None if unknown is None else UnknownServers(**{**unknown, "names": tuple(unknown["names"])}),
-        incident_figures={
-            name: IncidentFigures(**figures) for name, figures in breaches.get("incident_figures", {}).items()
-        },
-        breach_reliability=None if reliability is None else _breach_reliability(reliability),
+        by_profile=measured.by_profile,
+        unknown_servers=measured.unknown_servers,
+        incident_figures=breaches.incident_figures,
+        breach_reliability=breaches.breach_reliability,
         calibration_effect=CalibrationEffect(
             applied=calibration.applied,
             loss_before=calibration.loss_before,
@@ -145,8 +136,3 @@ def training_info(
         versions={**versions(), "lightning": lightning.__version__},
         seed=facts.seed,
     )
-
-
-def _breach_reliability(figures: Mapping[str, Any]) -> BreachReliability:
-    bins = tuple(ReliabilityBin.model_validate(each) for each in figures["bins"])
-    return BreachReliability(**{**figures, "bins": bins})
