@@ -38,7 +38,17 @@ def write_network(
     metrics: tuple[str, ...] | None,
     zone: ZoneInfo,
 ) -> None:
-    """Write ``model.safetensors`` and ``model.json`` into ``folder``; ``metrics`` are those that it can forecast."""
+    """Write ``model.safetensors`` and ``model.json``.
+
+    Args:
+        folder: an existing directory.
+        network: on any device.
+        metrics: names of the metrics that it can forecast; None is any metric.
+        zone: civil time zone of its calendar.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
     names = network.identity.vocabulary
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     save_file(weights, folder / WEIGHTS_FILE)
@@ -119,7 +129,7 @@ def _bad(folder: Path, error: Exception) -> BadModel:
 
 
 def base_forecaster(metrics: Mapping[str, Metric], zone: ZoneInfo, folder: Path = BASE_FOLDER) -> NetworkForecaster:
-    """Return the network in ``folder`` as a forecaster of any metric; the source of its forecasts is ``base``.
+    """Return the network in ``folder`` as a forecaster of any metric, of kind ``base``, on the chosen device.
 
     Raises:
         BadModel: a file is missing, damaged or of another format.
@@ -131,7 +141,7 @@ def base_forecaster(metrics: Mapping[str, Metric], zone: ZoneInfo, folder: Path 
 
 
 def forecaster_of(folder: Path | None, metrics: Mapping[str, Metric], zone: ZoneInfo) -> NetworkForecaster:
-    """Return the forecaster of a model directory; that of the base network if ``folder`` is None.
+    """Return the forecaster in a model directory, or the base network if ``folder`` is None.
 
     Raises:
         BadModel: a file is missing, damaged or of another format.

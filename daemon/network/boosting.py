@@ -22,9 +22,10 @@ from daemon.network.identity import metric_codes
 from daemon.network.inputs import DECODER_SIZES, PATCH_STEPS, PATCHES, SLOT_STEPS, SLOTS, Windows, slice_windows
 from daemon.network.sampling import WindowSampler
 
+# about as many window steps are trained on
 _ROWS = 400_000
-_STRIDE = 96
-_BATCH = 512
+_STRIDE_STEPS = 96
+_BATCH_SIZE = 512
 _PARAMETERS = {
     "objective": "quantile",
     "num_leaves": 63,
@@ -58,16 +59,16 @@ class BoostingForecaster:
     zone: ZoneInfo
 
     def forecast(self, panel: Panel, origin: int) -> Forecast:
-        """Return paths for every series with a sample in the day before ``origin``."""
+        """Return paths for every series with a sample in the day up to ``origin`` (epoch seconds)."""
         known = panel.between(origin - (HISTORY_STEPS - 1) * STEP_SECONDS, origin)
         known = known.select(np.flatnonzero(np.isfinite(known.values[:, -STEPS_PER_DAY:]).any(axis=1)))
         history = History.from_panel(known, self.zone, first_origin=origin)
-        rows = torch.arange(len(known.keys))
+        rows = torch.arange(len(known.keys), device=history.z.device)
         windows = slice_windows(history, rows, torch.full_like(rows, history.columns - 1))
         features = _features(windows, metric_codes(known.keys, self.vocabulary))
         flat = features.reshape(-1, features.shape[-1])
-        levels = [booster.predict(flat).reshape(len(rows), HORIZON_STEPS) for booster in self.boosters]
-        paths = torch.from_numpy(np.stack(levels, axis=-1).astype(np.float32))
+        quantiles = [booster.predict(flat).reshape(len(rows), HORIZON_STEPS) for booster in self.boosters]
+        paths = torch.from_numpy(np.stack(quantiles, axis=-1).astype(np.float32))
         values = history.in_units(windows.centre[:, None, None] + windows.scale[:, None, None] * paths, rows).numpy()
         made = within_range(values, *bounds(known, {}))
         return Forecast(origin=origin, keys=known.keys, paths=made, kinds=(ForecasterKind.BASELINE,) * len(known.keys))
@@ -80,7 +81,14 @@ def fit_boosting(
     trees: int = _TREES,
     on_progress: Callable[[float], None] = lambda done: None,
 ) -> BoostingForecaster:
-    """Return boosters fitted on all time steps of ``panel``.
+    """Return boosters fitted on windows of ``panel``, any time step of which may be a target.
+
+    Args:
+        panel: the history, in the metrics' units.
+        zone: civil time zone of the calendar.
+        seed: seed of the windows, their steps and the trees.
+        trees: number of trees of a booster.
+        on_progress: called with the share of the boosters that are fitted, 0 to 1.
 
     Raises:
         PeerUnavailable: LightGBM is not installed.
@@ -107,8 +115,8 @@ def _training_rows(
     metric = metric_codes(panel.keys, vocabulary)
     generator = torch.Generator().manual_seed(seed)
     span = (LOOKBACK_STEPS, history.columns - 1)
-    sampler = WindowSampler(history, span, _STRIDE, _BATCH, seed)
-    per_window = max(1, min(HORIZON_STEPS, round(_ROWS / max(1, len(sampler) * _BATCH))))
+    sampler = WindowSampler(history, span, _STRIDE_STEPS, _BATCH_SIZE, seed)
+    per_window = max(1, min(HORIZON_STEPS, round(_ROWS / max(1, len(sampler) * _BATCH_SIZE))))
     parts = []
     for batch in sampler:
         features = _features(batch.windows, metric[batch.rows])
@@ -130,7 +138,7 @@ def _features(windows: Windows, metric: torch.Tensor) -> Float32:
     per_slot = slots.unflatten(-1, (2, SLOTS // PATCHES, -1)).transpose(2, 3).flatten(1, 2).flatten(2)
     recent = windows.encoder[:, -1, :PATCH_STEPS]
     count = len(metric)
-    step = torch.arange(1, HORIZON_STEPS + 1, dtype=torch.float32)
+    step = torch.arange(1, HORIZON_STEPS + 1, dtype=torch.float32, device=windows.decoder.device)
     parts = [
         per_step.reshape(count, HORIZON_STEPS, 3),
         per_slot.repeat_interleave(SLOT_STEPS, dim=1),

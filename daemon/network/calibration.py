@@ -22,7 +22,7 @@ _WORTH = 0.999
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """Factors on the distance of each quantile from the median, and their effect on time that did not choose them.
+    """Factors on the distance of each quantile from the median, and their effect on windows that did not choose them.
 
     Attributes:
         stretch: one factor per quantile; all 1 if they are not applied.
@@ -31,7 +31,7 @@ class Calibration:
         loss_after: the same with the factors.
         coverage_before: share of the values inside each of INTERVALS without the factors, 0 to 1.
         coverage_after: the same with the factors.
-        reason: one sentence.
+        reason: why they are applied or not, as one sentence with both losses.
     """
 
     stretch: tuple[float, ...]
@@ -44,9 +44,14 @@ class Calibration:
 
 
 def calibrate(network: TemporalFusionTransformer, chosen_on: Iterable[Batch], tried_on: Iterable[Batch]) -> Calibration:
-    """Return the factors with the least loss on ``chosen_on``, applied if they lower the loss on ``tried_on`` too.
+    """Return the factors with the least loss on ``chosen_on``, applied if they also lower the loss on ``tried_on``.
 
     Each quantile has a factor of its own. Shifts by conformal scores are not used: they made idle series worse.
+
+    Args:
+        network: in evaluation mode, on the device of the batches.
+        chosen_on: windows that choose the factors.
+        tried_on: later windows, on which the loss must fall by at least 0.1 %.
     """
     stretch = _best(*_predicted(network, chosen_on))
     target, paths, weight = _predicted(network, tried_on)

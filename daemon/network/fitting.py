@@ -45,7 +45,7 @@ class Plan:
     """Settings of a fit.
 
     Attributes:
-        epochs: largest number of passes.
+        epochs: maximum number of epochs.
         learning_rate: highest learning rate of the schedule.
         schedule_epochs: epochs until the learning rate is at its lowest, where it stays; None is ``epochs``.
         patience_epochs: epochs without a lower validation loss after which fitting stops; None is never.
@@ -76,7 +76,7 @@ class Fit:
         best_epoch: epoch of the kept weights; None if they are the initial ones.
         best_loss: validation loss of the kept weights: weighted pinball loss in window units.
         early_stopping: whether fitting stopped because the validation loss did not improve.
-        device: device of the computation, as torch names it.
+        device: name of the device, as torch writes it.
     """
 
     records: tuple[EpochRecord, ...]
@@ -87,7 +87,7 @@ class Fit:
 
 
 Progress = Callable[[int, int, int], None]
-"""Called after each batch with the epoch, the number of its batches done, and the batches of an epoch."""
+"""Called after each batch with the epoch, its number of finished batches, and the largest number of an epoch."""
 
 
 def fit(
@@ -100,18 +100,18 @@ def fit(
     on_epoch: Callable[[EpochRecord], None],
     on_step: Progress,
 ) -> Fit:
-    """Train ``network`` in place; it ends on ``device``, in evaluation mode, with the best epoch's averaged weights.
+    """Train ``network`` in place; afterwards it is on ``device``, in evaluation mode, with the best weights.
 
     Args:
-        network: its weights are the start.
-        training: passes of different batches.
-        validation: the same batches at each pass.
+        network: has the initial weights.
+        training: yields different batches at each pass.
+        validation: yields the same batches at each pass.
         plan: the settings.
-        device: device of the network; the batches have to be on it.
+        device: device of the network; the batches must be on it.
         on_epoch: called as each epoch ends.
         on_step: called after each batch.
     """
-    # outside inference mode: parameters that are moved inside it cannot be trained
+    # before inference mode: parameters that are moved inside it cannot be trained
     network.to(device)
     # Lightning keeps the mode, and cuDNN's LSTM has no backward pass in evaluation mode
     network.train()
@@ -135,12 +135,12 @@ def fit(
         passes = _Passes(training, done)
         loaders = DataLoader(passes, batch_size=None), DataLoader(_Passes(validation, 0), batch_size=None)
         trainer.fit(module, *loaders, ckpt_path=plan.checkpoint if done else None, weights_only=True)
-    # Lightning moves it to the CPU when it ends
+    # Lightning leaves it on the CPU
     network.to(device)
     network.load_state_dict(recorder.best_weights)
     network.eval()
     if plan.checkpoint is not None:
-        # this run cannot have written one that it cannot delete
+        # a file that it cannot delete is not of this run
         with suppress(OSError):
             plan.checkpoint.unlink()
     best = None if recorder.best_epoch == _START else recorder.best_epoch
@@ -372,7 +372,7 @@ class _Recorder(Callback):
             trainer.should_stop = True
 
     def keep(self, epoch: int, loss: float) -> None:
-        """Keep the weights as they are now, as the best ones."""
+        """Keep the current weights as the best ones."""
         self.best_epoch, self.best_loss = epoch, loss
         self.best_weights = {name: tensor.detach().clone() for name, tensor in self._network.state_dict().items()}
 

@@ -26,17 +26,21 @@ from daemon.network.inputs import slice_windows
 from daemon.network.model import TemporalFusionTransformer
 
 HISTORY_STEPS = 4 * STEPS_PER_WEEK
+"""Steps up to an origin that a forecast uses."""
 MINIMUM_HISTORY_STEPS = STEPS_PER_HOUR
+"""Age of the oldest sample that a series needs, in steps, the origin included."""
 _SERIES_AT_ONCE = 128
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkForecaster:
-    """Forecast series with a network: those of its metrics that have an hour of history and a sample in the last day.
+    """Forecasts series with a network.
+
+    A series needs a metric of the vocabulary, an hour of history, and a sample in the last day.
 
     Attributes:
         network: computes the paths in window units.
-        vocabulary: the metrics that it can forecast; None is any metric.
+        vocabulary: names of the metrics that it can forecast; None is any metric.
         metrics: physical ranges by metric name.
         zone: civil time zone of the calendar.
         model: id of the model in its forecasts.
@@ -53,7 +57,12 @@ class NetworkForecaster:
     stretch: tuple[float, ...] | None = None
 
     def forecast(self, panel: Panel, origin: int) -> Forecast:
-        """Return paths from ``origin``, using the 28 days up to it; series that it cannot forecast are left out."""
+        """Return paths from ``origin`` for the series that it can forecast; it uses the 28 days up to ``origin``.
+
+        Args:
+            panel: the history, in the metrics' units.
+            origin: epoch seconds of a grid time.
+        """
         known = panel.between(origin - (HISTORY_STEPS - 1) * STEP_SECONDS, origin)
         rows = np.flatnonzero(self._can_serve(known))
         parts = [rows[first : first + _SERIES_AT_ONCE] for first in range(0, len(rows), _SERIES_AT_ONCE)]

@@ -1,4 +1,4 @@
-"""Many series on the grid as tensors, scaled to the units of the network; windows are slices of it."""
+"""Many series on the grid as tensors, scaled to the units of the network; windows are slices of them."""
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -24,7 +24,9 @@ from daemon.core.series import (
 from daemon.network.identity import NO_NAMES, Vocabulary
 
 LOOKBACK_STEPS = 4 * STEPS_PER_WEEK + STEPS_PER_HOUR
+"""Steps up to an origin that a window reads."""
 RECENT_STEPS = STEPS_PER_WEEK + STEPS_PER_DAY
+"""Steps up to an origin that ``Recent`` holds."""
 _SCALE_STRIDE = 6
 # three days at the stride
 _FEWEST_SAMPLES = 144
@@ -36,7 +38,7 @@ _LARGEST_Z = 12.0
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """Series in the units of the network, ``z = asinh((y − median) / mean|y − median|)``, without a unit.
+    """Series in the units of the network: ``z = asinh((y − median) / mean|y − median|)``, without a unit.
 
     It starts with unobserved columns, so that the first window has ``LOOKBACK_STEPS`` before its origin.
 
@@ -46,7 +48,7 @@ class History:
         z: ``(series, columns)`` float32, the last observed value carried forward; NaN before the first.
         observed: ``(series, columns)`` bool.
         week_mean: ``(series, columns + HORIZON_STEPS)``; mean of z at the same time on the 7 days before, NaN without
-            a sample; computed from ``RECENT_STEPS`` before the first origin.
+            a sample; 0 in columns that no window reads, more than ``RECENT_STEPS`` before the first origin.
         calendar: ``(columns + HORIZON_STEPS, 8)``; sines, then cosines of the day, half day, week and hour
             in civil time.
         median: ``(series,)`` in the metric's unit.
@@ -73,7 +75,7 @@ class History:
         first_origin: int | None = None,
         vocabulary: Vocabulary = NO_NAMES,
     ) -> "History":
-        """Return ``panel`` as a history.
+        """Return ``panel`` as a history on the CPU; ``to`` moves it to another device.
 
         Args:
             panel: at least one series and one column.
@@ -131,7 +133,7 @@ class History:
         return self.median[rows].view(shape) + self.spread[rows].view(shape) * torch.sinh(bounded)
 
     def seasonal_error(self, until: int) -> Tensor:
-        """Return the mean ``|z_t − z_{t−288}|`` before column ``until``, ``(series,)``; NaN without samples."""
+        """Return the mean ``|z_t − z_{t−288}|`` of the columns before ``until``, ``(series,)``; NaN without a pair."""
         known = max(0, until - STEPS_PER_DAY)
         now, before = self.z[:, STEPS_PER_DAY:until], self.z[:, :known]
         both = self.observed[:, STEPS_PER_DAY:until] & self.observed[:, :known]
@@ -164,10 +166,13 @@ def civil_seconds(timestamps: Int64, zone: ZoneInfo) -> Int64:
 
 
 def scale_of(values: Float32) -> tuple[Float32, Float32]:
-    """Return each series' median and mean absolute deviation from it, ``(series,)`` each, in the metric's unit.
+    """Return the median of each series and the mean absolute deviation from it, ``(series,)`` each, in metric units.
 
-    They are 0 and 1 without a sample. With less than three days of samples the deviation is at least a tenth of the
+    Without a sample they are 0 and 1. With less than three days of samples the deviation is at least a tenth of the
     absolute median.
+
+    Args:
+        values: ``(series, steps)``; NaN is missing.
     """
     # every sixth sample is enough for a median of weeks, and sorting is the cost
     sample = values[:, ::-1][:, ::_SCALE_STRIDE]

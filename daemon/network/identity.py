@@ -54,7 +54,7 @@ NO_NAMES = Vocabulary()
 
 
 class IdentityEmbedding(nn.Module):
-    """The sum of the embeddings of a metric, a profile and a bucket of servers; code 0 has the embedding 0."""
+    """The sum of the embeddings of metric, profile and server bucket; code 0 has the embedding 0."""
 
     def __init__(self, vocabulary: Vocabulary, size: int) -> None:
         super().__init__()
@@ -95,12 +95,18 @@ def bucket(server: str) -> int:
 
 
 def metric_codes(keys: Sequence[SeriesKey], vocabulary: Sequence[str]) -> Tensor:
-    """Return the position of each series' metric in ``vocabulary`` plus one, ``(series,)``; 0 if it is not in it."""
+    """Return the code of each series' metric, its position in ``vocabulary`` plus one, ``(series,)``; 0 if unknown."""
     return _positions([key.metric for key in keys], vocabulary)
 
 
 def mask_identity(codes: Tensor, chances: Sequence[float], generator: torch.Generator | None) -> Tensor:
-    """Return ``codes`` ``(windows, 3)``, masked to 0 with the chance of the column; unchanged without a generator."""
+    """Return ``codes``, each masked to 0 with the chance of its column; unchanged without a generator.
+
+    Args:
+        codes: ``(windows, 3)``.
+        chances: probability of the mask by column, 0 to 1.
+        generator: of the CPU, so that a seed gives the same masks on every device.
+    """
     if generator is None:
         return codes
     kept = torch.rand(codes.shape, generator=generator) >= torch.tensor(chances)

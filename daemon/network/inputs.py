@@ -16,10 +16,10 @@ from daemon.core.series import HORIZON_STEPS, STEPS_PER_DAY, STEPS_PER_HOUR, STE
 from daemon.network.history import RECENT_STEPS, History, asinh
 
 SLOT_STEPS = 6
-"""Steps of a slot: half an hour. The network has one set of mixture weights per slot."""
+"""Steps of a slot, which is half an hour. The network has one set of mixture weights per slot."""
 SLOTS = HORIZON_STEPS // SLOT_STEPS
 PATCH_STEPS = 12
-"""Steps of a patch: an hour. The network reads the past and the horizon as sequences of patches."""
+"""Steps of a patch, which is an hour. The network reads the past and the horizon as sequences of patches."""
 PATCHES = HORIZON_STEPS // PATCH_STEPS
 _SLOT_QUANTILES = PATCH_STEPS // SLOT_STEPS * len(QUANTILES)
 
@@ -33,7 +33,7 @@ STATIC_SIZE = 17 + 5 * len(QUANTILES)
 CANDIDATES = 14
 """Number of candidate forecasts that the network mixes."""
 STEPWISE_CANDIDATES = 6
-"""Number of candidates, the last ones, with a part of their own at every step of a slot."""
+"""Number of candidates that vary inside a slot; they are the last ones."""
 
 _SLOT_MARGIN = SLOT_STEPS // 2
 # in z; a constant series has no scale of its own
@@ -109,23 +109,23 @@ class Recent:
         return self._spread_of(self.from_day[:, ::_ERROR_STRIDE])
 
     def changes(self, steps: int) -> Tensor:
-        """Return the quantiles of the change over ``steps`` from a half hour's mean, ``(windows, quantiles)``.
+        """Return the quantiles of the last week's changes over ``steps``, ``(windows, quantiles)`` in window units.
 
-        They are those of the last week, in window units.
+        A change is the difference of a value from the mean of the half hour that ends ``steps`` before it.
         """
         week = self.known[:, STEPS_PER_DAY:]
         half_hours = self.z[:, STEPS_PER_DAY:-steps].unfold(1, SLOT_STEPS, _CHANGE_STRIDE).mean(-1)
         start, end = (week[:, SLOT_STEPS - 1 + later :: _CHANGE_STRIDE] for later in (0, steps))
-        fewest = end.shape[1]
-        # the term is 0, or NaN if the half hour did not end with a sample
-        return self._spread_of(end - half_hours[:, :fewest] + 0 * start[:, :fewest])
+        pairs = end.shape[1]
+        # the last term is 0, or NaN if the half hour did not end with a sample
+        return self._spread_of(end - half_hours[:, :pairs] + 0 * start[:, :pairs])
 
     def shift(self, steps: int) -> Tensor:
         """Return the mean difference of the last ``steps`` from the week mean, ``(windows,)`` in window units."""
         return mean(self.from_mean[:, -steps:]) / self.scale
 
     def measures(self) -> list[Tensor]:
-        """Return 12 deviations, mean changes and levels over several spans, ``(windows,)`` each, in window units."""
+        """Return 12 deviations, mean differences and levels over several spans, each ``(windows,)`` in window units."""
         known, scale = self.known, self.scale
         from_hour = known[:, STEPS_PER_HOUR:] - known[:, :-STEPS_PER_HOUR]
         measured = []
@@ -149,21 +149,28 @@ class Recent:
 
 
 def slice_columns(table: Tensor, rows: Tensor, first: Tensor, steps: int) -> Tensor:
-    """Return ``steps`` columns of ``table`` from ``first`` on, for each of ``rows``, ``(windows, steps)``."""
+    """Return ``steps`` consecutive columns of ``table`` for each window, ``(windows, steps)``.
+
+    Args:
+        table: ``(series, columns)``.
+        rows: ``(windows,)``, series of each window.
+        first: ``(windows,)``, first column of each window.
+        steps: number of columns.
+    """
     return table.unfold(1, steps, 1)[rows, first]
 
 
 def slot_quantiles(history: History, rows: Tensor, origins: Tensor, period: int, periods: int) -> Tensor:
-    """Return the quantiles of each future slot's time in the last ``periods``, ``(windows, 16, quantiles)`` in z.
+    """Return the quantiles of z at the same time in past periods, by slot, ``(windows, 16, quantiles)``.
 
-    Each slot includes 15 minutes on either side.
+    A slot includes the 15 minutes on either side. A slot without a sample has NaN.
 
     Args:
         history: the series.
-        rows: ``(windows,)``.
-        origins: ``(windows,)`` columns.
-        period: steps.
-        periods: number of periods.
+        rows: ``(windows,)``, series of each window.
+        origins: ``(windows,)``, column of each origin.
+        period: steps of a period, such as those of a day.
+        periods: number of past periods.
     """
     width = HORIZON_STEPS + 2 * _SLOT_MARGIN
     slots = []
@@ -178,8 +185,8 @@ def slot_quantiles(history: History, rows: Tensor, origins: Tensor, period: int,
 def empirical_quantiles(values: Tensor) -> Tensor:
     """Return the QUANTILES of the values along the last axis without NaN, ``(..., quantiles)``; NaN without a value.
 
-    Linear between order statistics (Hyndman and Fan, 1996, definition 7), as the function of this name for numpy in
-    ``forecasting/baselines.py``.
+    Linear between order statistics (Hyndman and Fan, 1996, definition 7), as the numpy form of this name in
+    ``core/forecast.py``.
     """
     ordered = _sorted(values)
     last = (count(values)[..., None] - 1).clamp(min=0)
@@ -218,7 +225,7 @@ class Windows(NamedTuple):
         decoder: ``(windows, 8, 76)``, the 8 h after the origin by patch; columns as DECODER_SIZES.
         static: ``(windows, 52)``.
         slots: ``(windows, 16, 14, quantiles)``, the part of the candidate forecasts that is constant in a slot.
-        points: ``(windows, 16, 6, 6)``, by slot and step: the part that is added to the last 6 candidates.
+        points: ``(windows, 16, 6, 6)``, by slot, step and candidate; the part of the last 6 that varies by step.
         centre: ``(windows,)`` in z.
         scale: ``(windows,)`` in z, above 0.
         identity: ``(windows, 3)``, codes of the metric, the profile and the server's bucket; 0 is unknown or masked.
@@ -237,8 +244,8 @@ class Windows(NamedTuple):
 class _Measured(NamedTuple):
     """Statistics that the candidates and inputs are made of, in window units.
 
-    Slots are ``(windows, 16, quantiles)``, points ``(windows, 96)``, changes ``(windows, 3, quantiles)``; other
-    quantiles are ``(windows, quantiles)``, and levels and shifts ``(windows,)``.
+    The shapes: slots ``(windows, 16, quantiles)``, each of the points ``(windows, 96)``, changes
+    ``(windows, 3, quantiles)``, levels and shifts ``(windows,)``, all others ``(windows, quantiles)``.
     """
 
     last: Tensor
@@ -258,13 +265,13 @@ class _Measured(NamedTuple):
 def slice_windows(history: History, rows: Tensor, origins: Tensor) -> Windows:
     """Return the windows of the series ``rows`` at the columns ``origins``, both ``(windows,)``."""
     recent = Recent.before(history, rows, origins)
-    made = _measured(history, recent, rows, origins)
+    measured = _measured(history, recent, rows, origins)
     return Windows(
         _encoder(history, recent, origins),
-        _decoder(history, origins, made),
-        _static(recent, made),
-        _slots(made),
-        _points(made),
+        _decoder(history, origins, measured),
+        _static(recent, measured),
+        _slots(measured),
+        _points(measured),
         recent.centre,
         recent.scale,
         history.identity[rows],
@@ -316,27 +323,33 @@ def _encoder(history: History, recent: Recent, origins: Tensor) -> Tensor:
     return torch.cat([z, week_mean, calendar, observed / PATCH_STEPS], dim=-1)
 
 
-def _decoder(history: History, origins: Tensor, made: _Measured) -> Tensor:
+def _decoder(history: History, origins: Tensor, measured: _Measured) -> Tensor:
     steps = torch.arange(PATCH_STEPS // 2, HORIZON_STEPS + 1, PATCH_STEPS, device=origins.device)
     calendar = history.calendar[origins[:, None] + steps]
     share = steps / HORIZON_STEPS
     position = torch.stack([share, share**2, torch.exp(-steps / 6.0), torch.exp(-steps / 24.0)], dim=-1)
-    parts = [_patches(values) for values in (*made.points, made.slots_days, made.slots_weeks)]
+    parts = [_patches(values) for values in (*measured.points, measured.slots_days, measured.slots_weeks)]
     return torch.cat(
         [asinh(torch.cat(parts, dim=-1)), calendar, position.expand(len(origins), -1, -1)],
         dim=-1,
     )
 
 
-def _static(recent: Recent, made: _Measured) -> Tensor:
-    reals = torch.stack([*recent.measures(), made.shift_hour, made.shift_day], dim=1)
-    spreads = (made.day, made.three_hours, made.errors_of_mean, made.errors_of_day, made.changes[:, 1])
+def _static(recent: Recent, measured: _Measured) -> Tensor:
+    reals = torch.stack([*recent.measures(), measured.shift_hour, measured.shift_day], dim=1)
+    spreads = (
+        measured.day,
+        measured.three_hours,
+        measured.errors_of_mean,
+        measured.errors_of_day,
+        measured.changes[:, 1],
+    )
     scaled = asinh(torch.cat([reals, *spreads], dim=1))
     share = count(recent.known[:, -STEPS_PER_WEEK:]) / STEPS_PER_WEEK
     return torch.cat([scaled, torch.stack([recent.scale.log(), recent.centre, share], dim=1)], dim=1)
 
 
-def _slots(made: _Measured) -> Tensor:
+def _slots(measured: _Measured) -> Tensor:
     """Return the constant part of the candidate forecasts in each slot, ``(windows, 16, 14, quantiles)``.
 
     In order: the last value; the mean of the last half hour; the quantiles of the last day, of the last 3 h, of the
@@ -345,33 +358,33 @@ def _slots(made: _Measured) -> Tensor:
     The last six have a part in ``_points``: yesterday; last week; the week mean; the week mean with the last day's
     shift and its errors; yesterday with its errors; a decay from the last value to the quantiles of the last 3 h.
     """
-    level = made.half_hour.view(-1, 1, 1)
+    level = measured.half_hour.view(-1, 1, 1)
     zero = torch.zeros_like(level)
     candidates = (
-        made.last.view(-1, 1, 1),
+        measured.last.view(-1, 1, 1),
         level,
-        made.day[:, None],
-        made.three_hours[:, None],
-        made.slots_days,
-        made.slots_weeks,
-        made.slots_days + made.shift_hour.view(-1, 1, 1),
-        level + _by_slot(made.changes),
+        measured.day[:, None],
+        measured.three_hours[:, None],
+        measured.slots_days,
+        measured.slots_weeks,
+        measured.slots_days + measured.shift_hour.view(-1, 1, 1),
+        level + _by_slot(measured.changes),
         zero,
         zero,
         zero,
-        made.shift_day.view(-1, 1, 1) + made.errors_of_mean[:, None],
-        made.errors_of_day[:, None],
-        made.three_hours[:, None],
+        measured.shift_day.view(-1, 1, 1) + measured.errors_of_mean[:, None],
+        measured.errors_of_day[:, None],
+        measured.three_hours[:, None],
     )
-    full = (len(made.day), SLOTS, len(QUANTILES))
+    full = (len(measured.day), SLOTS, len(QUANTILES))
     return torch.stack([each.expand(full) for each in candidates], dim=2)
 
 
-def _points(made: _Measured) -> Tensor:
+def _points(measured: _Measured) -> Tensor:
     """Return the stepwise part of the last six candidates, ``(windows, 16, 6, 6)`` by slot, step and candidate."""
-    lag_day, lag_week, week_mean = made.points
-    step = torch.arange(1, HORIZON_STEPS + 1, device=made.day.device)
-    decaying = (made.last - made.three_hours[:, MEDIAN])[:, None] * torch.exp(-step / _DECAY_STEPS)
+    lag_day, lag_week, week_mean = measured.points
+    step = torch.arange(1, HORIZON_STEPS + 1, device=measured.day.device)
+    decaying = (measured.last - measured.three_hours[:, MEDIAN])[:, None] * torch.exp(-step / _DECAY_STEPS)
     paths = (lag_day, lag_week, week_mean, week_mean, lag_day, decaying)
     return torch.stack(paths, dim=-1).view(-1, SLOTS, SLOT_STEPS, STEPWISE_CANDIDATES)
 
@@ -379,8 +392,8 @@ def _points(made: _Measured) -> Tensor:
 def _by_slot(changes: Tensor) -> Tensor:
     """Return the changes from the origin to the middle of each slot, ``(windows, 16, quantiles)``.
 
-    They are interpolated from ``changes`` over _CHANGE_STEPS, linear in the square root of time: the spread of a random
-    walk grows so.
+    ``changes`` are interpolated between _CHANGE_STEPS, linearly in the square root of time, because the spread of a
+    random walk grows with it.
     """
     at = (torch.arange(SLOTS, device=changes.device) * SLOT_STEPS + SLOT_STEPS / 2).sqrt()
     knots = torch.tensor(_CHANGE_STEPS, device=changes.device).sqrt()

@@ -23,14 +23,14 @@ def pinball_loss(target: Tensor, paths: Tensor) -> Tensor:
 
 
 def window_weight(scale: Tensor, seasonal_error: Tensor) -> Tensor:
-    """Return the weight of each window, ``(windows,)``, at most 10; 1 if the seasonal error is not known.
+    """Return the weight of each window, ``(windows,)``, at most 10; 1 if the seasonal error is unknown.
 
-    The weight 1 gives the loss in window units, ``scale / seasonal_error`` the scaled pinball loss. This is their
-    geometric mean.
+    It is ``sqrt(scale / seasonal_error)``, the geometric mean of two weights: 1, which gives the loss in window units,
+    and ``scale / seasonal_error``, which gives the scaled pinball loss.
 
     Args:
         scale: ``(windows,)``, scale of the window in z.
-        seasonal_error: ``(windows,)``, mean absolute error of the seasonal naive forecast of its series in z.
+        seasonal_error: ``(windows,)``, mean absolute error of seasonal naive on its series, in z; NaN or 0 if unknown.
     """
     known = torch.isfinite(seasonal_error) & (seasonal_error > 0)
     return torch.where(known, (scale / seasonal_error).sqrt(), 1.0).clamp(max=_LARGEST_WEIGHT)

@@ -117,7 +117,7 @@ class VariableSelection(nn.Module):
 
 
 class InterpretableMultiHeadAttention(nn.Module):
-    """Attention whose heads share their values, so that the mean of their weights is interpretable (section 4.4)."""
+    """Attention whose heads share one value layer, so that the mean of their weights is interpretable (section 4.4)."""
 
     def __init__(self, heads: int, size: int) -> None:
         super().__init__()
@@ -140,8 +140,8 @@ class InterpretableMultiHeadAttention(nn.Module):
 
         Args:
             query: ``(windows, queries, size)``.
-            values: ``(windows, keys, size)``; the keys are made of them too.
-            hidden: ``(queries, keys)`` bool; True is a key that the query must not attend to.
+            values: ``(windows, keys, size)``; the keys are computed from them too.
+            hidden: ``(queries, keys)`` bool; True where a query must not attend to a key.
         """
         queries = self.query(query).unflatten(-1, (self.heads, self.head_size)).transpose(1, 2)
         keys = self.key(values).unflatten(-1, (self.heads, self.head_size)).permute(0, 2, 3, 1)
@@ -156,7 +156,7 @@ class Architecture:
 
     Attributes:
         hidden_size: width of all layers.
-        attention_heads: a divisor of ``hidden_size``.
+        attention_heads: number of attention heads; a divisor of ``hidden_size``.
     """
 
     hidden_size: int = 32
@@ -164,7 +164,7 @@ class Architecture:
 
 
 class TemporalFusionTransformer(nn.Module):
-    """A network from windows to quantile paths in window units."""
+    """The network from windows to quantile paths, both in window units."""
 
     def __init__(self, architecture: Architecture, vocabulary: Vocabulary = NO_NAMES) -> None:
         super().__init__()
@@ -205,12 +205,15 @@ class TemporalFusionTransformer(nn.Module):
         paths: Tensor = (slots + points + residual).flatten(1, 2).sort(-1).values
         return paths
 
-    def started_from(self, other: "TemporalFusionTransformer") -> "TemporalFusionTransformer":
-        """Copy the weights of ``other``, and its embeddings of the names that both have; return this network."""
+    def start_from(self, other: "TemporalFusionTransformer") -> None:
+        """Copy the weights of ``other``, and its embeddings of the names that both have.
+
+        Raises:
+            RuntimeError: ``other`` has another architecture.
+        """
         weights = {name: each for name, each in other.state_dict().items() if not name.startswith("identity.")}
         self.load_state_dict(weights, strict=False)
         self.identity.take_over(other.identity)
-        return self
 
     def _decode(self, windows: Windows, static: Tensor) -> Tensor:
         selection = self.contexts["selection"](static)

@@ -1,6 +1,6 @@
 """Pretraining of the base network: one network for all fleets, trained on many fleets and on random series.
 
-Its breach model is learned afterwards, from the network's forecasts.
+Its breach model is trained afterwards, on the network's forecasts.
 """
 
 import json
@@ -38,7 +38,6 @@ from daemon.simulation.synthetic import synthetic
 from daemon.system.process import keep_freed_memory
 
 PRETRAINING_FILE = "pretraining.json"
-SYNTHETIC_FLEETS = 16
 SYNTHETIC_SERIES = 160
 SYNTHETIC_DAYS = 35
 # seeds of fleets that nothing else is trained or measured on
@@ -49,13 +48,20 @@ _SIMULATED_SET_WORK = 3
 _COLD_START_EPOCHS = 2
 _STRIDE_STEPS = 96
 _VALIDATION_STEPS = 3 * STEPS_PER_DAY
-_VALIDATION_STRIDE = 48
+_VALIDATION_STRIDE_STEPS = 48
 _FEWEST_DAYS = 8
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A network for all fleets with its breach model and the record of its training data."""
+    """A network for all fleets with its breach model and the record of its pretraining.
+
+    Attributes:
+        network: in evaluation mode, on the device of the pretraining.
+        fit: result of the fit.
+        breach: breach model of its forecasts.
+        record: content of ``pretraining.json``.
+    """
 
     network: TemporalFusionTransformer
     fit: Fit
@@ -63,7 +69,7 @@ class Pretrained:
     record: Mapping[str, Any]
 
     def write(self, folder: Path) -> None:
-        """Write the network, its epochs if there are any, and the record into ``folder``."""
+        """Write the network, the breach model, the epochs if there are any, and the record into ``folder``."""
         write_network(folder, self.network, None, ZoneInfo("UTC"))
         write_calibration(folder, {"stretch": NONE}, self.breach)
         if self.fit.records:
@@ -76,7 +82,7 @@ def pretrain(
     zone: ZoneInfo,
     *,
     epochs: int,
-    synthetic_fleets: int = SYNTHETIC_FLEETS,
+    synthetic_fleets: int = 0,
     incident_fleets: int = 0,
     metrics: Mapping[str, Metric] | None = None,
     start: TemporalFusionTransformer | None = None,
@@ -89,26 +95,26 @@ def pretrain(
 ) -> Pretrained:
     """Train a network on all ``fleets``, each with the same weight; the last three days of each choose the epoch.
 
-    The last two epochs, or all of them with ``start``, have a low learning rate and cold-start windows too. The breach
-    model is learned afterwards.
+    The last two epochs, or all of them with ``start``, have a low learning rate and also cold-start windows. The breach
+    model is trained afterwards.
 
     Args:
         fleets: panels by name.
         zone: civil time zone of all fleets.
-        epochs: passes over the largest fleet; with 0 the network stays as it is and only the breach model is learned.
+        epochs: passes over the largest fleet; with 0 only the breach model is trained.
         synthetic_fleets: number of fleets of random series to train on.
         incident_fleets: number of simulated fleets in the simulated-incident training set.
         metrics: thresholds of the simulated fleets, by metric name.
         start: network with the initial weights; random weights if None.
-        started_from: record of ``start``, for the record.
-        seed: seed of the weights, the mixed series, the origins and the order.
+        started_from: the record of ``start``; it becomes part of the new record.
+        seed: seed of the initial weights, the mixed series, the origins and the order.
         device: device of the network and the histories; ``choose_device`` decides if None.
         on_epoch: called as each epoch ends.
         on_step: called after each batch.
-        on_breaches: called with the share of the breach model's learning that is done, 0 to 1.
+        on_breaches: called with the finished share of the breach model's training, 0 to 1.
 
     Raises:
-        NotEnoughHistory: a fleet has less than eight days.
+        NotEnoughHistory: a fleet has less than eight days of history.
         ValueError: ``incident_fleets`` is above 0 and there are no thresholds.
     """
     if incident_fleets and not metrics:
@@ -119,7 +125,7 @@ def pretrain(
     generator = np.random.default_rng(seed)
     shares: list[tuple[Sampler, int]] = []
     cold_start: list[tuple[Sampler, int]] = []
-    held: list[tuple[Sampler, int]] = []
+    validation: list[tuple[Sampler, int]] = []
     for name, panel in fleets.items():
         if panel.steps < _FEWEST_DAYS * STEPS_PER_DAY:
             days = panel.steps / STEPS_PER_DAY
@@ -135,20 +141,20 @@ def pretrain(
         ]
         cold_start.append((_cold_start_sampler(known, zone, seed, device), 1))
         span = (LOOKBACK_STEPS + last, LOOKBACK_STEPS + panel.steps - 1)
-        held.append((WindowSampler(history, span, _VALIDATION_STRIDE, BATCH_SIZE), 1))
+        validation.append((WindowSampler(history, span, _VALIDATION_STRIDE_STEPS, BATCH_SIZE), 1))
     for number in range(synthetic_fleets):
         panel = synthetic(seed + number, SYNTHETIC_SERIES, SYNTHETIC_DAYS)
         history = History.from_panel(panel, zone).to(device)
         shares.append((_sampler(history, 0, panel.steps, seed), _SYNTHETIC_SHARE))
     network = TemporalFusionTransformer(Architecture() if start is None else start.architecture)
     if start is not None:
-        network.started_from(start)
+        network.start_from(start)
     # cold starts come last: from the first epoch on they cost accuracy on known servers
     whole = max(1, epochs - _COLD_START_EPOCHS) if start is None else 0
     early = _Phase(whole, LEARNING_RATE, InterleavedSampler(shares))
     late = _Phase(epochs - whole, TUNING_RATE, InterleavedSampler([*shares, *cold_start]))
     phases = [phase for phase in (early, late) if phase.epochs] or [late]
-    fitted = _fit(network, phases, InterleavedSampler(held), device=device, on_epoch=on_epoch, on_step=on_step)
+    fitted = _fit(network, phases, InterleavedSampler(validation), device=device, on_epoch=on_epoch, on_step=on_step)
     record = {
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "made_by": "forewarn pretrain",
@@ -175,7 +181,7 @@ def pretrain(
         f"synthetic {number}": synthetic(_FIRST_SAMPLED_SEED + seed + number, SYNTHETIC_SERIES, SYNTHETIC_DAYS)
         for number in range(synthetic_fleets)
     }
-    breach = learn_breaches(
+    breach = learn_breach_model(
         network,
         {**fleets, **further},
         zone,
@@ -196,13 +202,13 @@ class _Phase(NamedTuple):
 def _fit(
     network: TemporalFusionTransformer,
     phases: Sequence[_Phase],
-    held: InterleavedSampler,
+    validation: InterleavedSampler,
     *,
     device: torch.device,
     on_epoch: Callable[[EpochRecord], None],
     on_step: Progress,
 ) -> Fit:
-    """Fit in phases and return them as one fit; with no epoch the network stays as it is."""
+    """Fit in phases and return them as one fit; without an epoch the weights stay as they are."""
     records: list[EpochRecord] = []
     for phase in phases:
         before = len(records)
@@ -217,12 +223,12 @@ def _fit(
         plan = Plan(
             epochs=phase.epochs, learning_rate=phase.learning_rate, patience_epochs=None, keep_start=not phase.epochs
         )
-        fitted = fit(network, phase.training, held, plan=plan, device=device, on_epoch=note, on_step=step)
+        fitted = fit(network, phase.training, validation, plan=plan, device=device, on_epoch=note, on_step=step)
     best = None if fitted.best_epoch is None else before + fitted.best_epoch
     return replace(fitted, records=tuple(records), best_epoch=best)
 
 
-def learn_breaches(
+def learn_breach_model(
     network: TemporalFusionTransformer,
     fleets: Mapping[str, Panel],
     zone: ZoneInfo,
@@ -232,10 +238,16 @@ def learn_breaches(
     seed: int,
     on_progress: Callable[[float], None] = lambda done: None,
 ) -> BreachModel:
-    """Return the breach model of ``network``'s forecasts.
+    """Return the breach model of the forecasts of ``network``.
 
-    It is trained on sampled thresholds of all ``fleets`` and on a simulated-incident set with the thresholds of
-    ``metrics``.
+    Args:
+        network: in evaluation mode.
+        fleets: panels by name; the breach model is trained on sampled thresholds of their series.
+        zone: civil time zone of all fleets.
+        metrics: thresholds of the simulated fleets, by metric name.
+        incident_fleets: number of simulated fleets in the simulated-incident training set.
+        seed: seed of the sampled thresholds, the simulated fleets and the weights.
+        on_progress: called with the finished share, 0 to 1.
     """
     forecaster = NetworkForecaster(
         network=network, vocabulary=None, metrics={}, zone=zone, model="", kind=ForecasterKind.BASE
@@ -247,7 +259,7 @@ def learn_breaches(
         on_progress((done + 1) / work)
     for number in range(incident_fleets):
         part = partial(
-            _part, on_progress, (len(fleets) + _SIMULATED_SET_WORK * number) / work, _SIMULATED_SET_WORK / work
+            _report_part, on_progress, (len(fleets) + _SIMULATED_SET_WORK * number) / work, _SIMULATED_SET_WORK / work
         )
         incident_sets.append(
             simulate_incident_set(forecaster, metrics, _FIRST_INCIDENT_SEED + seed + number, on_progress=part)
@@ -255,7 +267,7 @@ def learn_breaches(
     return learn_base(sampled, incident_sets, seed)
 
 
-def _part(report: Callable[[float], None], before: float, share: float, done: float) -> None:
+def _report_part(report: Callable[[float], None], before: float, share: float, done: float) -> None:
     report(before + share * done)
 
 
@@ -264,7 +276,7 @@ def _tsmixup(panel: Panel, zone: ZoneInfo, generator: np.random.Generator) -> Hi
 
 
 def _cold_start_sampler(panel: Panel, zone: ZoneInfo, seed: int, device: torch.device) -> ColdStartSampler:
-    # one batch is enough: a pass lasts until all windows of the longest fleet were used, and shorter samplers repeat
+    # one batch is enough: a pass ends when the longest sampler has ended, and shorter ones start again
     return ColdStartSampler(
         panel=panel, zone=zone, vocabulary=NO_NAMES, batches=1, batch_size=BATCH_SIZE, seed=seed, device=device
     )

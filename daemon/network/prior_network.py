@@ -1,6 +1,6 @@
 """Training of the breach model's prior network, and of the base network's breach model.
 
-It is a multilayer perceptron trained with torch; ``breach/model.py`` evaluates it without.
+It is a multilayer perceptron trained with torch on the CPU; ``breach/model.py`` evaluates it without torch.
 """
 
 import math
@@ -20,18 +20,18 @@ _EPOCHS, _FEWEST_STEPS = 16, 1000
 _BATCH = 1024
 _HIGHEST_RATE, _WEIGHT_DECAY = 2e-3, 1e-4
 _SMALLEST_DEVIATION = 1e-6
-# incidents count more than their frequency; the calibrator corrects the scores for it
+# incidents weigh more than their frequency; the calibrator corrects the scores for that
 _EMPHASIS = 1 / 2
 
 
 def train_prior_network(features: Float64, happened: Bool, weight: Float64, seed: int) -> PriorNetwork:
-    """Return the prior network with the least weighted cross-entropy on these windows.
+    """Return a prior network trained for the least weighted cross-entropy on these windows.
 
     Trained with AdamW (Loshchilov and Hutter, 2019) and the one-cycle schedule (Smith, 2018).
 
     Args:
         features: ``(windows, FEATURES)``.
-        happened: ``(windows,)``.
+        happened: ``(windows,)``, whether a breach followed.
         weight: ``(windows,)``, number of windows that each represents.
         seed: seed of the initial weights and the order.
     """
@@ -64,24 +64,22 @@ def train_prior_network(features: Float64, happened: Bool, weight: Float64, seed
     )
 
 
-def learn_base(
-    sampled_on_fleets: Sequence[Examples], incident_sets: Sequence[SimulatedIncidentSet], seed: int
-) -> BreachModel:
+def learn_base(sampled: Sequence[Examples], incident_sets: Sequence[SimulatedIncidentSet], seed: int) -> BreachModel:
     """Return the breach model of the base network, one for every metric.
 
     Args:
-        sampled_on_fleets: windows of sampled thresholds: most rises in them end without a breach.
+        sampled: windows of sampled thresholds; most rises in them end without a breach.
         incident_sets: windows before simulated breaches, most of them without an earlier breach.
         seed: seed of the prior network.
     """
-    anything, incidents = Examples.concatenate(sampled_on_fleets), SimulatedIncidentSet.concatenate(incident_sets)
-    everything = Examples.concatenate([anything, incidents.examples])
-    weight = np.concatenate([np.ones(len(anything.onset)), incidents.weight**_EMPHASIS])
+    sampled_examples, incidents = Examples.concatenate(sampled), SimulatedIncidentSet.concatenate(incident_sets)
+    everything = Examples.concatenate([sampled_examples, incidents.examples])
+    weight = np.concatenate([np.ones(len(sampled_examples.onset)), incidents.weight**_EMPHASIS])
     prior_network = train_prior_network(everything.features, everything.happened, weight, seed)
-    usual = Examples.concatenate([anything, incidents.at_usual_rate(len(anything.onset), seed)])
+    usual = Examples.concatenate([sampled_examples, incidents.at_usual_rate(len(sampled_examples.onset), seed)])
     calibrator = Calibrator.initial(prior_network, usual.features, usual.happened)
     name = "random thresholds of the fleets that it was pretrained on"
-    curves = precision_curves([(name, calibrator.probability(anything.features), anything.happened)])
+    curves = precision_curves([(name, calibrator.probability(sampled_examples.features), sampled_examples.happened)])
     return BreachModel(
         calibrator=calibrator,
         thresholds={},

@@ -1,6 +1,7 @@
 """Samplers of training and validation windows: a fleet's own, TSMixup, cold starts, and their interleaving.
 
-Also the choice of held-out servers. Every batch is on the device of its history.
+Also the choice of held-out servers. Every batch is on the device of its history. Its rows and origins are sampled on
+the CPU, so that a seed gives the same batches on every device.
 """
 
 import math
@@ -30,7 +31,9 @@ from daemon.network.identity import Vocabulary, mask_identity, stable_hash
 from daemon.network.inputs import Windows, slice_targets, slice_windows
 from daemon.network.loss import window_weight
 
+# history before the first origin
 _FIRST_STEPS = STEPS_PER_DAY
+# a bound, so that no two epochs have a pass in common
 _PASSES_PER_EPOCH = 1000
 # of metric, profile and server: an unseen server or profile is masked too, so the network has to learn without them
 _MASK_CHANCES = (0.0, 0.25, 0.5)
@@ -63,7 +66,7 @@ class Batch(NamedTuple):
 
 
 class Sampler(Protocol):
-    """A source of batches in passes.
+    """Yields batches in passes.
 
     Attributes:
         passes: number of passes started; it determines the random numbers of the next one.
@@ -156,53 +159,6 @@ class WindowSampler(IterableDataset[Batch]):
         return Batch(windows, rows, torch.where(observed, target, 0.0), observed, weight)
 
 
-class InterleavedSampler(IterableDataset[Batch]):
-    """Several samplers in turn, each with its number of batches per round, until each has had a whole pass.
-
-    Attributes:
-        shares: the samplers that have batches, with their batches per round.
-    """
-
-    def __init__(self, shares: Sequence[tuple[Sampler, int]]) -> None:
-        self.shares = tuple((sampler, share) for sampler, share in shares if len(sampler))
-
-    def __len__(self) -> int:
-        """Return the largest number of batches of a pass."""
-        rounds = max((math.ceil(len(sampler) / share) for sampler, share in self.shares), default=-1)
-        # one round more, because the end of the longest sampler is seen in the round after it
-        return (rounds + 1) * sum(share for _, share in self.shares)
-
-    def begin(self, epoch: int) -> None:
-        """Make the next pass that of ``epoch``, whatever the passes before: a resumed training has the same batches."""
-        for sampler, _ in self.shares:
-            sampler.passes = epoch * _PASSES_PER_EPOCH
-
-    def __iter__(self) -> Iterator[Batch]:
-        """Yield the batches of one pass; a shorter sampler starts another pass of its own, at other origins."""
-        passes = [iter(sampler) for sampler, _ in self.shares]
-        ended = [False] * len(passes)
-        while not all(ended):
-            for position, (sampler, share) in enumerate(self.shares):
-                for _ in range(share):
-                    batch = next(passes[position], None)
-                    if batch is None:
-                        ended[position] = True
-                        passes[position] = iter(sampler)
-                        batch = next(passes[position], None)
-                    if batch is not None:
-                        yield batch
-
-
-def prefetched(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """Yield ``batches``, each prepared in another thread while the one before is used."""
-    coming = iter(batches)
-    with ThreadPoolExecutor(1) as thread:
-        following = thread.submit(next, coming, None)
-        while (batch := following.result()) is not None:
-            following = thread.submit(next, coming, None)
-            yield batch
-
-
 def _varies(history: History, until: int) -> Tensor:
     z = torch.where(history.observed[:, : until + 1], history.z[:, : until + 1], torch.nan)
     lowest = torch.nan_to_num(z, nan=torch.inf).amin(1)
@@ -217,9 +173,9 @@ def _any(observed: Tensor, rows: Tensor, first: Tensor, steps: int) -> Tensor:
 
 
 class ColdStartSampler(IterableDataset[Batch]):
-    """Windows of new servers: the history is truncated to its last hours, and scaled on these alone.
+    """Windows of new servers: each history is truncated to its last hours and scaled on these alone.
 
-    The server is masked in all of them.
+    The server is masked in all windows.
     """
 
     def __init__(
@@ -298,6 +254,53 @@ def _joined(parts: list[Batch], generator: torch.Generator) -> Batch:
     windows = windows._replace(identity=mask_identity(windows.identity, _COLD_START_MASK_CHANCES, generator))
     rest = (torch.cat(tensors) for tensors in zip(*(part[1:] for part in parts), strict=True))
     return Batch(windows, *rest)
+
+
+class InterleavedSampler(IterableDataset[Batch]):
+    """Several samplers in turn, each with its number of batches per round, until each has had a whole pass.
+
+    Attributes:
+        shares: the samplers that have batches, with their batches per round.
+    """
+
+    def __init__(self, shares: Sequence[tuple[Sampler, int]]) -> None:
+        self.shares = tuple((sampler, share) for sampler, share in shares if len(sampler))
+
+    def __len__(self) -> int:
+        """Return the largest number of batches of a pass."""
+        rounds = max((math.ceil(len(sampler) / share) for sampler, share in self.shares), default=-1)
+        # one round more, because the end of the longest sampler is seen in the round after it
+        return (rounds + 1) * sum(share for _, share in self.shares)
+
+    def begin(self, epoch: int) -> None:
+        """Make the next pass that of ``epoch``, whatever the passes before: a resumed training has the same batches."""
+        for sampler, _ in self.shares:
+            sampler.passes = epoch * _PASSES_PER_EPOCH
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the batches of one pass; a shorter sampler starts another pass of its own, at other origins."""
+        passes = [iter(sampler) for sampler, _ in self.shares]
+        ended = [False] * len(passes)
+        while not all(ended):
+            for position, (sampler, share) in enumerate(self.shares):
+                for _ in range(share):
+                    batch = next(passes[position], None)
+                    if batch is None:
+                        ended[position] = True
+                        passes[position] = iter(sampler)
+                        batch = next(passes[position], None)
+                    if batch is not None:
+                        yield batch
+
+
+def prefetched(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Yield ``batches``, each prepared in another thread while the one before is used."""
+    coming = iter(batches)
+    with ThreadPoolExecutor(1) as thread:
+        following = thread.submit(next, coming, None)
+        while (batch := following.result()) is not None:
+            following = thread.submit(next, coming, None)
+            yield batch
 
 
 def tsmixup(panel: Panel, generator: np.random.Generator) -> Panel:

@@ -45,14 +45,20 @@ _CALENDAR = ["day_sin", "day_cos", "week_sin", "week_cos"]
 
 @dataclass(frozen=True)
 class StockForecaster:
-    """A trained stock TFT; it forecasts the series of its training."""
+    """A trained stock TFT; it forecasts the series that it was trained on.
+
+    Attributes:
+        network: of the library.
+        keys: the series that it was trained on.
+        zone: time zone of the calendar inputs.
+    """
 
     network: TemporalFusionTransformer
     keys: frozenset[SeriesKey]
     zone: ZoneInfo
 
     def forecast(self, panel: Panel, origin: int) -> Forecast:
-        """Return paths for every series of the training with a sample in the day up to ``origin``."""
+        """Return paths for every series that it was trained on and that has a sample in the day up to ``origin``."""
         known = panel.between(origin - (ENCODER_STEPS - 1) * STEP_SECONDS, origin)
         trained = np.array([key in self.keys for key in known.keys], dtype=bool)
         known = known.select(np.flatnonzero(trained & np.isfinite(known.values).any(axis=1)))
@@ -86,15 +92,15 @@ def fit_stock_tft(
     seconds: float = MAXIMUM_SECONDS,
     on_progress: Callable[[float], None] = lambda done: None,
 ) -> StockForecaster:
-    """Train one network for all series of ``panel``, every time step of which may be used.
+    """Return one network trained on all series of ``panel``.
 
     Args:
         panel: the history; at least 32 h, of which the newest part is used if there are many series.
         zone: time zone of the calendar inputs.
-        seed: of the weights and the order of the windows.
-        steps: greatest number of optimiser steps.
-        seconds: greatest training time.
-        on_progress: called with the share of the training that is done, 0 to 1.
+        seed: seed of the initial weights and the order of the windows.
+        steps: maximum number of optimiser steps.
+        seconds: maximum training time.
+        on_progress: called with the finished share of the training, 0 to 1.
     """
     windows = data_set(panel, zone)
     torch.manual_seed(seed)
@@ -106,7 +112,8 @@ def fit_stock_tft(
 def data_frame(panel: Panel, zone: ZoneInfo, future_steps: int = 0) -> pd.DataFrame:
     """Return one row per series and step, with ``future_steps`` rows after the end of each series.
 
-    The library takes no gaps: a missing value repeats the last one before it, and has no weight in the loss.
+    The library accepts no gaps: a missing value is replaced by the last one before it, or by the first one after it if
+    there is none before, and has no weight in the loss.
     """
     steps = panel.steps + future_steps
     observed = np.zeros((len(panel.keys), steps), dtype=np.float32)
@@ -188,9 +195,9 @@ class StepTimes(Callback):
     """Stops a training in time, reports its progress, and keeps the end of each step.
 
     Attributes:
-        steps: greatest number of steps.
-        seconds: greatest training time.
-        on_progress: called after each step with the share of the training that is done.
+        steps: maximum number of steps.
+        seconds: maximum training time.
+        on_progress: called after each step with the finished share of the training, 0 to 1.
         ends: end of each step, in seconds of the performance counter.
     """
 
@@ -201,7 +208,7 @@ class StepTimes(Callback):
     _started: float = field(default_factory=time.perf_counter)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        """Keep the time, and stop the training if it is over."""
+        """Keep the time, and stop the training when ``seconds`` have passed."""
         self.ends.append(time.perf_counter())
         elapsed = self.ends[-1] - self._started
         trainer.should_stop = trainer.should_stop or elapsed >= self.seconds

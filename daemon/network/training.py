@@ -1,6 +1,6 @@
 """Training of a model at a level: its data, the fit, calibration, the breach model, and the measurement.
 
-The panel ends with a validation span, which chooses the epoch, and a test span for levels that claim accuracy.
+The panel ends with a validation span, which chooses the epoch. For levels that claim accuracy a test span follows.
 """
 
 import math
@@ -53,40 +53,18 @@ _REAL_SHARE, _MIXED_SHARE, _COLD_START_SHARE = 2, 1, 1
 # steps between origins: one in two hours, and one in an hour
 _VALIDATION_STRIDE = 24
 _CALIBRATION_STRIDE = 12
-_LARGEST_HELD_SHARE = 1 / 7
-_MOST_SERIES = 64
-
-
-def sample_forecasts(forecaster: Forecaster, panel: Panel, origin: int) -> pd.DataFrame:
-    """Return the forecast of up to 64 series from ``origin`` with the actual values, one row per series and step."""
-    rows = np.unique(np.linspace(0, len(panel.keys) - 1, min(_MOST_SERIES, len(panel.keys)), dtype=int))
-    chosen = panel.select(rows)
-    forecast = forecaster.forecast(chosen, origin)
-    after = chosen.between(origin + STEP_SECONDS, origin + HORIZON_STEPS * STEP_SECONDS)
-    row_of = {key: row for row, key in enumerate(chosen.keys)}
-    actual = after.values[[row_of[key] for key in forecast.keys]]
-    frame = pd.DataFrame(
-        {
-            "origin": pd.Timestamp(origin, unit="s", tz="UTC"),
-            "server": np.repeat([key.server for key in forecast.keys], HORIZON_STEPS),
-            "metric": np.repeat([key.metric for key in forecast.keys], HORIZON_STEPS),
-            "step": np.tile(np.arange(1, HORIZON_STEPS + 1, dtype=np.int16), len(forecast.keys)),
-            "actual": actual.ravel(),
-        }
-    )
-    for column, name in enumerate(QUANTILE_COLUMNS):
-        frame[name] = forecast.paths[:, :, column].ravel()
-    return frame
+_LARGEST_HELD_OUT_SHARE = 1 / 7
+_MOST_SAMPLED_SERIES = 64
 
 
 @dataclass(frozen=True)
 class Spans:
-    """The columns of a panel where training, validation and test end, exclusive.
+    """The first columns of a panel after training, after validation and after test.
 
     Attributes:
-        training: end of training.
-        validation: end of validation.
-        end: end of test, the number of columns; equal to ``validation`` without a test span.
+        training: first column after training.
+        validation: first column after validation.
+        end: number of columns of the panel; equal to ``validation`` without a test span.
     """
 
     training: int
@@ -96,7 +74,20 @@ class Spans:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedModel:
-    """A network with everything that its directory holds."""
+    """A trained network with everything that its model directory holds.
+
+    Attributes:
+        network: in evaluation mode, on the device of the training.
+        vocabulary: names of the metrics that it can forecast.
+        zone: civil time zone of the calendar.
+        panel: the history that it was trained and measured on, without the hours before it.
+        metrics: ranges and thresholds by metric name.
+        spans: the training, validation and test spans of ``panel``.
+        fit: result of the fit.
+        calibration: factors of the quantiles.
+        breach: its breach model.
+        info: the record of the training.
+    """
 
     network: TemporalFusionTransformer
     vocabulary: tuple[str, ...]
@@ -123,11 +114,15 @@ class TrainedModel:
 
     @property
     def held_out(self) -> tuple[int, int]:
-        """Epoch seconds of the first origin and the last target of the measurement: of test, or else of validation."""
+        """Epoch seconds of the first origin and the last target of the span that the figures were measured on."""
         return measured_span(self.panel, self.spans)
 
     def write(self, folder: Path) -> pd.DataFrame:
-        """Write the model's files, without the report, into ``folder``; return its sample forecasts."""
+        """Write the model's files, except for the report, into ``folder``; return its sample forecasts.
+
+        Raises:
+            OSError: a file cannot be written.
+        """
         write_network(folder, self.network, self.vocabulary, self.zone)
         write_calibration(folder, asdict(self.calibration), self.breach)
         write_epochs(folder, self.fit.records)
@@ -156,21 +151,23 @@ def train(
     on_epoch: Callable[[EpochRecord], None] = lambda record: None,
     on_step: Progress = lambda epoch, step, steps: None,
 ) -> TrainedModel:
-    """Train a model on the last hours of ``panel``, as many as ``level`` sets; a shorter panel is split in proportion.
+    """Train a model on the newest hours of ``panel``, at most those of ``level``.
+
+    A panel that is too short for the spans of the level gets shorter ones, as ``split`` says.
 
     Args:
         panel: the history.
         metrics: ranges and thresholds by metric name; other metrics have none.
         zone: civil time zone of the calendar.
-        level: amount of data and length of training.
-        seed: seed of the weights, the origins and the order.
-        epochs: largest number of passes; the level's if None.
-        force: train on less than a week too.
+        level: amount of data, epochs and held-out spans.
+        seed: seed of the initial weights, the origins and the order.
+        epochs: maximum number of epochs; the level's if None.
+        force: train also on less than a week.
         start: network with the initial weights; random weights if None.
-        started_from: name of ``start``, for the record.
+        started_from: name of ``start`` in the record.
         seen: servers that ``start`` was trained on; none of them is held out.
         target_precision: precision of the alerts, 0 to 1, that decision thresholds are chosen for.
-        checkpoint: file that training writes, and resumes from if it exists; the result is the same.
+        checkpoint: file that training writes, and resumes from if it exists; resuming does not change the result.
         device: device of the network and the histories; ``choose_device`` decides if None.
         on_epoch: called as each epoch ends.
         on_step: called after each batch.
@@ -197,7 +194,7 @@ def train(
     history = History.from_panel(fleet, zone, known.end, vocabulary=names).to(device)
     network = TemporalFusionTransformer(Architecture() if start is None else start.architecture, names)
     if start is not None:
-        network.started_from(start)
+        network.start_from(start)
     ours = _sampler(history, (0, spans.training), level.stride_steps, seed)
     mixture = History.from_panel(tsmixup(known, np.random.default_rng(seed)), zone).to(device)
     rounds = math.ceil(len(ours) / _REAL_SHARE)
@@ -228,7 +225,7 @@ def train(
     plan = Plan(
         epochs=epochs or level.epochs,
         learning_rate=LEARNING_RATE if start is None else TUNING_RATE,
-        # shorter than the patience: only at a low learning rate an epoch is better than good initial weights
+        # no longer than the patience: only at a low learning rate is an epoch better than good initial weights
         schedule_epochs=None if start is None else _TUNING_EPOCHS,
         accumulate=level.accumulate_batches,
         mixed_precision=level.mixed_precision,
@@ -290,7 +287,7 @@ def train(
 
 
 def measured_span(panel: Panel, spans: Spans) -> tuple[int, int]:
-    """Return epoch seconds of the first origin and the last target of the test span, or else of validation."""
+    """Return epoch seconds of the first origin and the last target of the test span, or of validation without one."""
     last_known = spans.validation if spans.end > spans.validation else spans.training
     return _time(panel, last_known - 1), panel.end
 
@@ -303,11 +300,33 @@ def last_hours(panel: Panel, hours: int) -> Panel:
 
 
 def split(panel: Panel, level: Level) -> Spans:
-    """Return the spans of ``level``; validation and test are each at most a seventh of the panel."""
-    longest = math.ceil(panel.steps * _LARGEST_HELD_SHARE)
+    """Return the spans of ``panel`` for ``level``; validation and test are each at most a seventh of it."""
+    longest = math.ceil(panel.steps * _LARGEST_HELD_OUT_SHARE)
     test = min(level.test_hours * STEPS_PER_HOUR, longest)
     validation = min(level.validation_hours * STEPS_PER_HOUR, longest)
     return Spans(panel.steps - test - validation, panel.steps - test, panel.steps)
+
+
+def sample_forecasts(forecaster: Forecaster, panel: Panel, origin: int) -> pd.DataFrame:
+    """Return the forecast of up to 64 series from ``origin`` with the actual values, one row per series and step."""
+    rows = np.unique(np.linspace(0, len(panel.keys) - 1, min(_MOST_SAMPLED_SERIES, len(panel.keys)), dtype=int))
+    chosen = panel.select(rows)
+    forecast = forecaster.forecast(chosen, origin)
+    after = chosen.between(origin + STEP_SECONDS, origin + HORIZON_STEPS * STEP_SECONDS)
+    row_of = {key: row for row, key in enumerate(chosen.keys)}
+    actual = after.values[[row_of[key] for key in forecast.keys]]
+    frame = pd.DataFrame(
+        {
+            "origin": pd.Timestamp(origin, unit="s", tz="UTC"),
+            "server": np.repeat([key.server for key in forecast.keys], HORIZON_STEPS),
+            "metric": np.repeat([key.metric for key in forecast.keys], HORIZON_STEPS),
+            "step": np.tile(np.arange(1, HORIZON_STEPS + 1, dtype=np.int16), len(forecast.keys)),
+            "actual": actual.ravel(),
+        }
+    )
+    for column, name in enumerate(QUANTILE_COLUMNS):
+        frame[name] = forecast.paths[:, :, column].ravel()
+    return frame
 
 
 def _sampler(history: History, span: tuple[int, int], stride: int, seed: int | None) -> WindowSampler:
