@@ -1,6 +1,6 @@
 """A backtest of early warning: breach probabilities beside the alert rules in use today, on the same windows.
 
-``compare`` scores every approach on every window, ``alert_document`` makes the figures of the JSON output.
+``compare`` scores every approach on every window. ``alert_document`` makes the figures of the JSON output.
 """
 
 import math
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from daemon.backtest.forecasts import CLIMATOLOGY, LIGHTGBM, MODEL
 from daemon.breach.definition import DecisionThreshold, MonitoredThreshold, Severity, longest_held
 from daemon.breach.features import exceedance
 from daemon.breach.model import BreachModel
@@ -22,18 +23,23 @@ from daemon.breach.scoring import (
     over_servers,
     recall_at,
 )
-from daemon.breach.windows import Windows, configured_thresholds, history_of, windows_of, with_outcome
+from daemon.breach.windows import (
+    Windows,
+    configured_thresholds,
+    history_of,
+    newest_sample,
+    windows_of,
+    with_outcome,
+)
 from daemon.core.forecast import Forecaster
 from daemon.core.metric import Metric
 from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_HOUR, Bool, Float32, Float64, Int64, Panel
 from daemon.forecasting.point_rules import predict_linear
 
-OURS = "forewarn"
 LINEAR_RULE = "predict_linear(x[6h], 8h) >= threshold"
 NEAR_RULE = "already at 90 % of the threshold"
 RULES = (LINEAR_RULE, NEAR_RULE)
 _NEAR = 0.9
-_BOOSTING, _CLIMATOLOGY = "LightGBM quantile regression", "climatology, hour of day"
 _FALSE_PER_SERVER_WEEK = 1.0
 _EVEN_ODDS = 0.5
 
@@ -56,7 +62,7 @@ class ComparisonResult:
 
 
 class DecisionThresholdFigures(BaseModel):
-    """The decision threshold of forewarn: an alarm at this probability, and how it was chosen."""
+    """The decision threshold of forewarn: the lowest probability that raises an alarm, and how it was chosen."""
 
     model_config = ConfigDict(frozen=True, from_attributes=True)
 
@@ -78,7 +84,8 @@ class ApproachFigures(BaseModel):
         incident_recall: share of the incidents with an alarm in the 8 h before.
         false_alarms_per_server_week: runs of alarmed windows that no breach follows.
         median_lead_seconds: from the first alarm in the 8 h before an incident to its onset.
-        incident_recall_at_one_false_alarm_per_server_week: best incident recall at such a decision threshold.
+        incident_recall_at_one_false_alarm_per_server_week: best incident recall of a decision threshold with at most
+            one false alarm per server and week.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -124,7 +131,12 @@ class ThresholdFigures(BaseModel):
 
 
 class AlertBacktestDocument(BaseModel):
-    """The figures of early warning: id of the tested model, empty for the base network, and those by threshold."""
+    """The figures of early warning.
+
+    Attributes:
+        model: id of the tested model; empty for the base network.
+        alerts: figures by metric and severity.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -142,43 +154,53 @@ def compare(
     metrics: Mapping[str, Metric],
     on_progress: Callable[[float], None] = lambda done: None,
 ) -> ComparisonResult:
-    """Return the scores of each approach on the configured thresholds at ``origins`` (epoch seconds).
+    """Return the scores of each approach on the configured thresholds.
 
-    A forecast scores the highest probability of a run of steps past the threshold, and 0 for a series without paths.
+    The score of another forecaster is the highest probability that each of BREACH_STEPS consecutive steps has of being
+    past the threshold; 0 for a series that it cannot forecast.
+
+    Args:
+        panel: the history, before and after the origins.
+        origins: epoch seconds; at least one.
+        ours: makes the forecasts that the breach model uses.
+        model: the breach model.
+        others: other forecasters by name.
+        metrics: thresholds by metric name.
+        on_progress: called with the finished share, 0 to 1.
     """
-    choose = configured_thresholds(metrics)
+    sample = configured_thresholds(metrics)
     row_of = {key: row for row, key in enumerate(panel.keys)}
-    monitored_all: list[MonitoredThreshold] = []
+    all_monitored: list[MonitoredThreshold] = []
     times, onsets, scores = [], [], []
     for number, origin in enumerate(origins):
         forecast = ours.forecast(panel, origin)
-        monitored = choose(panel, origin, forecast.keys)
-        rows = [row_of[watch.key] for watch in monitored]
+        monitored = sample(panel, origin, forecast.keys)
+        rows = [row_of[each.key] for each in monitored]
         history = history_of(panel, origin)[rows]
         after = panel.between(origin + STEP_SECONDS, origin + HORIZON_STEPS * STEP_SECONDS).values[rows]
         windows = windows_of(monitored, forecast, history)
         found = with_outcome(windows, after, monitored, origin)
-        position = {watch: row for row, watch in enumerate(monitored)}
-        kept = np.array([position[watch] for watch in found.monitored], dtype=np.intp)
-        scored = {OURS: model.calibrator.probability(found.features), **_rules(windows.select(kept))}
+        position = {each: row for row, each in enumerate(monitored)}
+        kept = np.array([position[each] for each in found.monitored], dtype=np.intp)
+        scored = {MODEL: model.calibrator.probability(found.features), **_rules(windows.select(kept))}
         for name, other in others.items():
             scored[name] = _path_scores(other, panel, origin, found.monitored, history[kept])
-        if _BOOSTING in scored and _CLIMATOLOGY in scored:
-            scored["LightGBM + climatology"] = (scored[_BOOSTING] + scored[_CLIMATOLOGY]) / 2
-        monitored_all += found.monitored
+        if LIGHTGBM in scored and CLIMATOLOGY in scored:
+            scored["LightGBM + climatology"] = (scored[LIGHTGBM] + scored[CLIMATOLOGY]) / 2
+        all_monitored += found.monitored
         times.append(found.origins)
         onsets.append(found.onset)
         scores.append(scored)
         on_progress((number + 1) / len(origins))
     names: Iterable[str] = scores[0] if scores else ()
     joined = {name: np.concatenate([each[name] for each in scores]) for name in names}
-    return ComparisonResult(tuple(monitored_all), np.concatenate(times), np.concatenate(onsets), joined)
+    return ComparisonResult(tuple(all_monitored), np.concatenate(times), np.concatenate(onsets), joined)
 
 
 def _rules(windows: Windows) -> dict[str, Float64]:
     recent = windows.history[:, -6 * STEPS_PER_HOUR :]
     line = predict_linear(recent)[:, -1]
-    last = _last_seen(recent)
+    last = newest_sample(recent)
     # values are sign-normalised: a threshold that is bad below is negative, and 90 % of the way to it is lower still
     near = np.where(windows.thresholds > 0, _NEAR * windows.thresholds, windows.thresholds / _NEAR)
     with np.errstate(invalid="ignore"):
@@ -186,11 +208,6 @@ def _rules(windows: Windows) -> dict[str, Float64]:
             LINEAR_RULE: (line >= windows.thresholds).astype(np.float64),
             NEAR_RULE: (last >= near).astype(np.float64),
         }
-
-
-def _last_seen(values: Float32) -> Float64:
-    last = values.shape[1] - 1 - np.isfinite(values)[:, ::-1].argmax(axis=1)
-    return np.asarray(np.take_along_axis(values, last[:, None], axis=1)[:, 0], dtype=np.float64)
 
 
 def _path_scores(
@@ -202,7 +219,7 @@ def _path_scores(
 ) -> Float64:
     forecast = forecaster.forecast(panel, origin)
     known = set(forecast.keys)
-    rows = np.array([row for row, watch in enumerate(monitored) if watch.key in known], dtype=np.intp)
+    rows = np.array([row for row, each in enumerate(monitored) if each.key in known], dtype=np.intp)
     windows = windows_of([monitored[row] for row in rows.tolist()], forecast, history[rows])
     scores = np.zeros(len(monitored))
     scores[rows] = longest_held(exceedance(windows.paths, windows.thresholds)).max(axis=1, initial=0)
@@ -217,7 +234,7 @@ def alert_document(compared: ComparisonResult, model: BreachModel, name: str) ->
         model: the breach model that was tested.
         name: id of its model directory; empty for the base network.
     """
-    kinds = sorted({(watch.key.metric, watch.severity) for watch in compared.monitored})
+    kinds = sorted({(each.key.metric, each.severity) for each in compared.monitored})
     figures = [
         _threshold_figures(compared, metric, severity, model.decision_threshold(metric, severity))
         for metric, severity in kinds
@@ -228,19 +245,19 @@ def alert_document(compared: ComparisonResult, model: BreachModel, name: str) ->
 def _threshold_figures(
     compared: ComparisonResult, metric: str, severity: Severity, decision: DecisionThreshold
 ) -> ThresholdFigures:
-    rows = np.array([(watch.key.metric, watch.severity) == (metric, severity) for watch in compared.monitored])
-    monitored = [watch for watch, one in zip(compared.monitored, rows, strict=True) if one]
+    rows = np.array([(each.key.metric, each.severity) == (metric, severity) for each in compared.monitored])
+    monitored = [each for each, chosen in zip(compared.monitored, rows, strict=True) if chosen]
     origin, onset = compared.origins[rows], compared.onset[rows]
     windows = AlarmWindows(
         numbered(monitored),
-        numbered(watch.key.server for watch in monitored),
+        numbered(each.key.server for each in monitored),
         origin,
         np.where(onset > 0, origin + onset * STEP_SECONDS, 0),
     )
     return ThresholdFigures(
         metric=metric,
         severity=severity,
-        thresholds=tuple(sorted({watch.threshold for watch in monitored})),
+        thresholds=tuple(sorted({each.threshold for each in monitored})),
         windows=len(monitored),
         breaches=int(windows.happened.sum()),
         base_rate=float(windows.happened.mean()) if monitored else math.nan,
@@ -270,5 +287,5 @@ def _approach_figures(name: str, windows: AlarmWindows, score: Float64, probabil
 
 
 def _alarmed(name: str, score: Float64, probability: float) -> Bool:
-    """Return which windows are alarmed: forewarn's from its decision threshold, all others' from even odds."""
-    return np.asarray(score >= (probability if name == OURS else _EVEN_ODDS))
+    """Return the alarmed windows: by forewarn from its decision threshold, by any other approach from even odds."""
+    return np.asarray(score >= (probability if name == MODEL else _EVEN_ODDS))

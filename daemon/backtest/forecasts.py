@@ -1,7 +1,7 @@
 """A backtest of forecasts: rolling origins on a history, the served forecaster beside its peers.
 
-``backtest`` scores, ``backtest_document`` makes the figures of the JSON output and the report, and ``example_fans``
-forecasts the best and the worst series once more for the charts.
+``backtest`` scores. ``backtest_document`` makes the figures of the JSON output and the report. ``example_fans``
+forecasts the best and the worst series again for the charts.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,6 +24,8 @@ from daemon.reports.charts import Fan
 
 MODEL = "forewarn"
 REFERENCE = "seasonal naive, day"
+CLIMATOLOGY = "climatology, hour of day"
+LIGHTGBM = "LightGBM quantile regression"
 STOCK_TFT = "stock TFT"
 _EXAMPLES = 3
 _PAST_STEPS = 12 * STEPS_PER_HOUR
@@ -31,7 +33,7 @@ _PAST_STEPS = 12 * STEPS_PER_HOUR
 _RATIO_EDGES = 2 ** np.linspace(-2, 2, 41)
 
 Progress = Callable[[float], None]
-"""Called with the share of the work that is done, 0 to 1."""
+"""Called with the finished share of the work, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,12 @@ class ServedForecaster:
 
 @dataclass(frozen=True)
 class Backtest:
-    """The scores by forecaster, and the forecasts that the tested forecaster could not make: ``(origin, series)``."""
+    """The result of a backtest.
+
+    Attributes:
+        scores: by forecaster.
+        missing: origin and series of each forecast that the tested forecaster could not make.
+    """
 
     scores: Scores
     missing: tuple[tuple[int, SeriesKey], ...]
@@ -62,15 +69,15 @@ def default_peers(panel: Panel, until: int, zone: ZoneInfo, on_progress: Progres
     """
     boosting = fit_boosting(panel.between(panel.start, until), zone, on_progress=on_progress)
     return {
-        "climatology, hour of day": Climatology({}),
+        CLIMATOLOGY: Climatology({}),
         "climatology, hour of week": HourOfWeek(),
         **point_peers(),
-        "LightGBM quantile regression": boosting,
+        LIGHTGBM: boosting,
     }
 
 
 def stock_tft_peer(panel: Panel, until: int, zone: ZoneInfo, on_progress: Progress) -> dict[str, Forecaster]:
-    """Return the stock TFT by name, trained on ``panel`` up to ``until`` (epoch seconds); takes minutes."""
+    """Return the stock TFT by name, trained for minutes on ``panel`` up to ``until`` (epoch seconds)."""
     from daemon.network.stock_tft import fit_stock_tft  # noqa: PLC0415 - its library takes seconds to import
 
     return {STOCK_TFT: fit_stock_tft(panel.between(panel.start, until), zone, on_progress=on_progress)}
@@ -85,11 +92,11 @@ def backtest(
     on_forecast: Callable[[Forecast], None],
     on_progress: Progress,
 ) -> Backtest:
-    """Forecast ``panel`` from each origin (epoch seconds) with ``model``, seasonal naive and ``others``.
+    """Score the forecasts of ``model``, seasonal naive and ``others`` from each origin.
 
     Args:
         panel: the history, before and after the origins.
-        origins: times to forecast from.
+        origins: epoch seconds.
         model: the forecaster that is tested.
         others: its peers by name.
         on_forecast: called with each forecast of ``model``.
@@ -125,7 +132,7 @@ def backtest_document(result: Backtest, model: str, origins: Sequence[int]) -> B
     """Return all figures of a backtest.
 
     Args:
-        result: of the backtest.
+        result: scores of the backtest.
         model: id of the tested model; empty for the base network or the baseline.
         origins: epoch seconds, ascending.
     """
@@ -175,9 +182,16 @@ def example_fans(
     origins: Sequence[int],
     metrics: Mapping[str, Metric],
 ) -> dict[str, list[Fan]]:
-    """Return a forecast of each of the best and of the worst series of ``document``, by ``best`` and ``worst``.
+    """Return one forecast of each of the best and of the worst series, under ``best`` and ``worst``.
 
-    They are forecast a second time: the backtest knows them only at its end, and does not keep all its forecasts.
+    They are forecast a second time: the backtest knows them only at its end, and does not keep all forecasts.
+
+    Args:
+        document: names the series.
+        result: of the backtest.
+        model: the forecaster that was tested.
+        origins: epoch seconds; a series is forecast from the one after which the most values were observed.
+        metrics: units by metric name.
     """
     row_of = {key: row for row, key in enumerate(result.scores.panel.keys)}
     missing = set(result.missing)
@@ -214,7 +228,7 @@ def _example(ours: Sums, ratio: Float64, keys: tuple[SeriesKey, ...], row: int) 
 
 
 def _fullest(panel: Panel, origins: Sequence[int]) -> int:
-    """Return the origin after which the most values were observed, the newest of several."""
+    """Return the origin after which the most values were observed; of several the newest."""
     return max(origins, key=lambda origin: (int(np.isfinite(_after(panel, origin)).sum()), origin))
 
 

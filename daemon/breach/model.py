@@ -27,12 +27,12 @@ from daemon.breach.definition import (
     past,
 )
 from daemon.breach.features import FEATURES, HISTORY_STEPS, RECURRENCE_FEATURES, SameHourHistory
-from daemon.breach.windows import Windows, history_of, windows_of
+from daemon.breach.windows import Windows, history_of, newest_sample, windows_of
 from daemon.core.errors import BadModel
 from daemon.core.file_access import reason_of
 from daemon.core.forecast import MEDIAN, QUANTILES, Forecast
 from daemon.core.metric import Direction
-from daemon.core.series import STEP_SECONDS, STEPS_PER_HOUR, Bool, Float32, Float64, Panel
+from daemon.core.series import STEP_SECONDS, STEPS_PER_HOUR, Bool, Float64, Panel
 
 CALIBRATION_FILE = "calibration.json"
 BASE_FOLDER = Path(__file__).parents[1] / "network" / "base_network"
@@ -388,8 +388,8 @@ def _risks(
     monitored: Sequence[MonitoredThreshold], windows: Windows, days: SameHourHistory, chances: Float64
 ) -> list[Risk]:
     newest = windows.history[:, -BREACH_STEPS:]
-    value = _last_seen(newest)
-    earlier = _last_seen(windows.history[:, -BREACH_STEPS - _EARLIER_STEPS : -_EARLIER_STEPS])
+    value = newest_sample(newest)
+    earlier = newest_sample(windows.history[:, -BREACH_STEPS - _EARLIER_STEPS : -_EARLIER_STEPS])
     breached = np.all(past(newest, windows.thresholds[:, None]), axis=1)
     median, early = (first_crossing(windows.paths[..., level], windows.thresholds) for level in (MEDIAN, _HIGH))
     peak_step = windows.paths[..., MEDIAN].argmax(axis=1)
@@ -417,11 +417,6 @@ def _risks(
             )
         )
     return made
-
-
-def _last_seen(values: Float32) -> Float32:
-    last = values.shape[1] - 1 - np.isfinite(values)[:, ::-1].argmax(axis=1)
-    return np.take_along_axis(values, last[:, None], axis=1)[:, 0]
 
 
 def _seconds(step: np.intp) -> int | None:

@@ -162,6 +162,12 @@ def history_of(panel: Panel, origin: int) -> Float32:
     return panel.between(origin - (HISTORY_STEPS - 1) * STEP_SECONDS, origin).values
 
 
+def newest_sample(values: Float32) -> Float32:
+    """Return the newest sample of each row of ``(windows, steps)``, ``(windows,)``; NaN without one."""
+    last = values.shape[1] - 1 - np.isfinite(values)[:, ::-1].argmax(axis=1)
+    return np.take_along_axis(values, last[:, None], axis=1)[:, 0]
+
+
 def windows_of(monitored: Sequence[MonitoredThreshold], forecast: Forecast, history: Float32) -> Windows:
     """Return the windows of thresholds at the origin of ``forecast``; ``history`` has a row for each of them."""
     row_of = {key: row for row, key in enumerate(forecast.keys)}

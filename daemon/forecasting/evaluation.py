@@ -131,7 +131,7 @@ def evaluate(forecaster: Forecaster, panel: Panel, start: int, end: int, held_ou
             name: ProfileFigures(series=int(rows.sum()), skill=found.relative_loss, coverage=found.coverage)
             for name, (rows, found) in profiles.items()
         },
-        unknown_servers=_unknown_servers(scores, held_out, windows.total()) if held_out else None,
+        unknown_servers=_held_out_servers(scores, held_out, windows.total()) if held_out else None,
         origins=len(origins),
     )
 
@@ -141,7 +141,7 @@ def rows_by(names: list[str]) -> dict[str, Bool]:
     return {name: np.array([each == name for each in names]) for name in sorted(set(names))}
 
 
-def _unknown_servers(scores: Scores, held_out: Collection[str], windows: int) -> UnknownServers:
+def _held_out_servers(scores: Scores, held_out: Collection[str], windows: int) -> UnknownServers:
     rows = np.array([key.server in held_out for key in scores.panel.keys])
     (loss, skill), (known_loss, known_skill) = (_loss_and_skill(scores, each) for each in (rows, ~rows))
     return UnknownServers(

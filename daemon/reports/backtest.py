@@ -11,6 +11,8 @@ from daemon.reports.charts import (
     BLUE,
     COLOURS,
     GREY,
+    RATIO_NOTE,
+    RELIABILITY_NOTE,
     Fan,
     axis,
     coverage_chart,
@@ -19,12 +21,12 @@ from daemon.reports.charts import (
     layout,
     line,
     numbers,
+    percent,
     ratio_axis,
     ratio_map,
     reliability_chart,
 )
 from daemon.reports.page import Chart, Charts, Part, Section, Table, render_page
-from daemon.reports.training import RATIO_NOTE, RELIABILITY_NOTE
 
 _HOW_TO_READ = (
     "Relative loss is pinball loss over that of {reference}, as the geometric mean over series: below 1 is better. "
@@ -75,11 +77,11 @@ class BacktestDocument(BaseModel):
         series: number of series.
         forecasters: accuracy of each forecaster.
         metrics: accuracy of the tested forecaster on each metric.
-        series_relative_loss: of the tested forecaster.
+        series_relative_loss: histogram of the relative loss of the tested forecaster by series.
         best: series with the lowest relative loss, the lowest first.
         worst: series with the highest relative loss, the highest first.
         missing: number of forecasts that the tested forecaster could not make.
-        missing_text: the same in a sentence; empty if there are none.
+        missing_text: the same as a sentence; empty if there are none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -101,7 +103,7 @@ class BacktestDocument(BaseModel):
 
 
 def ranked(forecasters: Mapping[str, Accuracy]) -> list[tuple[str, Accuracy]]:
-    """Return the forecasters by relative loss, the best first; one that cannot be compared comes last."""
+    """Return the forecasters by relative loss, the best first; those without one come last."""
     return sorted(forecasters.items(), key=lambda item: (math.isnan(item[1].relative_loss), item[1].relative_loss))
 
 
@@ -136,7 +138,7 @@ def _forecasters(document: BacktestDocument) -> list[Part]:
     rows = []
     for name, found in ranked(document.forecasters):
         losses = (found.relative_loss, found.scaled_pinball, found.weighted_quantile_loss, found.mase)
-        rows.append([name, *map(_figure, losses), *(_percent(found.coverage[each]) for each in INTERVALS)])
+        rows.append([name, *map(_figure, losses), *(percent(found.coverage[each]) for each in INTERVALS)])
     missing = document.missing_text or "Every forecast could be made."
     return [_HOW_TO_READ.format(reference=document.reference), Table(columns, rows), missing.rstrip(".") + "."]
 
@@ -187,7 +189,7 @@ def _series(document: BacktestDocument) -> list[Part]:
     x = axis(f"pinball loss over that of {document.reference} (ratio)", tickvals=ticks, ticktext=names)
     title = f"Number of series by relative loss of {document.tested}"
     share = found.better / found.compared
-    note = f"{found.better:,} of {found.compared:,} series ({_percent(share)}) lie below 1, which is better."
+    note = f"{found.better:,} of {found.compared:,} series ({percent(share)}) lie below 1, which is better."
     return [Chart(title, [trace], layout(x, axis("series (count)"), 300, bargap=0.05), note)]
 
 
@@ -205,7 +207,3 @@ def _tested_first(document: BacktestDocument) -> list[tuple[str, Accuracy]]:
 
 def _figure(value: float) -> str:
     return f"{value:.3f}" if math.isfinite(value) else ""
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %" if math.isfinite(share) else ""

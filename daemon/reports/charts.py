@@ -1,4 +1,4 @@
-"""The kinds of charts in reports, in plotly's format."""
+"""The kinds of charts in reports, in plotly's format, and what they share: colours, notes and number formats."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,12 +14,23 @@ from daemon.core.scoring import INTERVALS
 from daemon.core.series import STEPS_PER_HOUR, Float32, as_text
 from daemon.reports.page import Chart
 
+RATIO_NOTE = (
+    "Pinball loss relative to seasonal naive, which repeats yesterday. 1 is equal, blue and below 1 is better, orange "
+    "and above 1 is worse. An empty cell could not be measured."
+)
+RELIABILITY_NOTE = (
+    "The share of actual values at or below each quantile should equal the quantile. A series that stays at one value, "
+    "such as 0, equals its quantiles and so lies above the line."
+)
 BLUE, ORANGE, GREY = "#3987c9", "#d9782d", "#8b929b"
 COLOURS = (BLUE, ORANGE, "#3a9e6e", "#9170c9", "#cf5560", "#2c9fa0", "#c4699a", "#a58a2f", GREY, "#6c5ce0")
 _RATIO_TICKS = (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50, 100)
 _DIVERGING = [[0, "#2166ac"], [0.25, "#74a9cf"], [0.5, "@paper"], [0.75, "#e8935a"], [1, "#b2401d"]]
 _LARGEST_SHADE = 2.0
 _LONGEST_NAME = 28
+# of BLUE, and by interval
+_BLUE_RGB = "57,135,201"
+_OPACITY = {"96": 0.14, "80": 0.2, "50": 0.28}
 
 Numbers = Sequence[float | None]
 
@@ -30,13 +41,18 @@ def label(text: str) -> str:
 
 
 def shortened(text: str) -> str:
-    """Return ``text`` cropped to the room on an axis."""
+    """Return ``text``, cropped to fit beside an axis."""
     return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 1]}…"
 
 
 def numbers(values: Sequence[float | None]) -> list[float | None]:
     """Return ``values`` with five significant digits; None where a value is missing or not finite."""
     return [None if value is None or not math.isfinite(value) else float(f"{value:.5g}") for value in values]
+
+
+def percent(share: float | None) -> str:
+    """Return a share as a percentage; empty where it could not be measured."""
+    return "" if share is None or not math.isfinite(share) else f"{100 * share:.1f} %"
 
 
 def axis(title: str, **more: Any) -> dict[str, Any]:
@@ -83,7 +99,7 @@ def ratio_axis(title: str) -> dict[str, Any]:
 
 
 def ratio_map(title: str, rows: Mapping[str, Mapping[str, float | None]], columns: Sequence[str], note: str) -> Chart:
-    """Return a heat map of ratios: blue is below 1, orange above, and a half is as strong as a double."""
+    """Return a heat map of ratios by row and column; 0.5 is as blue as 2 is orange."""
     names = list(rows)
     cells = [numbers([rows[name].get(column) for column in columns]) for name in names]
     shade = [[None if cell is None or cell <= 0 else math.log2(cell) for cell in row] for row in cells]
@@ -166,10 +182,6 @@ def coverage_chart(title: str, shares: Mapping[str, Mapping[str, float | None]],
     return Chart(title, traces, layout(x, names_axis(names), 120 + 26 * max(len(names), 3), shapes=lines), note)
 
 
-_BLUE_RGB = "57,135,201"
-_OPACITY = {"96": 0.14, "80": 0.2, "50": 0.28}
-
-
 @dataclass(frozen=True, kw_only=True)
 class Fan:
     """One forecast of one series.
@@ -223,8 +235,8 @@ def fans_of(samples: pd.DataFrame, most: int, units: Mapping[str, str]) -> list[
 
     Args:
         samples: a row for each series and step, as in ``samples.parquet``.
-        most: maximum number.
-        units: by metric.
+        most: maximum number of forecasts.
+        units: units by metric.
     """
     series = {
         (str(server), str(metric)): rows.sort_values("step")
@@ -235,10 +247,10 @@ def fans_of(samples: pd.DataFrame, most: int, units: Mapping[str, str]) -> list[
 
 
 def varied_choice(moving: dict[tuple[str, str], bool], most: int) -> list[tuple[str, str]]:
-    """Return up to ``most`` of the ``(server, metric)``: the metrics in turn, from the least chosen server.
+    """Return up to ``most`` pairs ``(server, metric)``: the metrics in turn, each on the server chosen least so far.
 
     Args:
-        moving: whether the actual values of each vary; those that do come first.
+        moving: by server and metric, whether the actual values vary; those that vary come first.
         most: maximum number.
     """
     left = dict(moving)

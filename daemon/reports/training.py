@@ -14,6 +14,8 @@ from daemon.models.gate import shown_reasons
 from daemon.reports.charts import (
     BLUE,
     ORANGE,
+    RATIO_NOTE,
+    RELIABILITY_NOTE,
     axis,
     coverage_chart,
     fan_chart,
@@ -21,20 +23,13 @@ from daemon.reports.charts import (
     fans_of,
     layout,
     line,
+    percent,
     ratio_map,
     reliability_chart,
 )
 from daemon.reports.page import Chart, Charts, Folded, Part, Points, Section, Table, render_page
 
 WITHHELD = "Not shown: a demo model is a proof of concept, and no figure of its accuracy may be claimed."
-RATIO_NOTE = (
-    "Pinball loss relative to seasonal naive, which repeats yesterday. 1 is equal, blue and below 1 is better, orange "
-    "and above 1 is worse. An empty cell could not be measured."
-)
-RELIABILITY_NOTE = (
-    "The share of actual values at or below each quantile should equal the quantile. A series that stays at one value, "
-    "such as 0, equals its quantiles and so lies above the line."
-)
 NOTHING = "These figures ask for no change."
 _BREACH_NOTE = "A breach should begin in the same share of the windows as the probability states."
 _SKILL_TITLE = "Pinball loss relative to seasonal naive"
@@ -200,11 +195,6 @@ def _numbers(epochs: Epochs) -> list[float]:
 
 def _cell(number: float, form: str) -> str:
     return form.format(number) if math.isfinite(number) else ""
-
-
-def percent(share: float | None) -> str:
-    """Return a share as a percentage; empty where there is none."""
-    return "" if share is None else f"{100 * share:.1f} %"
 
 
 def _quality(info: TrainingInfo) -> list[Section]:
