@@ -32,7 +32,8 @@ class LiveFigures(BaseModel):
 class ServingFigures(BaseModel):
     """Accuracy of the serving forecaster in the last hours.
 
-    ``worse_than_baseline`` and ``out_of_bounds`` have the reason if it is; otherwise they are empty.
+    ``worse_than_baseline`` has the reason for a fallback to the baseline, ``out_of_bounds`` the reason for a training;
+    they are empty without one.
     """
 
     forecaster: str
@@ -86,8 +87,8 @@ def _serving(snapshot: Snapshot) -> ServingFigures | None:
         coverage=tally.coverage,
         skill=tally.skill,
         against_baseline=tally.against_baseline,
-        worse_than_baseline=serving.worse_than_baseline,
-        out_of_bounds=serving.out_of_bounds,
+        worse_than_baseline=serving.fallback_reason or "",
+        out_of_bounds=serving.retraining_reason or "",
     )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import structlog
 from scipy.special import expit
 
-from daemon.breach.decision import WITHOUT_KNOWLEDGE, PrecisionCurve, choose_decision_threshold
+from daemon.breach.decision import TARGET_PRECISION, WITHOUT_KNOWLEDGE, PrecisionCurve, choose_decision_threshold
 from daemon.breach.definition import (
     BREACH_STEPS,
     DecisionThreshold,
@@ -273,7 +273,7 @@ class BreachModel:
     calibrator: Calibrator
     thresholds: Mapping[Kind, DecisionThreshold]
     general: DecisionThreshold = WITHOUT_KNOWLEDGE
-    target_precision: float = 0.8
+    target_precision: float = TARGET_PRECISION
     curves: Mapping[Kind, tuple[PrecisionCurve, ...]] = field(default_factory=dict)
     general_curves: tuple[PrecisionCurve, ...] | None = None
 

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from daemon.breach.decision import Candidate, choose_decision_threshold, precision_curves
+from daemon.breach.decision import TARGET_PRECISION, Candidate, choose_decision_threshold, precision_curves
 from daemon.breach.definition import MonitoredThreshold, Severity, thresholded
 from daemon.breach.model import BreachModel
 from daemon.breach.scoring import HORIZON_SECONDS, average_precision, brier, decisions, reliability_bins
@@ -31,7 +31,6 @@ _INCIDENTS_APART_SECONDS = 1800
 # share of the windows far from any incident that are kept: there are too many of them
 _KEPT = 0.1
 
-TARGET_PRECISION = 0.8
 _MOST_ORIGINS, _FEWEST_ORIGINS = 240, 24
 _WINDOWS = 60_000
 _APART_SECONDS = 2 * 3600

@@ -1,7 +1,7 @@
-"""Verification of served forecasts: keep one an hour, score it when its horizon has passed, assess the forecaster.
+"""Verification of served forecasts: keep one an hour, score it after its horizon, assess the forecaster.
 
 A pending forecast is scored at HORIZONS beside seasonal naive and the climatology from the same origin. The scores are
-sums per origin, forecaster, metric and horizon, so that any group of them adds up. If the serving forecaster is worse
+sums by origin, forecaster, metric and horizon, so any group of them can be added. If the serving forecaster is worse
 than the climatology over its last hours, the baseline serves instead.
 """
 
@@ -22,13 +22,14 @@ from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, Float32, Float64, Pa
 Key = TypeVar("Key", bound=Hashable)
 
 KEEP_EVERY_SECONDS = 3_600
+"""Time between the origins of two forecasts that are kept for verification."""
 DUE_SECONDS = HORIZON_STEPS * STEP_SECONDS + 1_800
 """Age at which a pending forecast is scored: its horizon and half an hour for late samples."""
 
 # samples of a source that is down may still arrive
 _PATIENCE_SECONDS = 2 * 86_400
 _LEAST_SHARE = 0.75
-# a series that hardly ever moved must not outweigh the others on the day that it does
+# a series that hardly ever moves must not outweigh the others on the day when it does
 _LEAST_SCALE = 0.1
 
 _log = structlog.get_logger()
@@ -111,7 +112,7 @@ class LiveScore:
         forecaster: the id of a model, ``base`` or ``baseline``.
         metric: name of the metric.
         horizon: one of HORIZONS.
-        tally: over the servers.
+        tally: over all series of the metric.
     """
 
     origin: int
@@ -144,7 +145,7 @@ def at_horizons(forecast: Forecast) -> Float32:
 def live_scores(pending: PendingVerification, panel: Panel, naive: Forecast, baseline: Forecast) -> list[LiveScore]:
     """Return the scores of a pending forecast by forecaster, metric and horizon.
 
-    A series that never changed before the origin is left out: every forecaster is right about it.
+    A series that never changed before the origin is left out, because every forecaster predicts it.
 
     Args:
         pending: the forecast.
@@ -205,7 +206,7 @@ def _by_group(
 
 @dataclass(frozen=True)
 class LiveAssessment:
-    """The scores of one forecaster over a span, and what follows from them.
+    """The scores of one forecaster over a span, and the reasons for a fallback or a training that follow from them.
 
     Attributes:
         forecaster: the id of a model, or ``base``.
@@ -218,23 +219,23 @@ class LiveAssessment:
     tally: Tally
 
     @property
-    def worse_than_baseline(self) -> str:
-        """The reason why the baseline must serve instead; empty if it need not."""
+    def fallback_reason(self) -> str | None:
+        """Why the baseline must serve instead, as a sentence; None if the forecaster is no worse than it."""
         ratio = self.tally.against_baseline
         if ratio is None or ratio <= 1:
-            return ""
+            return None
         return f"{self._span}, its pinball loss was {ratio:.3f} of the climatology's"
 
     @property
-    def out_of_bounds(self) -> str:
-        """The reason for a new training; empty if there is none."""
+    def retraining_reason(self) -> str | None:
+        """Why a new training is necessary, as a sentence; None if skill and coverage are in bounds."""
         skill, (low, high) = self.tally.skill, SOUND_COVERAGE
         share = self.tally.coverage.get("80")
         if skill is not None and skill >= 1:
             return f"{self._span}, its pinball loss was {skill:.3f} of seasonal naive's"
         if share is not None and not low <= share <= high:
             return f"{self._span}, its 80 % interval covered {share:.1%}, not between {low:.0%} and {high:.0%}"
-        return ""
+        return None
 
     @property
     def _span(self) -> str:
@@ -242,9 +243,13 @@ class LiveAssessment:
 
 
 def live_assessment(scores: Iterable[LiveScore], forecaster: str, at: int, seconds: int) -> LiveAssessment | None:
-    """Return the assessment of ``forecaster`` over the newest ``seconds`` of origins that can be scored at ``at``.
+    """Return the assessment of ``forecaster`` on the newest origins; None if it served less than 3/4 of them.
 
-    None if it has not served for most of them.
+    Args:
+        scores: of any origins and forecasters.
+        forecaster: the id of a model, or ``base``.
+        at: epoch seconds; only origins old enough to be scored then count.
+        seconds: length of the span of origins.
     """
     since = at - DUE_SECONDS - seconds
     own = [score for score in scores if score.forecaster == forecaster and score.origin > since]
@@ -282,9 +287,9 @@ class VerificationResult:
     """The state of verification after a tick.
 
     Attributes:
-        scores: of the window, oldest first.
+        scores: those of the configured window, oldest first.
         pending: number of pending forecasts.
-        assessment: of the serving forecaster; None if it has not served for long enough.
+        assessment: that of the serving forecaster; None if it has not served for long enough.
         rules: the rules that applied; None before the first tick.
     """
 
@@ -294,11 +299,11 @@ class VerificationResult:
     rules: VerificationConfig | None = None
 
     @property
-    def fallback(self) -> str:
-        """The reason why the baseline must serve instead; empty if it need not."""
+    def fallback_reason(self) -> str | None:
+        """Why the baseline must serve instead, as a sentence; None if it need not, or if the rules forbid it."""
         if self.assessment is None or self.rules is None or not self.rules.fallback:
-            return ""
-        return self.assessment.worse_than_baseline
+            return None
+        return self.assessment.fallback_reason
 
 
 class Verification:

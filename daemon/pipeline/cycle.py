@@ -174,8 +174,8 @@ class Cycle:
 
     def _verify(self, at: int, forecast: Forecast, panel: Panel) -> VerificationResult:
         verification = self.verification.run(at, forecast, panel, self.model.forecaster)
-        if verification.fallback and self.model.demotion is None:
-            self.model.demote(verification.fallback)
+        if verification.fallback_reason is not None and self.model.demotion is None:
+            self.model.demote(verification.fallback_reason)
         return verification
 
     def _prune(self, at: int) -> None:

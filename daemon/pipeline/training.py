@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
+from daemon.breach.decision import TARGET_PRECISION
 from daemon.breach.model import BASE_FOLDER
-from daemon.breach.training import TARGET_PRECISION
 from daemon.core.errors import BadModel
 from daemon.core.forecast import Forecaster, ForecasterKind
 from daemon.core.levels import Level

@@ -139,19 +139,21 @@ def test_an_assessment_needs_most_of_its_hours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pinball", "inside", "worse", "bounds"),
+    ("pinball", "inside", "fallback", "retraining"),
     [
-        (7.0, 8, "", ""),
-        (9.0, 8, "1.125 of the climatology's", ""),
+        (7.0, 8, None, None),
+        (9.0, 8, "1.125 of the climatology's", None),
         (11.0, 8, "1.375 of the climatology's", "1.100 of seasonal naive's"),
-        (7.0, 6, "", "covered 60.0%"),
-        (7.0, 10, "", "covered 100.0%"),
+        (7.0, 6, None, "covered 60.0%"),
+        (7.0, 10, None, "covered 100.0%"),
     ],
 )
-def test_an_assessment_names_its_reason(pinball: float, inside: int, worse: str, bounds: str) -> None:
+def test_an_assessment_names_its_reason(
+    pinball: float, inside: int, fallback: str | None, retraining: str | None
+) -> None:
     """The reason holds the figure; a sound forecaster has no reason."""
     assessment = live_assessment(hours(24, "m", pinball, inside), "m", ORIGIN + 24 * 3600, 86_400)
     assert assessment is not None
-    for text, reason in ((assessment.worse_than_baseline, worse), (assessment.out_of_bounds, bounds)):
-        assert reason in text
-        assert bool(reason) == bool(text)
+    for text, figure in ((assessment.fallback_reason, fallback), (assessment.retraining_reason, retraining)):
+        assert (text is None) is (figure is None)
+        assert (figure or "") in (text or "")

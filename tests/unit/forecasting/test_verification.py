@@ -109,13 +109,13 @@ def test_the_serving_forecaster_is_assessed_by_its_last_hours() -> None:
         for hour in range(16):
             verification = rig.tick(AT + hour * HOUR, offset=40)
         assert verification.assessment is not None
-        assert verification.assessment.worse_than_baseline
-        assert bool(verification.fallback) is fallback
+        assert verification.assessment.fallback_reason
+        assert (verification.fallback_reason is not None) is fallback
     rig = Rig()
     for hour in range(16):
         verification = rig.tick(AT + hour * HOUR)
     assert verification.assessment is not None
-    assert verification.fallback == ""
+    assert verification.fallback_reason is None
 
 
 def test_references_use_nothing_after_the_origin() -> None:
