@@ -182,7 +182,7 @@ INITIAL_RESIDUAL_WEIGHT = Logistic((0.0, 0.0), (_SCALE, _SCALE), (_SCALE, _SCALE
 
 @dataclass(frozen=True)
 class Calibrator:
-    """A prior network that is the same for all fleets, and two logistic regressions that weigh it for one fleet.
+    """The prior network, the same for all fleets, and two logistic regressions that weigh its score for one fleet.
 
     Attributes:
         prior_network: scores all features.

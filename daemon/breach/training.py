@@ -28,8 +28,8 @@ _START = 1_767_571_200  # 2026-01-05T00:00:00Z, a Monday
 _DAY_SECONDS = 86_400
 _HISTORY_DAYS, _DAYS = 28, 24
 _INCIDENTS_APART_SECONDS = 1800
-# share of the windows far from any incident that are kept: there are too many of them
-_KEPT = 0.1
+# of the windows far from any incident, because there are too many of them
+_KEPT_SHARE = 0.1
 
 _MOST_ORIGINS, _FEWEST_ORIGINS = 240, 24
 _WINDOWS = 60_000
@@ -58,7 +58,7 @@ class SimulatedIncidentSet:
         return cls(Examples.concatenate([part.examples for part in parts]), np.concatenate(weights))
 
     def at_usual_rate(self, windows: int, seed: int) -> Examples:
-        """Return a sample of ``windows``, with replacement, in the proportions of a fleet with the usual incident rate.
+        """Return ``windows`` samples, with replacement, in the proportions of a fleet with the usual incident rate.
 
         The sample of an empty set is empty.
         """
@@ -85,7 +85,7 @@ def simulate_incident_set(
         seed: seed of the fleet, and of the choice of windows.
         servers: number of servers.
         days: days with origins; four weeks of history come before them.
-        on_progress: called with the share that is done, 0 to 1.
+        on_progress: called with the finished share, 0 to 1.
     """
     fleet = Fleet(FleetSpec(seed=seed, counts=counts_for(servers), incidents_per_server_week=PER_SERVER_WEEK))
     first = _START + _HISTORY_DAYS * _DAY_SECONDS
@@ -99,7 +99,7 @@ def simulate_incident_set(
     for number, origin in enumerate(origins):
         some = {
             server
-            for server, kept in zip(fleet.profiles, generator.random(servers) < _KEPT, strict=True)
+            for server, kept in zip(fleet.profiles, generator.random(servers) < _KEPT_SHARE, strict=True)
             if kept or _near(incidents, server, origin)
         }
         part = panel.select([row for row, key in enumerate(panel.keys) if key.server in some])
@@ -111,7 +111,7 @@ def simulate_incident_set(
         for each, origin in zip(found.monitored, found.origins.tolist(), strict=True)
     ]
     usual = FleetSpec().incidents_per_server_week / PER_SERVER_WEEK
-    return SimulatedIncidentSet(found, np.where(near, usual, 1 / _KEPT))
+    return SimulatedIncidentSet(found, np.where(near, usual, 1 / _KEPT_SHARE))
 
 
 def _near(incidents: Mapping[str, Sequence[Incident]], server: str, origin: int) -> bool:

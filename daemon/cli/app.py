@@ -1,4 +1,4 @@
-"""The command line of ``forewarn``: its commands, shared options, progress bar and exit codes."""
+"""The command line of ``forewarn``: its commands, exit codes, shared options, progress bar and tables."""
 
 import os
 import signal
@@ -36,43 +36,11 @@ ModelOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document only.")]
 
+EVERYTHING_HOURS = 24 * 9600
+"""Hours of a history without a limit."""
+
 _LINE_INTERVAL_SECONDS = 10.0
 _TABLE_WIDTH = 180
-
-
-@contextmanager
-def progress_bar(label: str) -> Iterator[Callable[[float], None]]:
-    """Yield a function that reports the progress, 0 to 1, on standard error."""
-    if not sys.stderr.isatty():
-        yield _lines(label)
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True)) as progress:
-        task = progress.add_task(label, total=1.0)
-        yield lambda done: progress.update(task, completed=done)
-
-
-def _lines(label: str) -> Callable[[float], None]:
-    started = printed = time.monotonic()
-
-    def report(done: float) -> None:
-        nonlocal printed
-        now = time.monotonic()
-        if done >= 1 or now - printed < _LINE_INTERVAL_SECONDS:
-            return
-        printed = now
-        left = (now - started) * (1 - done) / max(done, 1e-6)
-        print(f"{label}: {done:.0%}, about {left:.0f} s left", file=sys.stderr, flush=True)  # noqa: T201
-
-    return report
-
-
-def table_console() -> Console:
-    """Return a console as wide as the terminal; without a terminal wide enough for every table."""
-    console = Console()
-    return console if console.is_terminal else Console(width=_TABLE_WIDTH)
-
-
 _FAILED, _WRONG_USE, _REFUSED, _SIGNALLED = 1, 2, 3, 128
 _HELP = {"help_option_names": ["-h", "--help"]}
 # the module of each command
@@ -178,3 +146,36 @@ def _interrupted(number: int, frame: FrameType | None) -> None:
             os._exit(_SIGNALLED + number)
         frame = frame.f_back
     sys.exit(_SIGNALLED + number)
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Callable[[float], None]]:
+    """Yield a function that shows the progress that it is called with, 0 to 1, on standard error."""
+    if not sys.stderr.isatty():
+        yield _lines(label)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+        task = progress.add_task(label, total=1.0)
+        yield lambda done: progress.update(task, completed=done)
+
+
+def _lines(label: str) -> Callable[[float], None]:
+    started = printed = time.monotonic()
+
+    def report(done: float) -> None:
+        nonlocal printed
+        now = time.monotonic()
+        if done >= 1 or now - printed < _LINE_INTERVAL_SECONDS:
+            return
+        printed = now
+        left = (now - started) * (1 - done) / max(done, 1e-6)
+        print(f"{label}: {done:.0%}, about {left:.0f} s left", file=sys.stderr, flush=True)  # noqa: T201
+
+    return report
+
+
+def table_console() -> Console:
+    """Return a console as wide as the terminal; without a terminal it is wide enough for every table."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_TABLE_WIDTH)

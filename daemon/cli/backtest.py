@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from rich.table import Table
 
 from daemon.breach.definition import thresholded
-from daemon.cli.app import ConfigOption, JsonOption, table_console
+from daemon.cli.app import EVERYTHING_HOURS, ConfigOption, JsonOption, ModelOption, ModelsOption, table_console
 from daemon.cli.data import Input
 from daemon.core.errors import ConfigError
 from daemon.core.file_access import reason_of
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from daemon.backtest.alerts import AlertBacktestDocument, ApproachFigures
     from daemon.reports.backtest import BacktestDocument
 
-_EVERYTHING_HOURS = 24 * 9600
 _UNITS = {"m": 60, "h": 3600, "d": 86_400}
 _ALERT_COLUMNS = (
     "average precision",
@@ -52,8 +51,8 @@ def backtest(
     *,
     every: Annotated[str, typer.Option(help="Time between origins after --from, for example 4h or 30m.")] = "4h",
     metrics: Annotated[list[str] | None, typer.Option(help="Only this metric; may be repeated.")] = None,
-    model: Annotated[str | None, typer.Option(help="Id of a model; default is the serving model.")] = None,
-    models: Annotated[Path | None, typer.Option(help="Folder of model directories.")] = None,
+    model: ModelOption = None,
+    models: ModelsOption = None,
     alerts: Annotated[
         bool, typer.Option("--alerts", help="Score early warning of the configured thresholds, not the forecasts.")
     ] = False,
@@ -76,7 +75,7 @@ def backtest(
     from contextlib import nullcontext
 
     from daemon.backtest.forecasts import ServedForecaster, backtest_document, example_fans
-    from daemon.backtest.forecasts import backtest as run
+    from daemon.backtest.forecasts import backtest as run_backtest
     from daemon.cli.app import progress_bar
     from daemon.cli.data import read_input
     from daemon.forecasting.baselines import Climatology
@@ -86,7 +85,7 @@ def backtest(
     from daemon.reports.backtest import render_backtest_report
     from daemon.system.files import atomic_path
 
-    given = read_input(config, data, models, _EVERYTHING_HOURS)
+    given = read_input(config, data, models, EVERYTHING_HOURS)
     panel = given.panel if not metrics else _only(metrics, given.panel, data)
     times = read_origins(origins, from_, every, panel)
     registry = ModelRegistry(given.models)
@@ -96,7 +95,7 @@ def backtest(
     served = ServedForecaster(forecaster, Climatology(given.metrics))
     if alerts:
         with progress_bar("forecasting") as on_progress:
-            alerting = _alert_document(
+            figures = _alert_document(
                 given,
                 panel,
                 times,
@@ -105,12 +104,12 @@ def backtest(
                 others=others,
                 on_progress=on_progress,
             )
-        (print_json if json else print_alert_tables)(alerting)
+        (print_json if json else print_alert_tables)(figures)
         return
     # both files are opened first, so that a path that cannot be written is an error before the work
     with atomic_path(report) if report else nullcontext() as page, forecast_file(out) if out else nullcontext() as file:
         with progress_bar("forecasting") as on_progress:
-            result = run(
+            result = run_backtest(
                 panel,
                 times,
                 served,
@@ -197,7 +196,7 @@ def _alert_document(
     others: Mapping[str, Forecaster],
     on_progress: Callable[[float], None],
 ) -> "AlertBacktestDocument":
-    """Return the figures of early warning by the breach model in a model directory, or that of the package.
+    """Return the figures of early warning with the breach model in ``model``, or of the base network without one.
 
     Raises:
         ConfigError: no metric of the history has a threshold in the configuration.

@@ -5,40 +5,12 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli.app import ConfigOption
+from daemon.cli.app import EVERYTHING_HOURS, ConfigOption
 from daemon.config.sources import FleetConfig, SimulatorConfig
 
 _TEN_YEARS_HOURS = 87_600
-_EVERYTHING_HOURS = 24 * 9600
 _SIMULATOR, _FLEET = SimulatorConfig(name="simulator", type="simulator"), FleetConfig()
 _Count = typer.Option(min=0, help="Number of servers of this profile.")
-
-
-def import_(
-    file: Annotated[Path, typer.Argument(help="Metrics file to read, .parquet or .csv.")],
-    config: ConfigOption = None,
-) -> None:
-    """Import a metrics file into the store."""
-    from daemon.cli.data import config_file, require_owner
-    from daemon.config.loading import load_config
-    from daemon.core.series import Samples
-    from daemon.ingest.metrics_file import read_metrics_file
-    from daemon.store.history import SqlStore
-
-    chosen = config_file(config)
-    loaded = load_config(chosen)
-    require_owner(loaded.data_dir)
-    panel = read_metrics_file(file)
-    known = panel.select([row for row, key in enumerate(panel.keys) if key.metric in loaded.metrics])
-    unknown = sorted({key.metric for key in panel.keys} - set(loaded.metrics))
-    store = SqlStore(loaded.store_url)
-    try:
-        written = store.append(Samples.from_panel(known))
-    finally:
-        store.close()
-    typer.echo(f"{file}: {written} samples new or changed")
-    if unknown:
-        typer.echo(f"left out, because they are not under metrics: in {chosen}: {', '.join(unknown)}", err=True)
 
 
 def simulate(
@@ -91,8 +63,8 @@ def export(
     file: Annotated[Path, typer.Argument(help="Metrics file to write, .parquet or .csv.")],
     hours: Annotated[
         float,
-        typer.Option(min=0.1, max=_EVERYTHING_HOURS, help="Hours to export, up to the newest sample."),
-    ] = _EVERYTHING_HOURS,
+        typer.Option(min=0.1, max=EVERYTHING_HOURS, help="Hours to export, up to the newest sample."),
+    ] = EVERYTHING_HOURS,
     config: ConfigOption = None,
 ) -> None:
     """Write the history to a metrics file."""
@@ -103,3 +75,30 @@ def export(
     panel = read_input(config, None, None, hours).panel
     write_metrics_file(file, panel)
     typer.echo(f"{file}: {len(panel.keys)} series, {as_text(panel.start)} to {as_text(panel.end)}")
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(help="Metrics file to read, .parquet or .csv.")],
+    config: ConfigOption = None,
+) -> None:
+    """Import a metrics file into the store."""
+    from daemon.cli.data import config_file, require_owner
+    from daemon.config.loading import load_config
+    from daemon.core.series import Samples
+    from daemon.ingest.metrics_file import read_metrics_file
+    from daemon.store.history import SqlStore
+
+    chosen = config_file(config)
+    loaded = load_config(chosen)
+    require_owner(loaded.data_dir)
+    panel = read_metrics_file(file)
+    known = panel.select([row for row, key in enumerate(panel.keys) if key.metric in loaded.metrics])
+    unknown = sorted({key.metric for key in panel.keys} - set(loaded.metrics))
+    store = SqlStore(loaded.store_url)
+    try:
+        written = store.append(Samples.from_panel(known))
+    finally:
+        store.close()
+    typer.echo(f"{file}: {written} samples new or changed")
+    if unknown:
+        typer.echo(f"left out, because they are not under metrics: in {chosen}: {', '.join(unknown)}", err=True)

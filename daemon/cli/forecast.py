@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from daemon.cli.app import ConfigOption, JsonOption, table_console
+from daemon.cli.app import ConfigOption, JsonOption, ModelOption, ModelsOption, table_console
 from daemon.core.forecast import HORIZONS, QUANTILE_COLUMNS, QUANTILES, Forecast, ForecasterKind
 from daemon.core.series import STEP_SECONDS, as_text
 
@@ -17,8 +17,8 @@ _MOST_LISTED = 10
 
 def forecast(
     data: Annotated[Path | None, typer.Option(help="Metrics file instead of the store.")] = None,
-    model: Annotated[str | None, typer.Option(help="Id of a model; default is the serving model.")] = None,
-    models: Annotated[Path | None, typer.Option(help="Folder of model directories.")] = None,
+    model: ModelOption = None,
+    models: ModelsOption = None,
     *,
     server: Annotated[str | None, typer.Option(help="Only this server.")] = None,
     json: JsonOption = False,

@@ -11,34 +11,6 @@ from daemon.cli.app import ConfigOption
 from daemon.config.schema import HttpConfig
 
 
-def check_config(file: Annotated[Path, typer.Argument(help="Configuration file.")]) -> None:
-    """Check a configuration and report every problem in it; exit 2 if there is one."""
-    from daemon.config.loading import load_config
-    from daemon.system.scheduler import next_times
-
-    config = load_config(file)
-    if config.training.schedule is not None:
-        next_times(config.training.schedule, config.zone)
-    sources = ", ".join(f"{source.name} ({source.type})" for source in config.sources)
-    typer.echo(f"{file}: good. {len(config.metrics)} metrics from {sources}; training level {config.training.level}.")
-
-
-def demo(
-    speed: Annotated[float, typer.Option(min=1, max=1000, help="Speed of the clock: its seconds per second.")] = 60,
-    folder: Annotated[Path, typer.Option("--dir", help="Directory of the store and the models.")] = Path("demo"),
-    listen: Annotated[str, typer.Option(help="Address and port.")] = HttpConfig().listen,
-) -> None:
-    """Simulate a week of 20 servers, train at demo level, and serve forecasts.
-
-    While it runs, POST /api/v1/scenarios starts an incident on its servers; see docs/scenarios.md.
-    """
-    from daemon.cli.data import require_owner
-    from daemon.service.demo import run_demo
-
-    require_owner(folder, folder / "data")
-    run_demo(folder, speed, listen)
-
-
 def run(config: ConfigOption = None) -> None:
     """Run the service until SIGTERM."""
     from daemon.cli.data import config_file, require_owner
@@ -57,3 +29,31 @@ def run(config: ConfigOption = None) -> None:
     if service.ticking:
         # the thread of the abandoned tick may hang in a request that cannot be ended; its transaction is atomic
         os._exit(0)
+
+
+def demo(
+    speed: Annotated[float, typer.Option(min=1, max=1000, help="Speed of the clock: its seconds per second.")] = 60,
+    folder: Annotated[Path, typer.Option("--dir", help="Directory of the store and the models.")] = Path("demo"),
+    listen: Annotated[str, typer.Option(help="Address and port.")] = HttpConfig().listen,
+) -> None:
+    """Simulate a week of 20 servers, train at demo level, and serve forecasts.
+
+    While it runs, POST /api/v1/scenarios starts an incident on its servers; see docs/scenarios.md.
+    """
+    from daemon.cli.data import require_owner
+    from daemon.service.demo import run_demo
+
+    require_owner(folder, folder / "data")
+    run_demo(folder, speed, listen)
+
+
+def check_config(file: Annotated[Path, typer.Argument(help="Configuration file.")]) -> None:
+    """Check a configuration and report every problem in it; exit 2 if there is one."""
+    from daemon.config.loading import load_config
+    from daemon.system.scheduler import next_times
+
+    config = load_config(file)
+    if config.training.schedule is not None:
+        next_times(config.training.schedule, config.zone)
+    sources = ", ".join(f"{source.name} ({source.type})" for source in config.sources)
+    typer.echo(f"{file}: good. {len(config.metrics)} metrics from {sources}; training level {config.training.level}.")

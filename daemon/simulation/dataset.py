@@ -40,7 +40,11 @@ INCIDENTS_SCHEMA = pa.schema(
 
 
 def write_simulation(
-    fleet: Fleet, start: int, end: int, out_dir: Path, progress: Callable[[float], None] | None = None
+    fleet: Fleet,
+    start: int,
+    end: int,
+    out_dir: Path,
+    progress: Callable[[float], None] = lambda share: None,
 ) -> None:
     """Write ``server_metrics.parquet``, ``incidents.parquet`` and ``fleet.json`` for the span to ``out_dir``.
 
@@ -51,7 +55,7 @@ def write_simulation(
         start: epoch seconds (UTC) of the first step.
         end: epoch seconds of the last step, included.
         out_dir: directory of the files; created if it does not exist.
-        progress: called with the part that is done, 0 to 1, after every chunk.
+        progress: called with the finished share, 0 to 1, after every chunk.
 
     Raises:
         OSError: a file cannot be written.
@@ -61,7 +65,7 @@ def write_simulation(
         atomic_path(out_dir / INCIDENTS_FILE) as incidents,
         atomic_path(out_dir / METRICS_FILE) as metrics,
     ):
-        truth = _write_metrics(fleet, ceil_to_grid(start), floor_to_grid(end), metrics, progress or (lambda part: None))
+        truth = _write_metrics(fleet, ceil_to_grid(start), floor_to_grid(end), metrics, progress)
         table = pa.Table.from_pandas(to_frame(truth), INCIDENTS_SCHEMA, preserve_index=False)
         pq.write_table(table, incidents)
         parameters.write_text(fleet.to_json(), encoding="utf-8")

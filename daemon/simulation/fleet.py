@@ -26,7 +26,7 @@ from daemon.simulation.scenario_outbreaks import with_scenarios
 from daemon.simulation.spec import FleetSpec, Server, servers_of
 from daemon.simulation.work import DAY_SECONDS, Schedule, Workdays, expected_traffic
 
-# days that are written or requested at once
+# days of one request or row group
 SPAN_DAYS = 3
 GPU_METRICS = ("gpu_util_pct", "gpu_mem_used_pct")
 SWAP_METRICS = ("swap_used_pct",)
@@ -34,7 +34,7 @@ SWAP_METRICS = ("swap_used_pct",)
 NOTICE_SECONDS = 1800
 NOTICE_STEPS = NOTICE_SECONDS // STEP_SECONDS
 VISIBLE_SHARE = 0.1
-# probability a step that the GPU waits for data
+# probability per step that the GPU waits for data
 STALL_CHANCE = 0.004
 
 
@@ -277,6 +277,6 @@ def _columns(server: Server) -> list[int]:
 
 def _described(server: Server) -> dict[str, object]:
     record = asdict(server)
-    for random in (record, record["disk_fill"], record["memory_fill"]):
-        del random["key"]
+    for keyed in (record, record["disk_fill"], record["memory_fill"]):
+        del keyed["key"]
     return record

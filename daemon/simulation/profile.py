@@ -23,7 +23,7 @@ LOG_SCALE_RATIO = 4
 
 @dataclass(frozen=True)
 class Rhythm(Generic[T]):
-    """The expected traffic over day and week: amplitudes in mean traffic, hour in UTC, weekend as part of a weekday."""
+    """The expected traffic over day and week: amplitudes relative to mean traffic, peak in hours UTC, weekend ratio."""
 
     amplitude: T
     second_harmonic: T
@@ -184,7 +184,7 @@ class Profile:
         share: number of its servers in a fleet of twenty.
         traits: ranges of the traits of its servers.
         work: its batch runs and jobs.
-        gpu_every: every nth server has a GPU, starting with the first; 0: none has.
+        gpu_every: one server in this many has a GPU, starting with the first; 0 is none.
         swap_chance: probability that a server has swap.
         incidents: relative frequency of each kind of incident; a kind that is not named does not happen.
         closes_months: whether its runs last longer at the turn of a month.

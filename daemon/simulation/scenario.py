@@ -142,7 +142,7 @@ class Scenario(BaseModel):
         posted: time of the request.
         start: the first step that differs, on the grid; later than every step that was delivered by then.
         ramp_seconds: time from the start until full size.
-        ending: the end on every server that is not released; before ``start`` if it was cancelled before it started.
+        ending: the end on every server that is not released; before ``start`` if cancelled before it started.
         cancelled: whether a user ended it.
         released: servers that a later `healthy` scenario released, each with its end.
     """

@@ -107,8 +107,8 @@ class Schedule:
     """The batch runs and jobs of a fleet.
 
     Attributes:
-        keys: the sources of random numbers, by server.
-        work: ``(servers, SLOTS)`` a field.
+        keys: the root of the random numbers of each server.
+        work: each field is ``(servers, SLOTS)``.
         sizes: what a run of usual size adds, ``(effects, servers, SLOTS)``.
         month_turn_ratio: factor on the length of runs at the turn of a month, ``(servers, 1)``.
         workdays: the calendar.
