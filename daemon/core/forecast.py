@@ -60,7 +60,8 @@ class Forecast:
         """Return the rows of all ``parts`` as one forecast."""
         filled = [part for part in parts if part.keys]
         if not filled:
-            return cls(origin=origin, keys=(), paths=np.empty((0, 0, 0), np.float32), kinds=())
+            none = np.empty((0, HORIZON_STEPS, len(QUANTILES)), np.float32)
+            return cls(origin=origin, keys=(), paths=none, kinds=())
         return cls(
             origin=origin,
             keys=tuple(key for part in filled for key in part.keys),

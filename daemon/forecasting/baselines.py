@@ -77,7 +77,7 @@ class HourOfWeek:
         hours = HORIZON_STEPS // STEPS_PER_HOUR
         first = np.arange(hours)[:, None] * STEPS_PER_HOUR - np.arange(1, _WEEKS + 1) * STEPS_PER_WEEK
         wanted = steps + first[:, :, None] - _MARGIN_STEPS + np.arange(STEPS_PER_HOUR + 2 * _MARGIN_STEPS)
-        samples = known.values[:, np.clip(wanted, 0, steps - 1)].reshape(len(known.keys), hours, -1)
+        samples = known.values[:, np.clip(wanted, 0, steps - 1).reshape(hours, -1)]
         weekly = np.repeat(empirical_quantiles(samples), STEPS_PER_HOUR, axis=1)
         paths = np.where(np.isfinite(weekly), weekly, daily.paths).astype(np.float32)
         return Forecast(

@@ -62,6 +62,8 @@ class BoostingForecaster:
         """Return paths for every series with a sample in the day up to ``origin`` (epoch seconds)."""
         known = panel.between(origin - (HISTORY_STEPS - 1) * STEP_SECONDS, origin)
         known = known.select(np.flatnonzero(np.isfinite(known.values[:, -STEPS_PER_DAY:]).any(axis=1)))
+        if not known.keys:
+            return Forecast.concatenate(origin, ())
         history = History.from_panel(known, self.zone, first_origin=origin)
         rows = torch.arange(len(known.keys), device=history.z.device)
         windows = slice_windows(history, rows, torch.full_like(rows, history.columns - 1))

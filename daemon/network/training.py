@@ -49,11 +49,11 @@ TUNING_RATE = 3e-3
 """Highest learning rate of a training that starts from another network's weights."""
 
 _TUNING_EPOCHS = 3
-# batches per round: two of the fleet, one of TSMixup, one of cold starts
+# batches per round: of the fleet, of TSMixup and of cold starts
 _REAL_SHARE, _MIXED_SHARE, _COLD_START_SHARE = 2, 1, 1
 # steps between origins: one in two hours, and one in an hour
-_VALIDATION_STRIDE = 24
-_CALIBRATION_STRIDE = 12
+_VALIDATION_STRIDE_STEPS = 24
+_CALIBRATION_STRIDE_STEPS = 12
 _LARGEST_HELD_OUT_SHARE = 1 / 7
 _MOST_SAMPLED_SERIES = 64
 
@@ -196,33 +196,14 @@ def train(
     network = TemporalFusionTransformer(Architecture() if start is None else start.architecture, names)
     if start is not None:
         network.start_from(start)
-    ours = _sampler(history, (0, spans.training), level.stride_steps, seed)
-    mixture = History.from_panel(tsmixup(known, np.random.default_rng(seed)), zone).to(device)
-    rounds = math.ceil(len(ours) / _REAL_SHARE)
-    training = InterleavedSampler(
-        [
-            (ours, _REAL_SHARE),
-            (_sampler(mixture, (0, spans.training), level.stride_steps, seed), _MIXED_SHARE),
-            (
-                ColdStartSampler(
-                    panel=known,
-                    zone=zone,
-                    vocabulary=names,
-                    batches=rounds,
-                    batch_size=BATCH_SIZE,
-                    seed=seed,
-                    device=device,
-                ),
-                _COLD_START_SHARE,
-            ),
-        ]
-    )
-    validation = _sampler(history, (spans.training, spans.validation), _VALIDATION_STRIDE, None)
-    if not len(ours) or not len(validation):
+    own = _sampler(history, (0, spans.training), level.stride_steps, seed)
+    validation = _sampler(history, (spans.training, spans.validation), _VALIDATION_STRIDE_STEPS, None)
+    if not len(own) or not len(validation):
         raise NotEnoughHistory(
             f"{hours:.1f} h of {len(panel.keys)} series have no window to train and validate on: "
             "training needs two days, and a series that is not constant"
         )
+    training = _interleaved(own, known, zone, names, stride=level.stride_steps, seed=seed, device=device)
     plan = Plan(
         epochs=epochs or level.epochs,
         learning_rate=LEARNING_RATE if start is None else TUNING_RATE,
@@ -335,10 +316,40 @@ def _sampler(history: History, span: tuple[int, int], stride: int, seed: int | N
     return WindowSampler(history, (first, last), stride, BATCH_SIZE, seed)
 
 
+def _interleaved(
+    own: WindowSampler,
+    known: Panel,
+    zone: ZoneInfo,
+    names: Vocabulary,
+    *,
+    stride: int,
+    seed: int,
+    device: torch.device,
+) -> InterleavedSampler:
+    """Return the fleet's ``own`` windows interleaved with those of TSMixup and of cold starts, both from ``known``."""
+    mixture = History.from_panel(tsmixup(known, np.random.default_rng(seed)), zone).to(device)
+    cold_start = ColdStartSampler(
+        panel=known,
+        zone=zone,
+        vocabulary=names,
+        batches=math.ceil(len(own) / _REAL_SHARE),
+        batch_size=BATCH_SIZE,
+        seed=seed,
+        device=device,
+    )
+    return InterleavedSampler(
+        [
+            (own, _REAL_SHARE),
+            (_sampler(mixture, (0, known.steps), stride, seed), _MIXED_SHARE),
+            (cold_start, _COLD_START_SHARE),
+        ]
+    )
+
+
 def _halves(history: History, spans: Spans) -> tuple[WindowSampler, WindowSampler]:
     middle = (spans.training + spans.validation) // 2
-    first = _sampler(history, (spans.training, middle), _CALIBRATION_STRIDE, None)
-    return first, _sampler(history, (middle, spans.validation), _CALIBRATION_STRIDE, None)
+    first = _sampler(history, (spans.training, middle), _CALIBRATION_STRIDE_STEPS, None)
+    return first, _sampler(history, (middle, spans.validation), _CALIBRATION_STRIDE_STEPS, None)
 
 
 def _time(panel: Panel, column: int) -> int:

@@ -4,6 +4,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
+from daemon.backtest.alerts import compare
 from daemon.backtest.forecasts import (
     MODEL,
     REFERENCE,
@@ -15,8 +16,9 @@ from daemon.backtest.forecasts import (
     extremes,
     missing_text,
 )
+from daemon.breach.model import base_breach_model
 from daemon.core.forecast import Forecast, Forecaster
-from daemon.core.metric import Metric
+from daemon.core.metric import Metric, Thresholds
 from daemon.core.scoring import relative_loss, series_ratio
 from daemon.core.series import Panel, SeriesKey
 from daemon.forecasting.baselines import Climatology, HourOfWeek
@@ -27,13 +29,22 @@ from daemon.forecasting.point_rules import (
     point_peers,
     predict_linear,
 )
-from daemon.network.boosting import fit_boosting
+from daemon.network.boosting import BoostingForecaster, fit_boosting
 from daemon.reports.backtest import BacktestDocument, ExampleSeries
 from tests.panels import daily_panel
 
 PANEL = daily_panel(3, 16)
 ORIGIN = PANEL.start + 14 * 86_400
-PEERS = {"hour of week": HourOfWeek(), **point_peers()}
+WITHOUT_SAMPLES = PANEL.start + 9 * 86_400 + 43_200
+"""An origin after more than 7 days without samples in ``without_samples_for_a_week``."""
+PEERS: dict[str, Forecaster] = {"hour of week": HourOfWeek(), **point_peers()}
+
+
+def without_samples_for_a_week() -> Panel:
+    """Return PANEL without the samples of its third to tenth day."""
+    values = PANEL.values.copy()
+    values[:, 2 * 288 : 10 * 288] = np.nan
+    return Panel(PANEL.keys, PANEL.start, values)
 
 
 @pytest.mark.parametrize("name", PEERS)
@@ -46,6 +57,43 @@ def test_a_peer_uses_nothing_after_the_origin(name: str) -> None:
     assert np.isfinite(made.paths).all()
     assert (np.diff(made.paths, axis=-1) >= 0).all()
     assert made.keys == PANEL.keys
+
+
+def test_an_origin_at_which_nothing_can_be_forecast_is_reported() -> None:
+    """After a week without any sample every series is missing there; the other origins are scored as without it."""
+    panel = without_samples_for_a_week()
+    origins = [WITHOUT_SAMPLES, ORIGIN]
+    served = ServedForecaster(None, Climatology({}))
+    both, one = (
+        backtest(panel, each, served, others=PEERS, on_forecast=lambda forecast: None, on_progress=lambda done: None)
+        for each in (origins, origins[1:])
+    )
+    assert both.missing == tuple((origins[0], key) for key in panel.keys)
+    assert one.missing == ()
+    assert np.array_equal(both.scores.sums[MODEL].pinball, one.scores.sums[MODEL].pinball)
+
+
+def test_boosting_forecasts_nothing_without_samples() -> None:
+    """Without a sample in the last day the forecast has no series, and its paths have the usual shape."""
+    silent = Panel(PANEL.keys, PANEL.start, np.full_like(PANEL.values, np.nan))
+    made = BoostingForecaster((), ("cpu",), ZoneInfo("UTC")).forecast(silent, ORIGIN)
+    assert (made.keys, made.paths.shape) == ((), (0, 96, 7))
+
+
+def test_early_warning_has_no_window_at_an_origin_without_forecasts() -> None:
+    """All windows are those of the other origin."""
+    panel = without_samples_for_a_week()
+    metrics = {key.metric: Metric(name=key.metric, thresholds=Thresholds(critical=1e6)) for key in panel.keys}
+    compared = compare(
+        panel,
+        [WITHOUT_SAMPLES, ORIGIN],
+        ServedForecaster(None, Climatology({})),
+        model=base_breach_model(),
+        others={"hour of week": HourOfWeek()},
+        metrics=metrics,
+    )
+    assert compared.origins.tolist() == [ORIGIN] * len(panel.keys)
+    assert {len(scores) for scores in compared.scores.values()} == {len(panel.keys)}
 
 
 def test_boosting_learns_from_the_past_only() -> None:
