@@ -98,7 +98,15 @@ class Severity(StrEnum):
 
 
 class MonitoredThreshold(NamedTuple):
-    """One threshold of one series."""
+    """One threshold of one series.
+
+    Attributes:
+        key: the series.
+        severity: warning or critical.
+        threshold: value in the metric's unit.
+        direction: the side of the threshold that is bad.
+        profile: profile of the server.
+    """
 
     key: SeriesKey
     severity: Severity
@@ -165,7 +173,7 @@ class DecisionThreshold:
 
 
 def monitored_thresholds(key: SeriesKey, profile: str, metrics: Mapping[str, Metric]) -> Iterator[MonitoredThreshold]:
-    """Yield the thresholds of the series ``key`` for a server of ``profile``; the profile's own come first."""
+    """Yield the thresholds of the series ``key``; one of ``profile`` replaces the general one of the same severity."""
     metric = metrics.get(key.metric)
     if metric is None:
         return
@@ -179,7 +187,7 @@ def monitored_thresholds(key: SeriesKey, profile: str, metrics: Mapping[str, Met
 
 
 def thresholded(metrics: Mapping[str, Metric]) -> frozenset[str]:
-    """Return the names of the metrics that have a threshold, in general or for a profile."""
+    """Return the names of the metrics that have a threshold, a general one or one of a profile."""
     return frozenset(
         name
         for name, metric in metrics.items()

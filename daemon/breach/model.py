@@ -76,7 +76,7 @@ class Logistic:
         return logit
 
     def fitted(self, features: Float64, happened: Bool) -> "Logistic":
-        """Return the weights of the highest posterior under a Gaussian prior that has these weights as its mean.
+        """Return the regression of the highest posterior under a Gaussian prior with these weights as its mean.
 
         The negative log posterior is convex; a trust-region Newton method minimises it (Nocedal and Wright, Numerical
         Optimization, 2006, chapter 4).
@@ -111,7 +111,7 @@ class Logistic:
 
 
 def unfitted(features: Float64, happened: Bool) -> Logistic:
-    """Return a regression that predicts the rate of ``happened`` whatever the features, and has their scale."""
+    """Return a regression that is scaled to ``features`` and predicts the rate of ``happened`` for any of them."""
     deviation = np.maximum(features.std(axis=0), _SMALLEST_DEVIATION)
     rate = (happened.sum() + 0.5) / (len(happened) + 1)
     weights = (*[0.0] * features.shape[1], float(np.log(rate / (1 - rate))))
@@ -263,11 +263,11 @@ class BreachModel:
 
     Attributes:
         calibrator: from features to a probability.
-        thresholds: by metric and severity.
+        thresholds: decision thresholds by metric and severity.
         general: the decision threshold of every other metric and severity.
         target_precision: 0 to 1; the thresholds were chosen for it.
-        curves: what ``thresholds`` are chosen from for any target; a model of an older version has none.
-        general_curves: the same for ``general``; None if it is not known.
+        curves: precision curves that ``thresholds`` are chosen from; a model of an earlier version has none.
+        general_curves: the same for ``general``; None if they are unknown.
     """
 
     calibrator: Calibrator
@@ -309,7 +309,7 @@ class BreachModel:
     def risks(self, forecast: Forecast, panel: Panel, monitored: Sequence[MonitoredThreshold]) -> tuple[Risk, ...]:
         """Return the risk of each threshold at the origin of ``forecast``, in the order of ``monitored``.
 
-        Nothing after the origin is used. The probability is None if the series has no forecast, or no sample among the
+        Nothing after the origin is used. The probability is None if the series has no forecast, or no sample in the
         newest BREACH_STEPS.
         """
         row_of = {key: row for row, key in enumerate(panel.keys)}

@@ -123,7 +123,7 @@ class Examples:
 
 
 ThresholdSampler = Callable[[Panel, int, tuple[SeriesKey, ...]], Sequence[MonitoredThreshold]]
-"""Return the thresholds to evaluate, given the panel, an origin, and the series that have a forecast there."""
+"""Returns the thresholds to evaluate, given the panel, an origin, and the series that have a forecast there."""
 
 
 def configured_thresholds(metrics: Mapping[str, Metric]) -> ThresholdSampler:

@@ -16,7 +16,7 @@ from daemon.core.errors import ConfigError, NotEnoughHistory
 from daemon.core.file_access import is_present, permission_denied, user_name
 from daemon.core.levels import LevelName
 from daemon.core.metric import Metric
-from daemon.core.series import STEP_SECONDS, Panel, floor_to_grid, parse_time
+from daemon.core.series import STEP_SECONDS, Panel, ProfileRules, floor_to_grid, parse_time
 from daemon.models.registry import ModelRegistry
 
 if TYPE_CHECKING:
@@ -182,8 +182,6 @@ def read_input(
         BadMetricsFile: ``data`` cannot be read.
         NotEnoughHistory: the store is empty.
     """
-    from daemon.core.series import ProfileRules
-
     loaded = configuration(option, required=data is None)
     if trains:
         require_models_owner(models or loaded.models_dir, loaded.data_dir)

@@ -37,7 +37,7 @@ class Climatology:
         self._metrics = metrics
 
     def forecast(self, panel: Panel, origin: int) -> Forecast:
-        """Return paths for every series with a sample in the 7 days up to ``origin``."""
+        """Return paths for every series with a sample in the 7 days up to ``origin`` (epoch seconds)."""
         week = panel.between(origin - (_DAYS * STEPS_PER_DAY + _MARGIN_STEPS) * STEP_SECONDS, origin)
         week = week.select(np.flatnonzero(np.isfinite(week.values).any(axis=1)))
         slots = _slot_samples(week.values)
@@ -69,7 +69,7 @@ class HourOfWeek:
     """
 
     def forecast(self, panel: Panel, origin: int) -> Forecast:
-        """Return paths for every series with a sample in the 7 days up to ``origin``."""
+        """Return paths for every series with a sample in the 7 days up to ``origin`` (epoch seconds)."""
         daily = Climatology({}).forecast(panel, origin)
         row_of = {key: row for row, key in enumerate(panel.keys)}
         steps = _WEEKS * STEPS_PER_WEEK + _MARGIN_STEPS
@@ -86,13 +86,13 @@ class HourOfWeek:
 
 
 class SeasonalNaive:
-    """The value a day before each step, plus the quantiles of that rule's errors on the last 7 days."""
+    """The value a day before each step, plus the quantiles of the errors of this rule in the last 7 days."""
 
     def __init__(self, metrics: Mapping[str, Metric]) -> None:
         self._metrics = metrics
 
     def forecast(self, panel: Panel, origin: int) -> Forecast:
-        """Return paths for every series with a sample in the day up to ``origin``."""
+        """Return paths for every series with a sample in the day up to ``origin`` (epoch seconds)."""
         known = panel.between(origin - (STEPS_PER_WEEK + STEPS_PER_DAY - 1) * STEP_SECONDS, origin)
         known = known.select(np.flatnonzero(np.isfinite(known.values[:, -STEPS_PER_DAY:]).any(axis=1)))
         yesterday = known.values[:, -STEPS_PER_DAY:][:, :HORIZON_STEPS]

@@ -1,6 +1,6 @@
 """Scores of forecasters from rolling origins, and the evaluation of a trained model on held-out time.
 
-Forecasters are scored through the same ``forecast`` method that serves. What a score is stands in core/scoring.py.
+Forecasters are scored through the same ``forecast`` method that serves. ``core/scoring.py`` defines the scores.
 """
 
 from collections import Counter
@@ -26,7 +26,7 @@ class Scores:
     Attributes:
         panel: the series, one per row of the sums.
         scale: ``(series,)`` seasonal naive error before the first origin.
-        sums: by the forecaster's name.
+        sums: by name of the forecaster.
     """
 
     panel: Panel
@@ -40,9 +40,15 @@ def score(
     origins: Iterable[int],
     on_forecast: Callable[[str, Forecast], None] = lambda name, forecast: None,
 ) -> Scores:
-    """Score each forecaster from each origin (epoch seconds) against the values after it.
+    """Score each forecaster from each origin against the values after it.
 
     A series counts at an origin only if all forecasters forecast it, so that all are scored on the same values.
+
+    Args:
+        forecasters: by name.
+        panel: the history, before and after the origins.
+        origins: epoch seconds.
+        on_forecast: called with the name of a forecaster and each of its forecasts.
     """
     times = sorted(origins)
     row_of = {key: row for row, key in enumerate(panel.keys)}

@@ -30,18 +30,18 @@ _SMOOTHING_FACTOR, _TREND_FACTOR = 0.5, 0.1
 
 @dataclass(frozen=True)
 class PointForecaster:
-    """A rule, plus at each step the quantiles of its errors from origins every 4 h on the last 7 days.
+    """A rule, plus at each step the quantiles of its errors from origins every 4 h in the last 7 days.
 
     Attributes:
         rule: the point forecast.
-        history_steps: number of values that the rule takes.
+        history_steps: number of values that the rule reads.
     """
 
     rule: PointRule
     history_steps: int
 
     def forecast(self, panel: Panel, origin: int) -> Forecast:
-        """Return paths for every series that the rule can forecast."""
+        """Return paths from ``origin`` (epoch seconds) for every series that the rule can forecast."""
         steps = self.history_steps + _ERROR_DAYS * STEPS_PER_DAY + HORIZON_STEPS
         known = panel.between(origin - (steps - 1) * STEP_SECONDS, origin)
         point = self.rule(known.values[:, -self.history_steps :])
@@ -61,7 +61,7 @@ class PointForecaster:
 
 
 def persistence(values: Float32) -> Float32:
-    """Repeat the last value of the last hour."""
+    """Return the newest value of the last hour at every step; NaN without one."""
     recent = values[:, -STEPS_PER_HOUR:]
     seen = np.isfinite(recent)
     last = recent.shape[1] - 1 - seen[:, ::-1].argmax(axis=1)
@@ -70,7 +70,7 @@ def persistence(values: Float32) -> Float32:
 
 
 def last_week(values: Float32) -> Float32:
-    """Repeat the same time a week ago, or a day ago where that is missing, or the last day's mean."""
+    """Return the value a week before each step, or a day before if it is missing, or else the last day's mean."""
     week = values[:, -STEPS_PER_WEEK:][:, :HORIZON_STEPS]
     day = values[:, -STEPS_PER_DAY:][:, :HORIZON_STEPS]
     recent = values[:, -STEPS_PER_DAY:]
@@ -81,7 +81,7 @@ def last_week(values: Float32) -> Float32:
 
 
 def predict_linear(values: Float32) -> Float32:
-    """Extrapolate the least-squares line, like Prometheus' ``predict_linear``."""
+    """Extrapolate the least-squares line, as ``predict_linear`` of Prometheus does; NaN with less than two samples."""
     seen = np.isfinite(values)
     time = np.arange(1 - values.shape[1], 1, dtype=np.float64)
     count = seen.sum(axis=1)
@@ -93,12 +93,12 @@ def predict_linear(values: Float32) -> Float32:
     slope = (centred * filled).sum(axis=1) / np.where(variance > 0, variance, np.nan)
     ahead = np.arange(1, HORIZON_STEPS + 1)
     line = mean[:, None] + slope[:, None] * (ahead - mean_time[:, None])
-    rising: Float32 = line.astype(np.float32)
-    return rising
+    predicted: Float32 = line.astype(np.float32)
+    return predicted
 
 
 def double_exponential_smoothing(values: Float32) -> Float32:
-    """Extrapolate level and trend by Holt's linear method, like Prometheus with smoothing factors 0.5 and 0.1."""
+    """Extrapolate level and trend by Holt's linear method, as Prometheus does with the factors 0.5 and 0.1."""
     level = np.full(len(values), np.nan)
     trend = np.zeros(len(values))
     for column in values.T.astype(np.float64):

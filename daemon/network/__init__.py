@@ -1,4 +1,4 @@
-"""The network: its inputs, training, calibration, files, and use as a forecaster. Only this room imports torch."""
+"""The network: inputs, training, calibration, files and forecasts, and its peers. Only this folder imports torch."""
 
 import os
 

@@ -75,8 +75,8 @@ def render_training_report(
 
 
 def next_steps(info: TrainingInfo, epochs: Epochs) -> tuple[str, ...]:
-    """Return what the record asks for, the most urgent first; one sentence where it asks for nothing."""
-    steps = [*_rejected(info), *_level(info), *_history(info), *_fitting(info, epochs)]
+    """Return advice that follows from the record, the most urgent first; one sentence if there is none."""
+    steps = [*_gate_advice(info), *_level_advice(info), *_history_advice(info), *_fitting_advice(info, epochs)]
     if info.level is not LevelName.DEMO:
         steps += [*_skill_advice(info), *_coverage_advice(info)]
     return tuple(steps) or (NOTHING,)
@@ -316,12 +316,12 @@ def _samples(samples: pd.DataFrame, units: Mapping[str, str]) -> Section:
     return Section("Sample forecasts", [fan_legend(fans), Charts([fan_chart(fan) for fan in fans])])
 
 
-def _rejected(info: TrainingInfo) -> Iterator[str]:
+def _gate_advice(info: TrainingInfo) -> Iterator[str]:
     if info.verdict is not None and not info.verdict.promoted:
         yield "This model does not serve: correct what the gate rejected it for, or train again on newer history."
 
 
-def _level(info: TrainingInfo) -> Iterator[str]:
+def _level_advice(info: TrainingInfo) -> Iterator[str]:
     if info.level is LevelName.DEMO:
         yield "Train at level validation for a first baseline, and at level production for figures that may be quoted."
     elif info.level is LevelName.VALIDATION:
@@ -330,13 +330,13 @@ def _level(info: TrainingInfo) -> Iterator[str]:
         yield "Train again with enough history for a held-out test: without one no figure may be quoted."
 
 
-def _history(info: TrainingInfo) -> Iterator[str]:
+def _history_advice(info: TrainingInfo) -> Iterator[str]:
     needed = info.training_level.data_hours
     if info.data_hours < needed:
         yield f"Collect or back-fill more history: the level needs {needed} h, and there were {info.data_hours:g} h."
 
 
-def _fitting(info: TrainingInfo, epochs: Epochs) -> Iterator[str]:
+def _fitting_advice(info: TrainingInfo, epochs: Epochs) -> Iterator[str]:
     overfitting = info.overfitting
     if overfitting is not None and overfitting.warned:
         ratio = "" if overfitting.ratio is None else f", {overfitting.ratio:.2f} times the training loss"
