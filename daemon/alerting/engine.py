@@ -231,7 +231,7 @@ class Alerting:
             for key, status in statuses.items()
             if key.name is AlertName.GROUP_PREDICTED_BREACH and status.state is not AlertState.INACTIVE
         }
-        records = figures_by_kind(self._predictions)
+        figures = figures_by_kind(self._predictions)
         alerts = {}
         for key, status in statuses.items():
             last, risk = known.get(key), risks.get(key)
@@ -244,7 +244,7 @@ class Alerting:
             elif key.name is AlertName.SERVER_DATA_MISSING:
                 texts = self._stale_texts(key, tick) or texts
             elif risk is not None and probability is not None:
-                context = self._context(key, status, tick, records.get((key.metric, key.severity)), groups)
+                context = self._context(key, status, tick, figures.get((key.metric, key.severity)), groups)
                 texts = breach_annotations(risk, context)
             else:
                 probability = last.probability if last is not None else None
@@ -432,10 +432,10 @@ def _labels(key: AlertKey, severity: Severity) -> dict[str, str]:
 
 
 def _forecaster(tick: Tick, key: SeriesKey) -> str:
-    source = tick.forecast.kinds[tick.forecast.keys.index(key)]
-    if source is ForecasterKind.MODEL:
+    kind = tick.forecast.kinds[tick.forecast.keys.index(key)]
+    if kind is ForecasterKind.MODEL:
         return f"{tick.model} (level {tick.level})" if tick.level else tick.model
-    return "base network of the package" if source is ForecasterKind.BASE else "baseline (climatology)"
+    return "base network of the package" if kind is ForecasterKind.BASE else "baseline (climatology)"
 
 
 def _log_changes(before: Mapping[AlertKey, Alert], after: Mapping[AlertKey, Alert], at: int) -> None:

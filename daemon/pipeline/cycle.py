@@ -44,7 +44,7 @@ class Snapshot:
         model: id of the serving model; empty while only the baseline serves.
         model_error: why the current model could not be loaded; empty if it could.
         record: of the serving model's training; None if there is none.
-        rows_by_source: number of series by forecaster.
+        series_by_forecaster: number of series by kind of forecaster.
         alerting: risks, alerts and the prediction log.
         verification: scores of earlier forecasts.
         demotion: of the model or the base network, instead of which the baseline serves; None while it serves.
@@ -58,7 +58,7 @@ class Snapshot:
     model: str = ""
     model_error: str = ""
     record: ModelRecord | None = None
-    rows_by_source: Mapping[ForecasterKind, int] = field(default_factory=dict)
+    series_by_forecaster: Mapping[ForecasterKind, int] = field(default_factory=dict)
     alerting: AlertingResult = field(default_factory=AlertingResult)
     verification: VerificationResult = field(default_factory=VerificationResult)
     demotion: Demotion | None = None
@@ -127,7 +127,7 @@ class Cycle:
             model=self.model.name,
             model_error=self.model.error,
             record=self.model.record,
-            rows_by_source={source: forecast.kinds.count(source) for source in ForecasterKind},
+            series_by_forecaster={kind: forecast.kinds.count(kind) for kind in ForecasterKind},
             alerting=alerting,
             verification=verification,
             demotion=self.model.demotion,
@@ -144,7 +144,7 @@ class Cycle:
             seconds=round(time.perf_counter() - started, 3),
             servers=len(snapshot.servers),
             series=len(forecast.keys),
-            forecast_by={source.value: rows for source, rows in snapshot.rows_by_source.items() if rows},
+            forecast_by={kind.value: count for kind, count in snapshot.series_by_forecaster.items() if count},
             alerts=alerting.firing,
             failed_sources=[source.name for source in sources if not source.healthy],
         )
@@ -170,7 +170,7 @@ class Cycle:
         tick = Tick(
             at=at, forecast=forecast, panel=panel, servers=servers, healthy=healthy, model=self.model.name, level=level
         )
-        return self.alerting.run(tick, self.model.risks)
+        return self.alerting.run(tick, self.model.risk_model)
 
     def _verify(self, at: int, forecast: Forecast, panel: Panel) -> VerificationResult:
         verification = self.verification.run(at, forecast, panel, self.model.forecaster)

@@ -22,7 +22,7 @@ from daemon.core.errors import StoreUnavailable
 from daemon.core.series import STEP_SECONDS, Float32, Int64, Panel, Samples, SeriesKey, ceil_to_grid, floor_to_grid
 from daemon.store import schema
 from daemon.store.alerts import SqlAlertRepository
-from daemon.store.engine import connect, for_reading, for_writing, insert, parse, shown, unavailable
+from daemon.store.engine import connect, for_reading, for_writing, insert, parse, shown, unavailable, upsert
 from daemon.store.schema import meta, series, servers, ticks, watermarks
 from daemon.store.verification import SqlVerificationRepository
 
@@ -173,13 +173,13 @@ def _server_ids(connection: Connection, needed: set[str], profiles: Mapping[str,
     new = [{"name": name, "profile": profiles.get(name)} for name in sorted(needed - known.keys())]
     if new:
         connection.execute(insert(connection, servers), new)
-    renamed = [
+    changed = [
         {"known": known[name][0], "profile": profile}
         for name, profile in profiles.items()
         if name in known and known[name][1] != profile
     ]
-    if renamed:
-        connection.execute(update(servers).where(servers.c.id == bindparam("known")), renamed)
+    if changed:
+        connection.execute(update(servers).where(servers.c.id == bindparam("known")), changed)
     if new:
         known |= {name: (i, profile) for name, i, profile in connection.execute(query)}
     return {name: known[name][0] for name in needed}
@@ -287,7 +287,7 @@ def write_samples(connection: Connection, samples: Samples) -> int:
                 packed_ids, packed = encode(merged)
                 rows.append({"timestamp": timestamp, "revision": revision, "series": packed_ids, "value": packed})
                 total += changed
-        _upsert(connection, rows)
+        upsert(connection, ticks, rows)
     if total:
         connection.execute(update(meta).where(meta.c.key == "revision").values(value=revision))
     return total
@@ -314,16 +314,16 @@ def delete_ticks(connection: Connection, before: int) -> int:
     candidates = np.empty(0, dtype=np.int32)
     for ids in _distinct_ids(connection, select(ticks.c.series).where(old)):
         candidates = np.union1d(candidates, ids)
-    gone: int = connection.execute(delete(ticks).where(old)).rowcount
-    # Only a series with a deleted sample can be empty now, and almost all of them are in the oldest row that is left.
-    # The search reads all rows only if a series has really ended.
+    deleted: int = connection.execute(delete(ticks).where(old)).rowcount
+    # Only a series with a deleted sample can be empty now. The oldest row that is left has almost all of them, so the
+    # search ends there, unless a series has really ended.
     for ids in _distinct_ids(connection, select(ticks.c.series).order_by(ticks.c.timestamp)):
         if not len(candidates):
             break
         candidates = np.setdiff1d(candidates, ids, assume_unique=True)
     if len(candidates):
         forget_series(connection, candidates)
-    return gone
+    return deleted
 
 
 def _chunks(arrived: Iterator[tuple[int, Tick]]) -> Iterator[list[tuple[int, Tick]]]:
@@ -336,14 +336,6 @@ def _stored(connection: Connection, timestamps: Sequence[int]) -> dict[int, Tick
     return {
         timestamp: Tick(decode_ids(ids), decode_values(values)) for timestamp, ids, values in connection.execute(query)
     }
-
-
-def _upsert(connection: Connection, rows: list[dict[str, object]]) -> None:
-    if not rows:
-        return
-    arrived = insert(connection, ticks)
-    replaced = {column: arrived.excluded[column] for column in ("revision", "series", "value")}
-    connection.execute(arrived.on_conflict_do_update(index_elements=[ticks.c.timestamp], set_=replaced), rows)
 
 
 def _distinct_ids(connection: Connection, query: Executable) -> Iterator[SeriesIds]:

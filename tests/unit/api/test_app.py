@@ -110,7 +110,7 @@ class Rig:
             model="m",
             model_error="",
             record=RECORD,
-            rows_by_source=rows,
+            series_by_forecaster=rows,
         )
         self.snapshots.publish(snapshot)
         self.telemetry.publish(snapshot)
