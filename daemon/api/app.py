@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
@@ -15,23 +15,24 @@ from daemon import __version__
 from daemon.api.accuracy import add_accuracy
 from daemon.api.alerts import (
     AlertsPage,
+    FiguresDocument,
     HistoryPage,
+    PredictionDocument,
     alert_document,
-    figures_document,
-    prediction_document,
     risk_document,
 )
 from daemon.api.answers import (
     ForecastsPage,
+    Limit,
+    Offset,
     PushDocument,
     ServerDocument,
     ServersPage,
+    SourceDocument,
     StatusDocument,
     error_answer,
     forecast_document,
     refusals,
-    server_document,
-    source_documents,
 )
 from daemon.api.push import BODY, PushEndpoint
 from daemon.api.security import PUSH_PATH, Authentication, ClientLimits, WebAccess, add_authentication, add_hardening
@@ -44,8 +45,6 @@ from daemon.models.registry import demotion_text
 
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 _LIKELIEST = 20
-_Limit = Annotated[int, Query(ge=1, le=1000, description="Maximum number of items in the answer.")]
-_Offset = Annotated[int, Query(ge=0, description="Number of items to skip.")]
 
 
 def create_app(
@@ -142,7 +141,7 @@ def _status(cache: SnapshotCache) -> StatusDocument:
             "withdrawn": demotion_text(snapshot.demotion),
             "forecast_source": {kind.value: count for kind, count in snapshot.series_by_forecaster.items()},
             "servers": len(snapshot.servers),
-            "sources": source_documents(snapshot),
+            "sources": [SourceDocument.model_validate(source) for source in snapshot.sources],
         }
     )
 
@@ -160,11 +159,13 @@ def _add_exposition(app: FastAPI, cache: SnapshotCache, telemetry: PrometheusTel
 
 def _add_documents(app: FastAPI, cache: SnapshotCache) -> None:
     @app.get("/api/v1/servers", responses=refusals(422))
-    def servers(limit: _Limit = 100, offset: _Offset = 0) -> ServersPage:
+    def servers(limit: Limit = 100, offset: Offset = 0) -> ServersPage:
         """Return the servers with a sample within the last day, by name."""
         known = cache.newest().servers
         return ServersPage(
-            total=len(known), offset=offset, items=[server_document(item) for item in known[offset : offset + limit]]
+            total=len(known),
+            offset=offset,
+            items=[ServerDocument.model_validate(server) for server in known[offset : offset + limit]],
         )
 
     @app.get("/api/v1/servers/{server}", responses=refusals(404, 422))
@@ -173,11 +174,11 @@ def _add_documents(app: FastAPI, cache: SnapshotCache) -> None:
         found = next((item for item in cache.newest().servers if item.name == server), None)
         if found is None:
             raise HTTPException(404, f"no server {server!r} with a sample within the last day")
-        return server_document(found)
+        return ServerDocument.model_validate(found)
 
     @app.get("/api/v1/forecasts", responses=refusals(422))
     def forecasts(
-        server: str | None = None, metric: str | None = None, limit: _Limit = 100, offset: _Offset = 0
+        server: str | None = None, metric: str | None = None, limit: Limit = 100, offset: Offset = 0
     ) -> ForecastsPage:
         """Return the quantile paths of all series, optionally of one server or one metric."""
         snapshot = cache.newest()
@@ -192,7 +193,7 @@ def _add_documents(app: FastAPI, cache: SnapshotCache) -> None:
 
 def _add_alerts(app: FastAPI, cache: SnapshotCache) -> None:
     @app.get("/api/v1/alerts", responses=refusals(422))
-    def alerts(limit: _Limit = 100, offset: _Offset = 0) -> AlertsPage:
+    def alerts(limit: Limit = 100, offset: Offset = 0) -> AlertsPage:
         """Return the pending and firing alerts, and the most probable breaches."""
         alerting = cache.newest().alerting
         items = sorted(alerting.alerts.items())
@@ -200,20 +201,20 @@ def _add_alerts(app: FastAPI, cache: SnapshotCache) -> None:
         return AlertsPage(
             total=len(items),
             offset=offset,
-            items=[alert_document(identity, alert) for identity, alert in items[offset : offset + limit]],
+            items=[alert_document(key, alert) for key, alert in items[offset : offset + limit]],
             likeliest=[risk_document(risk) for risk in likeliest[:_LIKELIEST]],
         )
 
     @app.get("/api/v1/alerts/history", responses=refusals(422))
-    def history(limit: _Limit = 100, offset: _Offset = 0) -> HistoryPage:
+    def history(limit: Limit = 100, offset: Offset = 0) -> HistoryPage:
         """Return the prediction log, newest first, with the outcome of each prediction and the metrics of all."""
         alerting = cache.newest().alerting
         newest_first = alerting.predictions[::-1]
         return HistoryPage(
             total=len(newest_first),
             offset=offset,
-            items=[prediction_document(each) for each in newest_first[offset : offset + limit]],
-            figures=figures_document(alerting.figures),
+            items=[PredictionDocument.model_validate(each) for each in newest_first[offset : offset + limit]],
+            figures=FiguresDocument.model_validate(alerting.figures),
         )
 
 
