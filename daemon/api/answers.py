@@ -1,4 +1,4 @@
-"""What all answers of the JSON API share, and its documents for servers, forecasts, sources and pushes."""
+"""The shared parts of all answers of the JSON API, and its documents for servers, forecasts, sources and pushes."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any

@@ -264,16 +264,16 @@ class BreachModel:
     Attributes:
         calibrator: from features to a probability.
         thresholds: by metric and severity.
-        general: the decision threshold of every other metric and severity.
         target_precision: 0 to 1; the thresholds were chosen for it.
+        general: the decision threshold of every other metric and severity.
         curves: what ``thresholds`` are chosen from for any target; a model of an older version has none.
         general_curves: the same for ``general``; None if it is not known.
     """
 
     calibrator: Calibrator
     thresholds: Mapping[Kind, DecisionThreshold]
+    target_precision: float
     general: DecisionThreshold = WITHOUT_KNOWLEDGE
-    target_precision: float = 0.8
     curves: Mapping[Kind, tuple[PrecisionCurve, ...]] = field(default_factory=dict)
     general_curves: tuple[PrecisionCurve, ...] | None = None
 

@@ -15,6 +15,7 @@ from daemon.breach.definition import MonitoredThreshold, Severity, thresholded
 from daemon.breach.model import BreachModel
 from daemon.breach.scoring import average_precision, brier, decisions, reliability_bins
 from daemon.breach.windows import Examples, configured_thresholds, examples, sampled_thresholds
+from daemon.config.alerting import TARGET_PRECISION
 from daemon.core.forecast import Forecaster
 from daemon.core.metric import Metric
 from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_DAY, STEPS_PER_HOUR, Float64, Panel, floor_to_grid
@@ -32,7 +33,6 @@ _HORIZON_SECONDS = HORIZON_STEPS * STEP_SECONDS
 # share of the windows far from any incident that are kept: there are too many of them
 _KEPT = 0.1
 
-TARGET_PRECISION = 0.8
 _MOST_ORIGINS, _FEWEST_ORIGINS = 240, 24
 _WINDOWS = 60_000
 _APART_SECONDS = 2 * 3600

@@ -47,7 +47,7 @@ Hours = Annotated[Finite, PlainSerializer(_whole)]
 
 
 class Overfitting(Record):
-    """The validation loss of the epoch that was kept over its training loss, and what to do where it is high."""
+    """The ratio of validation loss to training loss of the kept epoch, and the remedies where it is high."""
 
     warned: bool
     ratio: Measured
@@ -123,7 +123,7 @@ class BreachReliability(Record):
 
 
 class CalibrationEffect(Record):
-    """What calibration changed on time that did not choose its factors."""
+    """The effect of calibration, measured on time that its factors were not chosen on."""
 
     applied: bool
     loss_before: Measured
@@ -134,7 +134,7 @@ class CalibrationEffect(Record):
 
 
 class GateDecision(Record):
-    """What the promotion gate decided, and why.
+    """The decision of the promotion gate, and its reasons.
 
     Attributes:
         promoted: whether the candidate may serve.
@@ -275,7 +275,7 @@ class TrainingInfo(Record):
 
     @property
     def training_level(self) -> Level:
-        """What the level asks for and allows."""
+        """The training level: the data it uses and the claims it allows."""
         return LEVELS[self.level]
 
     @property

@@ -1,4 +1,4 @@
-"""Retraining: when a training run starts beside the service, and how it ends."""
+"""Retraining: decides when a training run starts beside the service, and records how it ends."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -26,15 +26,14 @@ from daemon.models.runs import (
 MOST_ATTEMPTS = 3
 _DAY_SECONDS = STEPS_PER_DAY * STEP_SECONDS
 
+NextTime = Callable[[float], float | None]
+"""Returns the first scheduled time after a time, both in epoch seconds; None where there is none."""
+
 _log = structlog.get_logger()
 
 
 class TrainingRefused(ForewarnError):
-    """A training cannot begin, or there is none to cancel."""
-
-
-NextTime = Callable[[float], float | None]
-"""Returns the first scheduled time after a time, both in epoch seconds; None where there is none."""
+    """A training cannot start, or there is none to cancel."""
 
 
 @dataclass(frozen=True, kw_only=True)

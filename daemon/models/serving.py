@@ -58,14 +58,14 @@ class ServingModel:
 
     @property
     def forecaster(self) -> str:
-        """What forecasts come from where a series allows: the id of the loaded model, or ``base``."""
+        """The forecaster of every series that has enough history: the id of the loaded model, or ``base``."""
         return self._loaded or ForecasterKind.BASE.value
 
     def refresh(self, panel: Panel) -> Forecaster | None:
         """Return the forecaster of the current model, or the last good one if the current one cannot be loaded.
 
-        Before the first model it is that of the base network, if a series of ``panel`` has an hour of history. None is
-        the baseline alone.
+        Before the first model it is the base network, if a series of ``panel`` has an hour of history. It is None while
+        only the baseline serves: without such a series, or after a demotion.
         """
         try:
             self._load_current()
@@ -83,7 +83,7 @@ class ServingModel:
         return self._model_forecaster or self._base_forecaster
 
     def demote(self, why: str) -> None:
-        """Let the baseline serve instead, from the next ``refresh``; this is on record and lasts over restarts."""
+        """Record a demotion, which lasts over restarts: from the next ``refresh`` on the baseline serves instead."""
         self._registry.demote(self.forecaster, why)
         _log.warning("model_demoted", model=self.forecaster, reason=why)
 

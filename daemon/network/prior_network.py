@@ -11,8 +11,9 @@ import torch
 
 from daemon.breach.decision import choose_decision_threshold, precision_curves
 from daemon.breach.model import BreachModel, Calibrator, PriorNetwork, standardised
-from daemon.breach.training import TARGET_PRECISION, SimulatedIncidentSet
+from daemon.breach.training import SimulatedIncidentSet
 from daemon.breach.windows import Examples
+from daemon.config.alerting import TARGET_PRECISION
 from daemon.core.series import Bool, Float64
 
 _HIDDEN = 64

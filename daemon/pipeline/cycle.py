@@ -47,7 +47,7 @@ class Snapshot:
         series_by_forecaster: number of series by kind of forecaster.
         alerting: risks, alerts and the prediction log.
         verification: scores of earlier forecasts.
-        demotion: of the model or the base network, instead of which the baseline serves; None while it serves.
+        demotion: of the model or the base network, so that the baseline serves instead; None while it serves.
     """
 
     at: int
@@ -70,10 +70,10 @@ class Cycle:
 
     Attributes:
         ingest: fetches new samples into the store.
-        store: has the history; old samples are pruned from it.
+        store: holds the history; the cycle prunes it.
         retention_seconds: age at which a sample is pruned.
         window: the recent history, in memory.
-        profiles: give a profile to servers whose source gives none.
+        profiles: rules that give a profile to servers whose source names none.
         model: the serving model.
         baseline: forecasts what the model cannot.
         verification: scores earlier forecasts.
