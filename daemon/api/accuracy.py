@@ -32,7 +32,7 @@ class LiveFigures(BaseModel):
 class ServingFigures(BaseModel):
     """Accuracy of the serving forecaster in the last hours.
 
-    ``worse_than_baseline`` and ``out_of_bounds`` have the reason if it is; otherwise they are empty.
+    ``worse_than_baseline`` and ``out_of_bounds`` give the reason, or are empty.
     """
 
     forecaster: str
@@ -86,8 +86,8 @@ def _serving(snapshot: Snapshot) -> ServingFigures | None:
         coverage=tally.coverage,
         skill=tally.skill,
         against_baseline=tally.against_baseline,
-        worse_than_baseline=serving.worse_than_baseline,
-        out_of_bounds=serving.out_of_bounds,
+        worse_than_baseline=serving.worse_than_baseline or "",
+        out_of_bounds=serving.out_of_bounds or "",
     )
 
 

@@ -332,7 +332,7 @@ def training_document(state: TrainingState) -> TrainingDocument:
             "epoch_share": state.progress.epoch_share,
             "runs": state.runs[: -_MOST_SHOWN - 1 : -1],
             "next_run": state.next_time,
-            "refused": state.refused,
+            "refused": state.refused or "",
             "wished": "" if request is None else request.why,
             "drift": state.trigger_check.drift,
         }

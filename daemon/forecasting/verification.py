@@ -218,23 +218,23 @@ class LiveAssessment:
     tally: Tally
 
     @property
-    def worse_than_baseline(self) -> str:
-        """The reason why the baseline must serve instead; empty if it need not."""
+    def worse_than_baseline(self) -> str | None:
+        """The reason why the baseline must serve instead; None if it need not."""
         ratio = self.tally.against_baseline
         if ratio is None or ratio <= 1:
-            return ""
+            return None
         return f"{self._span}, its pinball loss was {ratio:.3f} of the climatology's"
 
     @property
-    def out_of_bounds(self) -> str:
-        """The reason for a new training; empty if there is none."""
+    def out_of_bounds(self) -> str | None:
+        """The reason for a new training; None if there is none."""
         skill, (low, high) = self.tally.skill, SOUND_COVERAGE
         share = self.tally.coverage.get("80")
         if skill is not None and skill >= 1:
             return f"{self._span}, its pinball loss was {skill:.3f} of seasonal naive's"
         if share is not None and not low <= share <= high:
             return f"{self._span}, its 80 % interval covered {share:.1%}, not between {low:.0%} and {high:.0%}"
-        return ""
+        return None
 
     @property
     def _span(self) -> str:
@@ -294,10 +294,10 @@ class VerificationResult:
     rules: VerificationConfig | None = None
 
     @property
-    def fallback(self) -> str:
-        """The reason why the baseline must serve instead; empty if it need not."""
+    def fallback(self) -> str | None:
+        """The reason why the baseline must serve instead; None if it need not, or ``verification.fallback`` is off."""
         if self.assessment is None or self.rules is None or not self.rules.fallback:
-            return ""
+            return None
         return self.assessment.worse_than_baseline
 
 

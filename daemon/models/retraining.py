@@ -45,7 +45,7 @@ class TrainingState:
         progress: how far it is.
         runs: those that ended, oldest first.
         next_time: when the next one is scheduled, epoch seconds of the service's clock; None if never.
-        refused: why the last one that was due did not begin; empty if it did.
+        refused: why the last due or requested training did not start; None if it did.
         trigger_check: the newest check of the triggers.
     """
 
@@ -53,7 +53,7 @@ class TrainingState:
     progress: RunProgress = field(default_factory=RunProgress)
     runs: tuple[TrainingRun, ...] = ()
     next_time: float | None = None
-    refused: str = ""
+    refused: str | None = None
     trigger_check: TriggerCheck = field(default_factory=TriggerCheck)
 
 
@@ -87,7 +87,7 @@ class Retraining:
         self._interrupted = journal.current()
         self._current: TrainingRun | None = None
         self._considered = max((run.started for run in self._runs), default=now())
-        self._refused = ""
+        self._refused: str | None = None
         self._trigger_check = TriggerCheck()
 
     def reconfigure(self, config: TrainingConfig, next_time: NextTime | None) -> None:
@@ -124,7 +124,7 @@ class Retraining:
                 raise TrainingRefused("a training is under way; wait for it or cancel it")
             run = self._begin(level or self._config.level, Trigger.MANUAL)
             if run is None:
-                raise TrainingRefused(self._refused)
+                raise TrainingRefused(str(self._refused))
             return run
 
     def cancel(self) -> None:
@@ -166,7 +166,7 @@ class Retraining:
     def _begin(self, level: LevelName, trigger: Trigger, reason: str = "") -> TrainingRun | None:
         now = self._now()
         self._refused = over_budget(self._runs, now, self._config.max_runs_per_day)
-        if self._refused:
+        if self._refused is not None:
             _log.warning("training_refused", trigger=trigger.value, reason=self._refused)
             return None
         name = as_text(int(now)).replace(":", "").replace("-", "")
@@ -237,11 +237,11 @@ class Retraining:
             _log.info("models_deleted", models=deleted, reason="there are more than training.keep_models")
 
 
-def over_budget(runs: Sequence[TrainingRun], at: float, most_per_day: int) -> str:
-    """Return why no run may start at ``at``, in words; empty where one may."""
+def over_budget(runs: Sequence[TrainingRun], at: float, most_per_day: int) -> str | None:
+    """Return why no run may start at ``at``, in words; None where one may."""
     recent = [run for run in runs if run.started > at - _DAY_SECONDS]
     if len(recent) < most_per_day:
-        return ""
+        return None
     return (
         f"{len(recent)} runs started since {as_text(int(at - _DAY_SECONDS))}, "
         f"and training.max_runs_per_day is {most_per_day}"

@@ -174,7 +174,7 @@ class Cycle:
 
     def _verify(self, at: int, forecast: Forecast, panel: Panel) -> VerificationResult:
         verification = self.verification.run(at, forecast, panel, self.model.forecaster)
-        if verification.fallback and self.model.demotion is None:
+        if verification.fallback is not None and self.model.demotion is None:
             self.model.demote(verification.fallback)
         return verification
 

@@ -116,4 +116,4 @@ def _quality(snapshot: Snapshot) -> str | None:
     if snapshot.demotion is not None:
         return f"the serving model was demoted at {snapshot.demotion.at}: {snapshot.demotion.why}"
     assessment = snapshot.verification.assessment
-    return None if assessment is None else assessment.out_of_bounds or None
+    return None if assessment is None else assessment.out_of_bounds

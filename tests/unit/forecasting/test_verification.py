@@ -115,7 +115,7 @@ def test_the_serving_forecaster_is_assessed_by_its_last_hours() -> None:
     for hour in range(16):
         verification = rig.tick(AT + hour * HOUR)
     assert verification.assessment is not None
-    assert verification.fallback == ""
+    assert verification.fallback is None
 
 
 def test_references_use_nothing_after_the_origin() -> None:
