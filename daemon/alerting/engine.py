@@ -53,7 +53,16 @@ from daemon.breach.definition import (
 from daemon.config.alerting import AlertingConfig
 from daemon.core.forecast import Forecast, ForecasterKind
 from daemon.core.metric import Metric
-from daemon.core.series import GENERIC_PROFILE, STEP_SECONDS, STEPS_PER_DAY, Panel, SeriesKey, ServerState, as_text
+from daemon.core.series import (
+    GENERIC_PROFILE,
+    STEP_SECONDS,
+    STEPS_PER_DAY,
+    DataState,
+    Panel,
+    SeriesKey,
+    ServerState,
+    as_text,
+)
 
 # of an alert that is observed as true or false, not by a probability
 _EVEN = 0.5
@@ -374,7 +383,7 @@ def stale_observations(
     """
     observations = {}
     for server in servers:
-        stale = server.state == "stale"
+        stale = server.state is DataState.STALE
         key = AlertKey(AlertName.SERVER_DATA_MISSING, server.name, "", Severity.WARNING, server.profile)
         if stale or key in known:
             observations[key] = Observation(float(stale) if healthy or not stale else None, False, _EVEN)

@@ -24,6 +24,7 @@ from daemon import __version__
 from daemon.api.collectors import AlertMetrics, LiveMetrics, ModelMetrics, TrainingMetrics
 from daemon.core.clock import Clock
 from daemon.core.forecast import ForecasterKind
+from daemon.core.series import DataState
 from daemon.models.retraining import TrainingState
 from daemon.pipeline.cycle import Snapshot
 from daemon.system.process import TorchMemory, memory
@@ -300,8 +301,8 @@ class PrometheusTelemetry:
         self._age.set_function(lambda: max(0.0, self._clock.now() - snapshot.at))
         for kind in ForecasterKind:
             self._series.labels(kind.value).set(snapshot.series_by_forecaster.get(kind, 0))
-        for state in ("known", "cold", "stale"):
-            self._servers.labels(state).set(sum(server.state == state for server in snapshot.servers))
+        for state in DataState:
+            self._servers.labels(state.value).set(sum(server.state is state for server in snapshot.servers))
         for fetched in snapshot.sources:
             self._source_up.labels(fetched.name).set(fetched.healthy)
         self._model.publish(snapshot.model, snapshot.record)

@@ -15,7 +15,16 @@ import structlog
 from daemon.alerting.delivery import Delivery
 from daemon.alerting.engine import Alerting, AlertingResult, Tick
 from daemon.core.forecast import Forecast, Forecaster, ForecasterKind
-from daemon.core.series import GENERIC_PROFILE, STEP_SECONDS, STEPS_PER_DAY, Panel, ProfileRules, ServerState, as_text
+from daemon.core.series import (
+    GENERIC_PROFILE,
+    STEP_SECONDS,
+    STEPS_PER_DAY,
+    DataState,
+    Panel,
+    ProfileRules,
+    ServerState,
+    as_text,
+)
 from daemon.core.telemetry import Telemetry, timed
 from daemon.forecasting.verification import Verification, VerificationResult
 from daemon.ingest.ingest import Ingest, SourceState
@@ -204,11 +213,11 @@ def _server_states(panel: Panel, at: int) -> tuple[ServerState, ...]:
     for server in sorted(rows):
         own = rows[server]
         last, first = int(newest[own].max()), int(oldest[own].min())
-        state = "known"
+        state = DataState.KNOWN
         if at - last > _STALE_STEPS * STEP_SECONDS:
-            state = "stale"
+            state = DataState.STALE
         elif last - first < (STEPS_PER_DAY - 1) * STEP_SECONDS:
-            state = "cold"
+            state = DataState.COLD
         profile = panel.profiles.get(server, GENERIC_PROFILE)
         metrics = tuple(sorted(panel.keys[row].metric for row in own))
         states.append(ServerState(name=server, profile=profile, state=state, metrics=metrics, newest=last))

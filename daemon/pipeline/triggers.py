@@ -3,7 +3,7 @@
 import numpy as np
 
 from daemon.config.training import TrainingConfig
-from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, STEPS_PER_WEEK, Float32, Panel, floor_to_grid
+from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, STEPS_PER_WEEK, DataState, Float32, Panel, floor_to_grid
 from daemon.models.runs import TrainingRequest, Trigger, TriggerCheck
 from daemon.pipeline.cycle import Snapshot
 
@@ -103,7 +103,7 @@ def _new_servers(snapshot: Snapshot, most_share: float) -> str | None:
         return None
     trained_on = frozenset(record.info.servers)
     # a cold server has too little history to learn from
-    settled = [server for server in snapshot.servers if server.state == "known"]
+    settled = [server for server in snapshot.servers if server.state is DataState.KNOWN]
     new = [server for server in settled if server.name not in trained_on]
     if len(new) > most_share * len(settled):
         return f"the model was not trained on {len(new)} of {len(settled)} servers"

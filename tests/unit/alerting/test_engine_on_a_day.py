@@ -14,7 +14,7 @@ from daemon.alerting.state import AlertName
 from daemon.breach.model import base_breach_model
 from daemon.config.alerting import AlertingConfig
 from daemon.core.metric import Metric, Thresholds
-from daemon.core.series import STEP_SECONDS, Panel, SeriesKey, ServerState
+from daemon.core.series import STEP_SECONDS, DataState, Panel, SeriesKey, ServerState
 from daemon.forecasting.baselines import Climatology
 from daemon.models.serving import forecast_panel
 from daemon.network.artifact import base_forecaster
@@ -73,7 +73,8 @@ def day() -> Mapping[str, Changes]:
     panel = Panel(keys, START, np.stack(list(SERVERS.values())).clip(0, 100).astype(np.float32))
     network, risks = base_forecaster(METRICS, ZoneInfo("UTC")), base_breach_model()
     servers = [
-        ServerState(name=server, profile="generic", state="known", metrics=("disk",), newest=0) for server in SERVERS
+        ServerState(name=server, profile="generic", state=DataState.KNOWN, metrics=("disk",), newest=0)
+        for server in SERVERS
     ]
     alerting = Alerting(FakeAlertRepository(), METRICS, AlertingConfig(), float)
     changes = {server: Changes() for server in SERVERS}
