@@ -72,7 +72,7 @@ class ProfileFigures(Record):
 
 
 class UnknownServers(Record):
-    """Figures of servers that were held out of training, beside those of the servers that were not."""
+    """Figures of servers that were held out of training, and (``known_…``) of the other servers."""
 
     servers: int
     names: tuple[str, ...] = ()
@@ -112,7 +112,7 @@ class ReliabilityBin(Record):
 
 
 class BreachReliability(Record):
-    """How well the probabilities of all breaches fit what happened."""
+    """How well the probabilities of all breaches agree with the outcomes."""
 
     windows: int
     breaches: int
@@ -256,7 +256,7 @@ class TrainingInfo(Record):
 
     @classmethod
     def problems(cls, text: str) -> list[str]:
-        """Return what is wrong with the record in ``text``; keys of the first version that are missing count too.
+        """Return the problems of the record in ``text``; a missing key that the first version wrote is one.
 
         Raises:
             ValueError: it is no JSON object, or a number in it is not finite.
@@ -379,7 +379,7 @@ def parse_epoch(line: str) -> EpochRecord:
 
 
 def epoch_problems(line: str) -> list[str]:
-    """Return what is wrong with one line of ``epochs.jsonl``.
+    """Return the problems of one line of ``epochs.jsonl``.
 
     Raises:
         ValueError: it is no JSON object, or a number in it is not finite.

@@ -70,7 +70,7 @@ def served_before(current: str | None, promotions: Iterable[Promotion]) -> list[
         if promotion.back:
             while served and served[-1] != promotion.model:
                 served.pop()
-        # the previous one has no line of its own if a hand wrote it into `current`
+        # the previous one has no line if a person wrote its id into `current`
         for model in (promotion.model,) if promotion.back else (promotion.previous, promotion.model):
             if model is not None and served[-1:] != [model]:
                 served.append(model)

@@ -73,9 +73,9 @@ class Retraining:
         """Read the journal; a run that was interrupted is resumed at the first tick.
 
         Args:
-            trainer: what trains.
+            trainer: runs the trainings.
             journal: the record of the runs.
-            registry: of the models; old ones are deleted after a run.
+            registry: the models; old ones are deleted after a run.
             config: the section ``training``.
             next_time: of the schedule; None where nothing is scheduled.
             now: the service's clock.
@@ -91,7 +91,7 @@ class Retraining:
         self._trigger_check = TriggerCheck()
 
     def reconfigure(self, config: TrainingConfig, next_time: NextTime | None) -> None:
-        """Apply a changed configuration; a run under way keeps the bounds that it began with."""
+        """Apply a changed configuration; a running training keeps the limits that it started with."""
         self._config, self._next_time = config, next_time
 
     def run(self, at: int, trigger_check: TriggerCheck) -> None:

@@ -140,12 +140,12 @@ class Trainer(Protocol):
     """Trains, one run at a time, beside the service."""
 
     def start(self, run: TrainingRun, folder: Path, config: TrainingConfig) -> None:
-        """Begin ``run``, or resume it from what an earlier attempt left in ``folder``.
+        """Start ``run``, or resume it from the files that an earlier attempt left in ``folder``.
 
         Args:
             run: what to train.
             folder: its own; it exists.
-            config: the bounds: threads, deadline and memory.
+            config: the limits: threads, deadline and memory.
         """
         ...
 

@@ -128,9 +128,9 @@ def write_model(model: TrainedModel, folder: Path) -> None:
 
 
 def _seen_servers(registry: ModelRegistry, start: str, panel: Panel) -> set[str]:
-    """Return the servers that the weights of ``start``, or of what they started from, were trained on.
+    """Return the servers that the weights of ``start`` were trained on, also in the trainings before it.
 
-    Where that is not on record, these are all servers of ``panel``.
+    Without a record of them, these are all servers of ``panel``.
     """
     if start in ("base", "scratch"):
         return set()

@@ -1,4 +1,4 @@
-"""Triggers: what starts a training besides the schedule and people."""
+"""Triggers: they start a training, besides the schedule and people."""
 
 import numpy as np
 

@@ -86,7 +86,7 @@ class TrainingProcess:
             with os.fdopen(output, "rb", 0) as lines:
                 try:
                     with os.fdopen(into, "wb") as sink, self._errors.open("wb") as errors:
-                        # in a session of its own, so that a terminal's Ctrl-C does not reach it past the service
+                        # in its own session, so that Ctrl-C in a terminal reaches it only through the service
                         child = subprocess.Popen(  # noqa: S603 - our own program
                             command, stdout=sink, stderr=errors, env=environment, start_new_session=True
                         )
