@@ -1,7 +1,7 @@
 """A training in a process of its own, with a deadline, a memory limit and its progress.
 
-The process is ``forewarn retrain``. It prints lines of JSON, which are parsed here: progress within an epoch, the
-record of each epoch, and at the end the model.
+The process is ``forewarn retrain``. It prints lines of JSON, each one of the records below: progress within an epoch,
+the record of each epoch, and at the end the model.
 """
 
 import os
