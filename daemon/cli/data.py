@@ -83,7 +83,7 @@ def configuration(option: Path | None, *, required: bool = True) -> "Config":
 def require_owner(*directories: Path) -> None:
     """Refuse to continue if one of the directories belongs to another user; a missing directory is accepted.
 
-    A directory of root that this user may write to, such as a volume of Kubernetes with an ``fsGroup``, is accepted too,
+    A directory of root that this user may write to, such as a volume of Kubernetes with an ``fsGroup``, is accepted,
     because root can read every file.
 
     Raises:
