@@ -53,8 +53,7 @@ from daemon.breach.definition import (
 from daemon.config.alerting import AlertingConfig
 from daemon.core.forecast import Forecast, ForecasterKind
 from daemon.core.metric import Metric
-from daemon.core.series import GENERIC_PROFILE, STEP_SECONDS, Panel, SeriesKey, as_text
-from daemon.core.server import ServerState
+from daemon.core.series import GENERIC_PROFILE, STEP_SECONDS, STEPS_PER_DAY, Panel, SeriesKey, ServerState, as_text
 
 # of an alert that is observed as true or false, not by a probability
 _EVEN = 0.5
@@ -130,6 +129,7 @@ class Alerting:
             wall_time: converts epoch seconds of the service's clock to the wall clock's.
         """
         self._repository, self._metrics, self._config, self._wall_time = repository, metrics, config, wall_time
+        self._log_seconds = config.ledger_days * STEPS_PER_DAY * STEP_SECONDS
         self._tracker = OutcomeTracker()
         self._alerts: dict[AlertKey, Alert] | None = None
         self._predictions: tuple[Prediction, ...] = ()
@@ -138,7 +138,7 @@ class Alerting:
         """Advance every alert by one tick and write the changes in one transaction."""
         if self._alerts is None:
             self._alerts = self._repository.alerts()
-            self._predictions = self._repository.predictions(tick.at - self._config.prediction_log_seconds)
+            self._predictions = self._repository.predictions(tick.at - self._log_seconds)
         before = self._alerts
         profiles = {server.name: server.profile for server in tick.servers}
         monitored = _monitored(tick.forecast, profiles, self._metrics)
@@ -175,7 +175,7 @@ class Alerting:
         return tuple(self._notification(key, alerts[key]) for key in _sent(alerts).values())
 
     def _pruned(self, predictions: tuple[Prediction, ...], at: int) -> tuple[Prediction, ...]:
-        oldest = at - self._config.prediction_log_seconds
+        oldest = at - self._log_seconds
         kept = tuple(record for record in predictions if record.outcome is None or record.made >= oldest)
         if len(kept) < len(predictions):
             self._repository.prune(oldest)

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from daemon.breach.definition import Severity
 from daemon.config.alerting import AlertingConfig
-from daemon.core.series import STEP_SECONDS
+from daemon.core.series import STEP_SECONDS, STEPS_PER_HOUR
 
 
 class AlertName(StrEnum):
@@ -80,7 +80,7 @@ class AlertStatus:
 def advance(status: AlertStatus, observation: Observation, at: int, config: AlertingConfig) -> AlertStatus:
     """Return the status after the tick ``at`` (epoch seconds).
 
-    Without data nothing changes: no alert fires and none resolves. After ``missing_ticks`` such ticks in a row the
+    Without data nothing changes: no alert fires and none resolves. After ``missing_hours`` of such ticks in a row the
     alert becomes inactive, because its server is gone. A skipped tick counts as time, but not as a decision.
     """
     if observation.probability is None:
@@ -98,7 +98,7 @@ def is_forgettable(status: AlertStatus, at: int, config: AlertingConfig) -> bool
 
 def _without_data(status: AlertStatus, at: int, config: AlertingConfig) -> AlertStatus:
     missing = status.missing + 1
-    if status.state is AlertState.INACTIVE or missing < config.missing_ticks:
+    if status.state is AlertState.INACTIVE or missing < config.missing_hours * STEPS_PER_HOUR:
         return replace(status, missing=missing)
     return AlertStatus(since=at, changed=at if status.state is AlertState.FIRING else status.changed)
 

@@ -8,8 +8,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from daemon.core.forecast import QUANTILE_COLUMNS
-from daemon.core.series import STEP_SECONDS, as_text
-from daemon.core.server import ServerState
+from daemon.core.series import STEP_SECONDS, ServerState, as_text
 from daemon.pipeline.cycle import Snapshot
 
 _MEANINGS = {

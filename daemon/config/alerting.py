@@ -9,7 +9,6 @@ from typing import Self
 from pydantic import Field, HttpUrl, field_validator, model_validator
 
 from daemon.config.section import HttpClientConfig, Section
-from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, STEPS_PER_HOUR
 
 
 class AlertmanagerConfig(HttpClientConfig):
@@ -101,13 +100,3 @@ class AlertingConfig(Section):
                     f"{verb}_ticks {ticks} of {verb}_window {window} is impossible; make {verb}_window at least {ticks}"
                 )
         return self
-
-    @property
-    def missing_ticks(self) -> int:
-        """Ticks in a row without data after which an alert resolves."""
-        return self.missing_hours * STEPS_PER_HOUR
-
-    @property
-    def prediction_log_seconds(self) -> int:
-        """How long the prediction log keeps a prediction whose outcome is known."""
-        return self.ledger_days * STEPS_PER_DAY * STEP_SECONDS

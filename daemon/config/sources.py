@@ -25,11 +25,6 @@ class _Fetched(_Named):
         description="How far back the history is fetched at the first start, and after a gap, in hours.",
     )
 
-    @property
-    def backfill_seconds(self) -> int:
-        """``backfill_hours`` in seconds."""
-        return int(self.backfill_hours * 3600)
-
 
 class FleetConfig(Section):
     """Number of simulated servers of each profile."""

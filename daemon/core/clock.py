@@ -42,3 +42,8 @@ class AcceleratedClock:
     def now(self) -> float:
         """Return the current time in epoch seconds (UTC)."""
         return self._start + (time.monotonic() - self._created) * self._speed
+
+
+def wall_time(clock: Clock, at: int) -> float:
+    """Return the wall time, in epoch seconds, of the grid time ``at`` of ``clock``."""
+    return time.time() - (clock.now() - at) / clock.speed

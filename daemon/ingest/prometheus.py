@@ -164,7 +164,7 @@ class PrometheusSource:
     @property
     def backfill_seconds(self) -> int:
         """How far before now gaps are fetched."""
-        return self._config.backfill_seconds
+        return int(self._config.backfill_hours * 3600)
 
     @property
     def overlap_seconds(self) -> int:

@@ -53,7 +53,7 @@ class SimulatorSource:
     @property
     def backfill_seconds(self) -> int:
         """How far before now gaps are fetched."""
-        return self._config.backfill_seconds
+        return int(self._config.backfill_hours * 3600)
 
     @property
     def overlap_seconds(self) -> int:
@@ -110,7 +110,7 @@ class ReplaySource:
     @property
     def backfill_seconds(self) -> int:
         """How far before now gaps are fetched."""
-        return self._config.backfill_seconds
+        return int(self._config.backfill_hours * 3600)
 
     @property
     def overlap_seconds(self) -> int:

@@ -271,7 +271,7 @@ def _held_out_servers(info: TrainingInfo | None) -> Check:
         of = f"{counted(found.servers, 'server')}, {counted(found.windows, 'window')}"
         evidence = f"{of}: {found.skill:.3f} of the loss of repeating yesterday{others}"
     return _check(
-        "held-out servers tested",
+        "unknown servers tested",
         passed,
         evidence,
         "unknown_servers",

@@ -14,8 +14,7 @@ import structlog
 from daemon.core.errors import BadModel, ModelNotFound
 from daemon.core.file_access import may, permission_denied, reason_of
 from daemon.models.record import ModelRecord, cannot_serve, read_record
-from daemon.system.files import atomic_directory, atomic_path
-from daemon.system.journal import Journal
+from daemon.system.files import Journal, atomic_directory, atomic_path
 
 _CURRENT = "current"
 _KEPT_FOR_ROLLBACK = 3

@@ -15,8 +15,7 @@ from daemon.core.file_access import reason_of
 from daemon.core.json_records import problems_of, readable_json
 from daemon.core.levels import LevelName
 from daemon.core.training_info import EpochRecord
-from daemon.system.files import atomic_path
-from daemon.system.journal import Journal
+from daemon.system.files import Journal, atomic_path
 
 _MOST_READ = 1000
 

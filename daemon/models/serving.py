@@ -126,7 +126,9 @@ def forecast_panel(panel: Panel, origin: int, model: Forecaster | None, baseline
     """Return a forecast of every series, each row with its forecaster."""
     made = [model.forecast(panel, origin)] if model is not None else []
     rest = without(panel, {key for part in made for key in part.keys})
-    return Forecast.concatenate(origin, [*made, baseline.forecast(rest, origin)])
+    if rest.keys or not made:
+        made.append(baseline.forecast(rest, origin))
+    return Forecast.concatenate(origin, made)
 
 
 def without(panel: Panel, keys: Collection[SeriesKey]) -> Panel:

@@ -1,4 +1,4 @@
-"""One tick: source → store → window → forecast → verify → alert → notify → expose.
+"""One tick: source → store → window → forecast → alert → notify → verify → expose.
 
 ``Cycle.run`` is the sentence of the whole program: it calls one component after the other and passes the results on as
 typed records. Alerts are sent before anything is rendered.
@@ -15,8 +15,7 @@ import structlog
 from daemon.alerting.delivery import Delivery
 from daemon.alerting.engine import Alerting, AlertingResult, Tick
 from daemon.core.forecast import Forecast, Forecaster, ForecasterKind
-from daemon.core.series import GENERIC_PROFILE, STEP_SECONDS, STEPS_PER_DAY, Panel, as_text
-from daemon.core.server import ProfileRules, ServerState
+from daemon.core.series import GENERIC_PROFILE, STEP_SECONDS, STEPS_PER_DAY, Panel, ProfileRules, ServerState, as_text
 from daemon.core.telemetry import Telemetry, timed
 from daemon.forecasting.verification import Verification, VerificationResult
 from daemon.ingest.ingest import Ingest, SourceState
@@ -112,12 +111,13 @@ class Cycle:
         with self._stage("forecast"):
             forecast = forecast_panel(panel, at, self.model.refresh(panel), self.baseline)
         servers = _server_states(panel, at)
-        with self._stage("verify"):
-            verification = self._verify(at, forecast, panel)
         with self._stage("alert"):
             alerting = self._alert(at, forecast, panel, servers, sources)
         with self._stage("notify"):
             self.delivery.run(self.alerting.firing())
+        # alerts do not wait for it; a demotion acts from the next tick
+        with self._stage("verify"):
+            verification = self._verify(at, forecast, panel)
         snapshot = Snapshot(
             at=at,
             made=self.now(),
@@ -156,12 +156,6 @@ class Cycle:
             yield
         self.progress()
 
-    def _verify(self, at: int, forecast: Forecast, panel: Panel) -> VerificationResult:
-        verification = self.verification.run(at, forecast, panel, self.model.forecaster)
-        if verification.fallback and self.model.demotion is None:
-            self.model.demote(verification.fallback)
-        return verification
-
     def _alert(
         self,
         at: int,
@@ -177,6 +171,12 @@ class Cycle:
             at=at, forecast=forecast, panel=panel, servers=servers, healthy=healthy, model=self.model.name, level=level
         )
         return self.alerting.run(tick, self.model.risks)
+
+    def _verify(self, at: int, forecast: Forecast, panel: Panel) -> VerificationResult:
+        verification = self.verification.run(at, forecast, panel, self.model.forecaster)
+        if verification.fallback and self.model.demotion is None:
+            self.model.demote(verification.fallback)
+        return verification
 
     def _prune(self, at: int) -> None:
         if at - self._pruned < _PRUNE_EVERY_SECONDS:

@@ -22,10 +22,9 @@ from daemon.api.telemetry import PrometheusTelemetry
 from daemon.breach.model import base_breach_model, read_breach_model
 from daemon.config.schema import Config
 from daemon.config.sources import PrometheusConfig, PushConfig, ReplayConfig, SimulatorConfig, SourceConfig
-from daemon.core.clock import AcceleratedClock, Clock, SystemClock
+from daemon.core.clock import AcceleratedClock, Clock, SystemClock, wall_time
 from daemon.core.forecast import Forecaster
-from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, Panel, parse_time
-from daemon.core.server import ProfileRules
+from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, Panel, ProfileRules, parse_time
 from daemon.forecasting.baselines import Climatology, SeasonalNaive
 from daemon.forecasting.verification import Verification
 from daemon.ingest.ingest import Ingest
@@ -161,7 +160,7 @@ def build_pipeline(config: Config, on: Components) -> ConfiguredPipeline:
                 Climatology(metrics),
                 config.verification,
             ),
-            alerting=Alerting(repository, metrics, config.alerting, partial(_wall_time, on.clock)),
+            alerting=Alerting(repository, metrics, config.alerting, partial(wall_time, on.clock)),
             delivery=Delivery(
                 repository=repository,
                 notifiers=notifiers,
@@ -277,8 +276,3 @@ def build_clock(config: Config, store: Store) -> Clock:
     reached = [*store.watermarks().values(), *(store.span() or ())]
     first = SystemClock().now() if start is None else float(parse_time(start))
     return AcceleratedClock(max([first, *(time + STEP_SECONDS for time in reached)]), speed)
-
-
-def _wall_time(clock: Clock, at: int) -> float:
-    """Return the wall time, in epoch seconds, of the grid time ``at`` of the service's clock."""
-    return SystemClock().now() - (clock.now() - at) / clock.speed

@@ -24,7 +24,8 @@ from daemon.alerting.state import (
     QueuedNotification,
 )
 from daemon.breach.definition import Severity
-from daemon.store.schema import alerts, notifications, predictions, upsert
+from daemon.store.engine import upsert
+from daemon.store.schema import alerts, notifications, predictions
 
 Transaction = Callable[[], AbstractContextManager[Connection]]
 

@@ -4,13 +4,16 @@ A committed transaction survives a crash. One transaction writes at a time, in t
 """
 
 import os
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from sqlite3 import SQLITE_BUSY, OperationalError
 from sqlite3 import Connection as SqliteConnection
 from time import monotonic, sleep
+from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from daemon.core.errors import StoreUnavailable
@@ -192,3 +195,18 @@ def unavailable(url: URL, error: BaseException) -> StoreUnavailable:
 def shown(url: URL) -> str:
     """Return ``url`` without its password and without its query, which can contain a password too."""
     return url.set(query={}).render_as_string(hide_password=True)
+
+
+def insert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """Return an insert that can resolve conflicts, in the dialect of ``connection``."""
+    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+
+
+def upsert(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write ``rows``; a row with a known key replaces the stored one."""
+    listed = list(rows)
+    if not listed:
+        return
+    arrived = insert(connection, table)
+    changed = {column.name: arrived.excluded[column.name] for column in table.columns if not column.primary_key}
+    connection.execute(arrived.on_conflict_do_update(index_elements=table.primary_key, set_=changed), listed)

@@ -22,8 +22,8 @@ from daemon.core.errors import StoreUnavailable
 from daemon.core.series import STEP_SECONDS, Float32, Int64, Panel, Samples, SeriesKey, ceil_to_grid, floor_to_grid
 from daemon.store import schema
 from daemon.store.alerts import SqlAlertRepository
-from daemon.store.engine import connect, for_reading, for_writing, parse, shown, unavailable
-from daemon.store.schema import insert, meta, series, servers, ticks, watermarks
+from daemon.store.engine import connect, for_reading, for_writing, insert, parse, shown, unavailable
+from daemon.store.schema import meta, series, servers, ticks, watermarks
 from daemon.store.verification import SqlVerificationRepository
 
 SeriesIds = npt.NDArray[np.int32]

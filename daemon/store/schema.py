@@ -1,8 +1,6 @@
 """The tables of the store, their version, and the upgrade of older stores."""
 
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -21,9 +19,9 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from daemon.core.scoring import INTERVALS
+from daemon.store.engine import insert
 
 SCHEMA_VERSION = 4
 _TYPED_ALERTS_VERSION = 4
@@ -127,21 +125,6 @@ live_scores = Table(
     Column("baseline", Double, nullable=False),
     *(Column(f"inside_{name}", BigInteger, nullable=False) for name in INTERVALS),
 )
-
-
-def insert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
-    """Return an insert that can resolve conflicts, in the dialect of ``connection``."""
-    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
-
-
-def upsert(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write ``rows``; a row with a known key replaces the stored one."""
-    listed = list(rows)
-    if not listed:
-        return
-    arrived = insert(connection, table)
-    changed = {column.name: arrived.excluded[column.name] for column in table.columns if not column.primary_key}
-    connection.execute(arrived.on_conflict_do_update(index_elements=table.primary_key, set_=changed), listed)
 
 
 def version(connection: Connection) -> int | None:

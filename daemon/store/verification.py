@@ -12,7 +12,8 @@ from daemon.core.forecast import HORIZONS, QUANTILES
 from daemon.core.scoring import INTERVALS
 from daemon.core.series import SeriesKey
 from daemon.forecasting.verification import LiveScore, PendingVerification, Tally
-from daemon.store.schema import live_scores, pending_verifications, upsert
+from daemon.store.engine import upsert
+from daemon.store.schema import live_scores, pending_verifications
 
 Transaction = Callable[[], AbstractContextManager[Connection]]
 

@@ -20,7 +20,7 @@ from daemon.network.fitting import Plan, fit
 from daemon.network.history import LOOKBACK_STEPS, History
 from daemon.network.identity import Vocabulary
 from daemon.network.pretraining import pretrain
-from daemon.network.sampling import Batch, ColdStartSampler, InterleavedSampler, WindowSampler
+from daemon.network.sampling import Batch, ColdStartSampler, InterleavedSampler, WindowSampler, prefetched
 from daemon.network.training import TrainedModel, train
 from tests.panels import daily_panel
 from tests.second_device import second_device

@@ -14,8 +14,7 @@ from daemon.config.alerting import AlertingConfig
 from daemon.core.errors import StoreUnavailable
 from daemon.core.forecast import Forecast, ForecasterKind
 from daemon.core.metric import Metric, Thresholds
-from daemon.core.series import Panel, SeriesKey
-from daemon.core.server import ServerState
+from daemon.core.series import Panel, SeriesKey, ServerState
 from tests.fakes.alert_repository import FakeAlertRepository
 
 START = 1_767_225_600

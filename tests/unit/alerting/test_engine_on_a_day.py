@@ -14,8 +14,7 @@ from daemon.alerting.state import AlertName
 from daemon.breach.model import base_breach_model
 from daemon.config.alerting import AlertingConfig
 from daemon.core.metric import Metric, Thresholds
-from daemon.core.series import STEP_SECONDS, Panel, SeriesKey
-from daemon.core.server import ServerState
+from daemon.core.series import STEP_SECONDS, Panel, SeriesKey, ServerState
 from daemon.forecasting.baselines import Climatology
 from daemon.models.serving import forecast_panel
 from daemon.network.artifact import base_forecaster

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from daemon.alerting.state import AlertState, AlertStatus, Observation, advance, is_forgettable
 from daemon.config.alerting import AlertingConfig
-from daemon.core.series import STEP_SECONDS
+from daemon.core.series import STEP_SECONDS, STEPS_PER_HOUR
 from tests.panels import START
 
 CONFIG = AlertingConfig()
@@ -240,7 +240,7 @@ def test_nothing_changes_twice_within_its_hold(seen: Timed, config: AlertingConf
     moved = AlertStatus().changed
     for (at, _), (before, after) in zip(seen, pairwise([AlertStatus(), *lived(seen, config)]), strict=True):
         if firing(before) != firing(after):
-            ended = before.missing + 1 >= config.missing_ticks and not firing(after)
+            ended = before.missing + 1 >= config.missing_hours * STEPS_PER_HOUR and not firing(after)
             assert at - moved >= config.hold_ticks * STEP_SECONDS or ended
             assert after.changed == after.since == at
             moved = at
@@ -278,7 +278,7 @@ def test_missing_data_alone_changes_nothing(seen: Timed, config: AlertingConfig,
     at, status = START, AlertStatus()
     if seen:
         (at, _), status = seen[-1], lived(seen, config)[-1]
-    missed = data.draw(st.integers(0, max(0, config.missing_ticks - 1 - status.missing)))
+    missed = data.draw(st.integers(0, max(0, config.missing_hours * STEPS_PER_HOUR - 1 - status.missing)))
     silent = [(at + tick * STEP_SECONDS, NO_DATA) for tick in range(1, missed + 1)]
     for after in lived(silent, config, status):
         assert (after.state, after.since, after.changed, after.recent_decisions) == (

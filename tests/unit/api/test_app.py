@@ -18,8 +18,7 @@ from daemon.config.schema import Config, ExpositionConfig
 from daemon.config.sources import PushConfig
 from daemon.core.errors import ConfigError, StoreUnavailable
 from daemon.core.forecast import Forecast, ForecasterKind
-from daemon.core.series import SeriesKey
-from daemon.core.server import ServerState
+from daemon.core.series import SeriesKey, ServerState
 from daemon.core.training_info import EpochRecord
 from daemon.ingest.ingest import Ingest, SourceState
 from daemon.models.record import ModelRecord

@@ -89,8 +89,8 @@ def test_the_list_is_paged_newest_first(rig: Rig) -> None:
 @pytest.mark.parametrize(
     ("document", "status", "said"),
     [
-        ({"kind": "meteor"}, 422, f"body.kind: Value error, 'meteor' is not a kind of scenario; use {KINDS}"),
-        ({"kind": ["healthy"]}, 422, "is not a kind of scenario"),
+        ({"kind": "meteor"}, 422, f"body.kind: Value error, 'meteor' is no kind of scenario; use {KINDS}"),
+        ({"kind": ["healthy"]}, 422, "is no kind of scenario"),
         ({}, 422, "body.kind: Field required"),
         ({"kind": "critical", "servers": ["web-03"]}, 400, "'web-03': no simulated server; use db-01, web-01, web-02"),
         ({"kind": "critical", "servers": []}, 422, "body.servers"),

@@ -52,12 +52,6 @@ def test_metrics_become_domain_records() -> None:
     assert parse(hinted).domain_metrics()["cpu"].hint == "the largest processes"
 
 
-def test_hours_of_alerting_are_ticks() -> None:
-    """A tick is five minutes; the prediction log is kept for days."""
-    alerting = parse(f"{SMALL}alerting: {{missing_hours: 2, ledger_days: 3}}\n").alerting
-    assert (alerting.missing_ticks, alerting.prediction_log_seconds) == (24, 3 * 86_400)
-
-
 def test_a_metric_has_a_display_name() -> None:
     """The packaged metrics have one; without it the name is used."""
     assert parse(SMALL).domain_metrics()["cpu"].title == "cpu"

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from daemon.core.series import Panel, SeriesKey
-from daemon.core.server import ProfileRules
+from daemon.core.series import Panel, ProfileRules, SeriesKey
 
 RULES = ProfileRules([("^db-", "database"), ("b", "web_api")])
 

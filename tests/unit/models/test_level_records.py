@@ -23,7 +23,7 @@ METRICS = {
     "mem": Metric(name="mem", minimum=0, maximum=100),
 }
 SHORT_OF_EVERYTHING = ("20 epochs or more", "30 days of history or more")
-WITHOUT_A_TEST = ("held-out test done", "profiles validated", "held-out servers tested")
+WITHOUT_A_TEST = ("held-out test done", "profiles validated", "unknown servers tested")
 
 
 class NoProgress:

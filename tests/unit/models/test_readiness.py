@@ -15,7 +15,7 @@ LINES = (
     "convergence documented",
     "held-out test done",
     "profiles validated",
-    "held-out servers tested",
+    "unknown servers tested",
     "inference latency measured",
 )
 
@@ -46,7 +46,7 @@ def test_a_full_record_passes_every_line_with_its_evidence() -> None:
         "convergence documented": "achieved: by early stopping",
         "held-out test done": "17 origins, 2026-01-29T00:00:00Z to 2026-02-01T00:00:00Z",
         "profiles validated": "pinball loss relative to repeating yesterday: database 0.660",
-        "held-out servers tested": (
+        "unknown servers tested": (
             "1 server, 51 windows: 0.701 of the loss of repeating yesterday, 0.655 on the other servers"
         ),
         "inference latency measured": "35.2 ms for one forecast of all series",
@@ -67,9 +67,9 @@ def test_a_full_record_passes_every_line_with_its_evidence() -> None:
         ("convergence documented", {"convergence": "not achieved"}),
         ("profiles validated", {"by_profile": {}}),
         ("profiles validated", {"by_profile": {"database": {"skill": 0.6}, "web_api": {"skill": None}}}),
-        ("held-out servers tested", {"unknown_servers": None}),
-        ("held-out servers tested", {"unknown_servers": {"servers": 1, "windows": 0, "skill": 0.7}}),
-        ("held-out servers tested", {"unknown_servers": {"servers": 1, "windows": 51, "skill": None}}),
+        ("unknown servers tested", {"unknown_servers": None}),
+        ("unknown servers tested", {"unknown_servers": {"servers": 1, "windows": 0, "skill": 0.7}}),
+        ("unknown servers tested", {"unknown_servers": {"servers": 1, "windows": 51, "skill": None}}),
         ("inference latency measured", {"inference_latency_ms": 0}),
     ],
 )
@@ -110,7 +110,7 @@ def test_twenty_epochs_pass_however_they_ended() -> None:
 def test_without_a_held_out_test_what_needs_one_fails(changes: dict[str, Any]) -> None:
     """Figures of the span that chose the epoch validate nothing, and are not shown."""
     made = of(**changes)
-    assert made.failing == ("held-out test done", "profiles validated", "held-out servers tested")
+    assert made.failing == ("held-out test done", "profiles validated", "unknown servers tested")
     evidence = " ".join(check.evidence for check in made.checks)
     assert not [figure for figure in ("0.155", "0.66", "0.701") if figure in evidence]
 

@@ -14,8 +14,7 @@ from daemon.config.training import VerificationConfig
 from daemon.core.errors import BadModel
 from daemon.core.forecast import Forecast, Forecaster, ForecasterKind
 from daemon.core.metric import Metric, Thresholds
-from daemon.core.series import STEP_SECONDS, Panel
-from daemon.core.server import ProfileRules
+from daemon.core.series import STEP_SECONDS, Panel, ProfileRules
 from daemon.forecasting.baselines import Climatology, SeasonalNaive
 from daemon.forecasting.verification import Verification
 from daemon.ingest.ingest import Ingest

@@ -6,8 +6,7 @@ import pytest
 
 from daemon.config.training import TrainingConfig
 from daemon.core.forecast import Forecast
-from daemon.core.series import Panel, as_text
-from daemon.core.server import ServerState
+from daemon.core.series import Panel, ServerState, as_text
 from daemon.forecasting.verification import LiveAssessment, Tally, VerificationResult
 from daemon.models.registry import Demotion
 from daemon.models.runs import TrainingRequest, Trigger

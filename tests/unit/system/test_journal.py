@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.system.journal import Journal
+from daemon.system.files import Journal
 
 
 @dataclass(frozen=True)
