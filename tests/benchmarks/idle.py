@@ -41,7 +41,8 @@ def measure(folder: Path) -> None:
         share = (per_tick + STEP_SECONDS * idle) / STEP_SECONDS
         print(
             f"20 servers, CPU at real speed: {100 * share:.2f} % of one core; of that, "
-            f"a tick every five minutes {per_tick:.2f} s, a minute between ticks with {60 // _SCRAPE_SECONDS} scrapes {60 * idle:.2f} s"
+            f"a tick every five minutes {per_tick:.2f} s, a minute between ticks with "
+            f"{60 // _SCRAPE_SECONDS} scrapes {60 * idle:.2f} s"
         )
         _training(service)
 
