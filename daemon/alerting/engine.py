@@ -73,7 +73,7 @@ DecisionThresholds = Mapping[tuple[str, Severity], DecisionThreshold]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tick:
+class AlertingInput:
     """The input of early warning at a tick.
 
     Attributes:
@@ -143,7 +143,7 @@ class Alerting:
         self._alerts: dict[AlertKey, Alert] | None = None
         self._predictions: tuple[Prediction, ...] = ()
 
-    def run(self, tick: Tick, model: RiskModel) -> AlertingResult:
+    def run(self, tick: AlertingInput, model: RiskModel) -> AlertingResult:
         """Advance every alert by one tick and write the changes in one transaction."""
         if self._alerts is None:
             self._alerts = self._repository.alerts()
@@ -191,7 +191,7 @@ class Alerting:
         return kept
 
     def _advanced(
-        self, tick: Tick, risks: Mapping[AlertKey, Risk], thresholds: DecisionThresholds
+        self, tick: AlertingInput, risks: Mapping[AlertKey, Risk], thresholds: DecisionThresholds
     ) -> dict[AlertKey, AlertStatus]:
         known = self._alerts or {}
         advanced: dict[AlertKey, AlertStatus] = {}
@@ -227,7 +227,7 @@ class Alerting:
 
     def _rendered(
         self,
-        tick: Tick,
+        tick: AlertingInput,
         statuses: Mapping[AlertKey, AlertStatus],
         risks: Mapping[AlertKey, Risk],
         thresholds: DecisionThresholds,
@@ -267,7 +267,7 @@ class Alerting:
         self,
         key: AlertKey,
         status: AlertStatus,
-        tick: Tick,
+        tick: AlertingInput,
         track_record: PredictionFigures | None,
         groups: Mapping[AlertKey, Sequence[str]],
     ) -> Context:
@@ -292,7 +292,7 @@ class Alerting:
             return key.severity
         return Severity.INFO
 
-    def _stale_texts(self, key: AlertKey, tick: Tick) -> dict[str, str]:
+    def _stale_texts(self, key: AlertKey, tick: AlertingInput) -> dict[str, str]:
         newest = next((server.newest for server in tick.servers if server.name == key.server), None)
         return {} if newest is None else stale_annotations(key.server, newest, self._link(key))
 
@@ -308,7 +308,7 @@ class Alerting:
         before: Mapping[AlertKey, Alert],
         after: Mapping[AlertKey, Alert],
         risks: Mapping[AlertKey, Risk],
-        tick: Tick,
+        tick: AlertingInput,
     ) -> tuple[Notification, ...]:
         was, now = _sent(before), _sent(after)
         fired = [self._notification(key, after[key]) for labels, key in now.items() if labels not in was]
@@ -323,7 +323,7 @@ class Alerting:
         ]
         return (*fired, *resolved)
 
-    def _resolved_texts(self, key: AlertKey, risk: Risk | None, tick: Tick) -> dict[str, str]:
+    def _resolved_texts(self, key: AlertKey, risk: Risk | None, tick: AlertingInput) -> dict[str, str]:
         metric, link = self._metric(key), self._link(key)
         if risk is not None and risk.probability is not None:
             return clear_annotations(risk, metric, link)
@@ -440,7 +440,7 @@ def _labels(key: AlertKey, severity: Severity) -> dict[str, str]:
     return {name: value for name, value in labels.items() if value}
 
 
-def _forecaster(tick: Tick, key: SeriesKey) -> str:
+def _forecaster(tick: AlertingInput, key: SeriesKey) -> str:
     kind = tick.forecast.kinds[tick.forecast.keys.index(key)]
     if kind is ForecasterKind.MODEL:
         return f"{tick.model} (level {tick.level})" if tick.level else tick.model

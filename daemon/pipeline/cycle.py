@@ -13,7 +13,7 @@ import numpy as np
 import structlog
 
 from daemon.alerting.delivery import Delivery
-from daemon.alerting.engine import Alerting, AlertingResult, Tick
+from daemon.alerting.engine import Alerting, AlertingInput, AlertingResult
 from daemon.core.forecast import Forecast, Forecaster, ForecasterKind
 from daemon.core.series import (
     GENERIC_PROFILE,
@@ -176,7 +176,7 @@ class Cycle:
         healthy = all(source.healthy for source in sources)
         record = self.model.record
         level = record.info.level.value if record is not None else ""
-        tick = Tick(
+        tick = AlertingInput(
             at=at, forecast=forecast, panel=panel, servers=servers, healthy=healthy, model=self.model.name, level=level
         )
         return self.alerting.run(tick, self.model.risk_model)

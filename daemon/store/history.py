@@ -35,20 +35,20 @@ _NAMES_PER_QUERY = 500
 # grid times that are copied into a panel at once, so that they fit into the cache of the processor
 _BLOCK_STEPS = 64
 # about a day: limits the memory of a long back-fill, and the parameters of a statement
-_TICKS_PER_STATEMENT = 250
+_ROWS_PER_STATEMENT = 250
 _ROWS_PER_FETCH = 64
 
 _ROWS = select(ticks.c.timestamp, ticks.c.series, ticks.c.value)
 
 
-class Tick(NamedTuple):
-    """The samples of one grid time: unique ascending series ids and their values, ``(samples,)`` each."""
+class TickRow(NamedTuple):
+    """The content of a row: unique ascending series ids and their values, ``(samples,)`` each."""
 
     series: SeriesIds
     values: Float32
 
 
-EMPTY = Tick(np.empty(0, np.int32), np.empty(0, np.float32))
+EMPTY = TickRow(np.empty(0, np.int32), np.empty(0, np.float32))
 
 
 def decode_ids(packed: bytes) -> SeriesIds:
@@ -61,12 +61,12 @@ def decode_values(packed: bytes) -> Float32:
     return np.frombuffer(packed, dtype="<f4")
 
 
-def encode(tick: Tick) -> tuple[bytes, bytes]:
+def encode(tick: TickRow) -> tuple[bytes, bytes]:
     """Return the columns ``series`` and ``value`` of the row of ``tick``, little-endian, 4 bytes a sample each."""
     return tick.series.astype("<i4").tobytes(), tick.values.astype("<f4").tobytes()
 
 
-def merge(stored: Tick, arrived: Tick) -> tuple[Tick, int]:
+def merge(stored: TickRow, arrived: TickRow) -> tuple[TickRow, int]:
     """Return ``stored`` overwritten by ``arrived``, and the number of samples that are new or changed."""
     place = np.searchsorted(stored.series, arrived.series)
     known = np.zeros(len(place), dtype=np.bool_)
@@ -77,16 +77,16 @@ def merge(stored: Tick, arrived: Tick) -> tuple[Tick, int]:
     changed = np.count_nonzero(values[place[known]] != arrived.values[known])
     values[place[known]] = arrived.values[known]
     if known.all():
-        return Tick(stored.series, values), int(changed)
+        return TickRow(stored.series, values), int(changed)
     added = ~known
-    merged = Tick(
+    merged = TickRow(
         np.insert(stored.series, place[added], arrived.series[added]),
         np.insert(values, place[added], arrived.values[added]),
     )
     return merged, int(changed + np.count_nonzero(added))
 
 
-def split(timestamps: Int64, series: SeriesIds, values: Float32) -> Iterator[tuple[int, Tick]]:
+def split(timestamps: Int64, series: SeriesIds, values: Float32) -> Iterator[tuple[int, TickRow]]:
     """Yield each grid time of a batch with its samples, oldest first; the last of two samples of a series counts.
 
     Args:
@@ -105,7 +105,7 @@ def split(timestamps: Int64, series: SeriesIds, values: Float32) -> Iterator[tup
     timestamps, series, values = timestamps[order], series[order], values[order]
     bounds = np.flatnonzero(np.diff(timestamps)) + 1
     for start, stop in zip([0, *bounds.tolist()], [*bounds.tolist(), len(order)], strict=True):
-        yield int(timestamps[start]), Tick(series[start:stop], values[start:stop])
+        yield int(timestamps[start]), TickRow(series[start:stop], values[start:stop])
 
 
 @dataclass(frozen=True)
@@ -326,15 +326,16 @@ def delete_ticks(connection: Connection, before: int) -> int:
     return deleted
 
 
-def _chunks(arrived: Iterator[tuple[int, Tick]]) -> Iterator[list[tuple[int, Tick]]]:
-    while chunk := list(islice(arrived, _TICKS_PER_STATEMENT)):
+def _chunks(arrived: Iterator[tuple[int, TickRow]]) -> Iterator[list[tuple[int, TickRow]]]:
+    while chunk := list(islice(arrived, _ROWS_PER_STATEMENT)):
         yield chunk
 
 
-def _stored(connection: Connection, timestamps: Sequence[int]) -> dict[int, Tick]:
+def _stored(connection: Connection, timestamps: Sequence[int]) -> dict[int, TickRow]:
     query = _ROWS.where(ticks.c.timestamp.in_(timestamps))
     return {
-        timestamp: Tick(decode_ids(ids), decode_values(values)) for timestamp, ids, values in connection.execute(query)
+        timestamp: TickRow(decode_ids(ids), decode_values(values))
+        for timestamp, ids, values in connection.execute(query)
     }
 
 

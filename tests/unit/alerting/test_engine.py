@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from daemon.alerting.engine import Alerting, AlertingResult, Tick
+from daemon.alerting.engine import Alerting, AlertingInput, AlertingResult
 from daemon.alerting.outcomes import Outcome
 from daemon.alerting.state import AlertKey, AlertName, AlertState
 from daemon.breach.definition import DecisionThreshold, MonitoredThreshold, Risk, Severity
@@ -115,7 +115,7 @@ class Rig:
                 for name in self.servers
             ]
             alerting = self.alerting.run(
-                Tick(
+                AlertingInput(
                     at=self.at,
                     forecast=forecast,
                     panel=known,

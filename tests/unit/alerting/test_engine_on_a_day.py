@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from daemon.alerting.engine import Alerting, Tick
+from daemon.alerting.engine import Alerting, AlertingInput
 from daemon.alerting.outcomes import Outcome, Prediction
 from daemon.alerting.state import AlertName
 from daemon.breach.model import base_breach_model
@@ -83,7 +83,9 @@ def day() -> Mapping[str, Changes]:
         at = START + step * STEP_SECONDS
         known = panel.between(START, at)
         forecast = forecast_panel(known, at, network, Climatology(METRICS))
-        result = alerting.run(Tick(at=at, forecast=forecast, panel=known, servers=servers, healthy=True), risks)
+        result = alerting.run(
+            AlertingInput(at=at, forecast=forecast, panel=known, servers=servers, healthy=True), risks
+        )
         now = {
             key.server
             for key, alert in result.alerts.items()
