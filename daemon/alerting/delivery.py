@@ -1,4 +1,4 @@
-"""Delivery of alerts to every target: one queue of changes on disk, and a keep-alive of what fires.
+"""Delivery of alerts to every target: one queue of changes on disk; firing alerts are re-sent at each tick.
 
 Decision: the queue is the only record of what a target has not accepted. A change (an alert fires or resolves) is
 queued for each target in the transaction that makes it, and leaves the queue when that target accepts or rejects it. So

@@ -53,7 +53,16 @@ from daemon.breach.definition import (
 from daemon.config.alerting import AlertingConfig
 from daemon.core.forecast import Forecast, ForecasterKind
 from daemon.core.metric import Metric
-from daemon.core.series import GENERIC_PROFILE, STEP_SECONDS, STEPS_PER_DAY, Panel, SeriesKey, ServerState, as_text
+from daemon.core.series import (
+    GENERIC_PROFILE,
+    STEP_SECONDS,
+    STEPS_PER_DAY,
+    DataState,
+    Panel,
+    SeriesKey,
+    ServerState,
+    as_text,
+)
 
 # of an alert that is observed as true or false, not by a probability
 _EVEN = 0.5
@@ -64,7 +73,7 @@ DecisionThresholds = Mapping[tuple[str, Severity], DecisionThreshold]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tick:
+class AlertingInput:
     """The input of early warning at a tick.
 
     Attributes:
@@ -134,7 +143,7 @@ class Alerting:
         self._alerts: dict[AlertKey, Alert] | None = None
         self._predictions: tuple[Prediction, ...] = ()
 
-    def run(self, tick: Tick, model: RiskModel) -> AlertingResult:
+    def run(self, tick: AlertingInput, model: RiskModel) -> AlertingResult:
         """Advance every alert by one tick and write the changes in one transaction."""
         if self._alerts is None:
             self._alerts = self._repository.alerts()
@@ -182,7 +191,7 @@ class Alerting:
         return kept
 
     def _advanced(
-        self, tick: Tick, risks: Mapping[AlertKey, Risk], thresholds: DecisionThresholds
+        self, tick: AlertingInput, risks: Mapping[AlertKey, Risk], thresholds: DecisionThresholds
     ) -> dict[AlertKey, AlertStatus]:
         known = self._alerts or {}
         advanced: dict[AlertKey, AlertStatus] = {}
@@ -218,7 +227,7 @@ class Alerting:
 
     def _rendered(
         self,
-        tick: Tick,
+        tick: AlertingInput,
         statuses: Mapping[AlertKey, AlertStatus],
         risks: Mapping[AlertKey, Risk],
         thresholds: DecisionThresholds,
@@ -231,7 +240,7 @@ class Alerting:
             for key, status in statuses.items()
             if key.name is AlertName.GROUP_PREDICTED_BREACH and status.state is not AlertState.INACTIVE
         }
-        records = figures_by_kind(self._predictions)
+        figures = figures_by_kind(self._predictions)
         alerts = {}
         for key, status in statuses.items():
             last, risk = known.get(key), risks.get(key)
@@ -244,7 +253,7 @@ class Alerting:
             elif key.name is AlertName.SERVER_DATA_MISSING:
                 texts = self._stale_texts(key, tick) or texts
             elif risk is not None and probability is not None:
-                context = self._context(key, status, tick, records.get((key.metric, key.severity)), groups)
+                context = self._context(key, status, tick, figures.get((key.metric, key.severity)), groups)
                 texts = breach_annotations(risk, context)
             else:
                 probability = last.probability if last is not None else None
@@ -258,7 +267,7 @@ class Alerting:
         self,
         key: AlertKey,
         status: AlertStatus,
-        tick: Tick,
+        tick: AlertingInput,
         track_record: PredictionFigures | None,
         groups: Mapping[AlertKey, Sequence[str]],
     ) -> Context:
@@ -283,7 +292,7 @@ class Alerting:
             return key.severity
         return Severity.INFO
 
-    def _stale_texts(self, key: AlertKey, tick: Tick) -> dict[str, str]:
+    def _stale_texts(self, key: AlertKey, tick: AlertingInput) -> dict[str, str]:
         newest = next((server.newest for server in tick.servers if server.name == key.server), None)
         return {} if newest is None else stale_annotations(key.server, newest, self._link(key))
 
@@ -299,7 +308,7 @@ class Alerting:
         before: Mapping[AlertKey, Alert],
         after: Mapping[AlertKey, Alert],
         risks: Mapping[AlertKey, Risk],
-        tick: Tick,
+        tick: AlertingInput,
     ) -> tuple[Notification, ...]:
         was, now = _sent(before), _sent(after)
         fired = [self._notification(key, after[key]) for labels, key in now.items() if labels not in was]
@@ -314,7 +323,7 @@ class Alerting:
         ]
         return (*fired, *resolved)
 
-    def _resolved_texts(self, key: AlertKey, risk: Risk | None, tick: Tick) -> dict[str, str]:
+    def _resolved_texts(self, key: AlertKey, risk: Risk | None, tick: AlertingInput) -> dict[str, str]:
         metric, link = self._metric(key), self._link(key)
         if risk is not None and risk.probability is not None:
             return clear_annotations(risk, metric, link)
@@ -374,7 +383,7 @@ def stale_observations(
     """
     observations = {}
     for server in servers:
-        stale = server.state == "stale"
+        stale = server.state is DataState.STALE
         key = AlertKey(AlertName.SERVER_DATA_MISSING, server.name, "", Severity.WARNING, server.profile)
         if stale or key in known:
             observations[key] = Observation(float(stale) if healthy or not stale else None, False, _EVEN)
@@ -431,11 +440,11 @@ def _labels(key: AlertKey, severity: Severity) -> dict[str, str]:
     return {name: value for name, value in labels.items() if value}
 
 
-def _forecaster(tick: Tick, key: SeriesKey) -> str:
-    source = tick.forecast.kinds[tick.forecast.keys.index(key)]
-    if source is ForecasterKind.MODEL:
+def _forecaster(tick: AlertingInput, key: SeriesKey) -> str:
+    kind = tick.forecast.kinds[tick.forecast.keys.index(key)]
+    if kind is ForecasterKind.MODEL:
         return f"{tick.model} (level {tick.level})" if tick.level else tick.model
-    return "base network of the package" if source is ForecasterKind.BASE else "baseline (climatology)"
+    return "base network of the package" if kind is ForecasterKind.BASE else "baseline (climatology)"
 
 
 def _log_changes(before: Mapping[AlertKey, Alert], after: Mapping[AlertKey, Alert], at: int) -> None:

@@ -17,7 +17,7 @@ from daemon.alerting.state import Alert, AlertKey, AlertName, Notification, Queu
 from daemon.breach.definition import CLEAR_STEPS, ONSET_STEPS, MonitoredThreshold, Risk, Severity, onsets, past
 from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_HOUR, Panel, SeriesKey
 
-Kind = tuple[str, str, Severity]
+ThresholdKey = tuple[str, str, Severity]
 """Server, metric, severity."""
 
 _HORIZON_SECONDS = HORIZON_STEPS * STEP_SECONDS
@@ -74,15 +74,15 @@ class Prediction:
         return self.onset - self.made if self.outcome is Outcome.HIT and self.onset is not None else None
 
     @property
-    def kind(self) -> Kind:
+    def threshold_key(self) -> ThresholdKey:
         """Server, metric and severity."""
         return self.server, self.metric, self.severity
 
 
 def with_outcomes(
     log: Sequence[Prediction],
-    onsets: Mapping[Kind, Sequence[int]],
-    profiles: Mapping[Kind, str],
+    onsets: Mapping[ThresholdKey, Sequence[int]],
+    profiles: Mapping[ThresholdKey, str],
     known_share: Callable[[Prediction], float],
     at: int,
 ) -> tuple[Prediction, ...]:
@@ -107,17 +107,17 @@ def with_outcomes(
     Returns:
         The records, oldest first.
     """
-    records_of: dict[Kind, list[Prediction]] = {}
+    records_of: dict[ThresholdKey, list[Prediction]] = {}
     for record in log:
-        resolved = _with_outcome(record, onsets.get(record.kind, ()), known_share, at)
-        records_of.setdefault(record.kind, []).append(resolved)
-    for kind, times in onsets.items():
-        records = records_of.setdefault(kind, [])
+        resolved = _with_outcome(record, onsets.get(record.threshold_key, ()), known_share, at)
+        records_of.setdefault(record.threshold_key, []).append(resolved)
+    for key, times in onsets.items():
+        records = records_of.setdefault(key, [])
         for onset in sorted(times):
             if not any(_accounts_for(record, onset) for record in records):
-                records.append(_missed(kind, profiles[kind], onset))
+                records.append(_missed(key, profiles[key], onset))
     kept = (record for records in records_of.values() for record in _without_predicted(records))
-    return tuple(sorted(kept, key=lambda record: (record.made, record.kind)))
+    return tuple(sorted(kept, key=lambda record: (record.made, record.threshold_key)))
 
 
 def _with_outcome(
@@ -138,8 +138,8 @@ def _with_outcome(
     return replace(record, outcome=Outcome.FALSE if known else Outcome.UNKNOWN)
 
 
-def _missed(kind: Kind, profile: str, onset: int) -> Prediction:
-    server, metric, severity = kind
+def _missed(key: ThresholdKey, profile: str, onset: int) -> Prediction:
+    server, metric, severity = key
     return Prediction(
         server=server,
         metric=metric,
@@ -282,12 +282,14 @@ class OutcomeTracker:
         return with_outcomes([*log, *new], found, profiles, known_share, at)
 
 
-def recent_onsets(panel: Panel, monitored: Sequence[MonitoredThreshold], start: int, at: int) -> dict[Kind, list[int]]:
+def recent_onsets(
+    panel: Panel, monitored: Sequence[MonitoredThreshold], start: int, at: int
+) -> dict[ThresholdKey, list[int]]:
     """Return the onsets of breaches of ``monitored`` in ``start <= t <= at`` (epoch seconds) that the samples show."""
     first = start - ONSET_STEPS * STEP_SECONDS
     values = panel.between(first, at).values
     row_of = {key: row for row, key in enumerate(panel.keys)}
-    found: dict[Kind, list[int]] = {}
+    found: dict[ThresholdKey, list[int]] = {}
     by_direction = sorted(monitored, key=lambda each: each.direction)
     for direction, group in groupby(by_direction, key=lambda each: each.direction):
         some = list(group)
@@ -295,8 +297,8 @@ def recent_onsets(panel: Panel, monitored: Sequence[MonitoredThreshold], start: 
         begins = onsets(past(values[[row_of[each.key] for each in some]], limits, direction))
         for row, column in np.argwhere(begins[:, ONSET_STEPS:]).tolist():
             threshold = some[row]
-            kind = (threshold.key.server, threshold.key.metric, threshold.severity)
-            found.setdefault(kind, []).append(start + column * STEP_SECONDS)
+            key = (threshold.key.server, threshold.key.metric, threshold.severity)
+            found.setdefault(key, []).append(start + column * STEP_SECONDS)
     return found
 
 
@@ -321,7 +323,7 @@ def new_predictions(
         )
         for risk in fired
     ]
-    newest = {record.kind: record for record in log if record.outcome is not Outcome.MISSED}
+    newest = {record.threshold_key: record for record in log if record.outcome is not Outcome.MISSED}
     for key, alert in alerts.items():
         if key.name is not AlertName.PREDICTED_BREACH or not alert.is_firing:
             continue

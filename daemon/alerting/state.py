@@ -134,7 +134,7 @@ def _hold_is_over(status: AlertStatus, at: int, config: AlertingConfig) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Alert:
-    """An alert with the facts that are kept of it.
+    """An alert: its state, and the facts of its last tick with data.
 
     Attributes:
         status: its state.

@@ -57,13 +57,13 @@ class AccuracyDocument(BaseModel):
     figures: list[LiveFigures]
 
 
-def add_accuracy(app: FastAPI, snapshots: SnapshotCache) -> None:
+def add_accuracy(app: FastAPI, cache: SnapshotCache) -> None:
     """Add the route."""
 
     @app.get("/api/v1/accuracy", responses=refusals())
     def accuracy() -> AccuracyDocument:
         """Return the accuracy of the served forecasts by forecaster, metric and horizon."""
-        snapshot = snapshots.newest()
+        snapshot = cache.newest()
         scores = snapshot.verification.scores
         return AccuracyDocument(
             since=as_text(scores[0].origin) if scores else None,

@@ -2,8 +2,8 @@
 
 from pydantic import BaseModel
 
-from daemon.alerting.outcomes import Prediction, PredictionFigures
 from daemon.alerting.state import Alert, AlertKey
+from daemon.api.answers import Document, OptionalTimeText, TimeText
 from daemon.breach.definition import Risk
 from daemon.core.series import as_text
 
@@ -34,22 +34,22 @@ class RiskDocument(BaseModel):
     early_seconds: int | None
 
 
-class PredictionDocument(BaseModel):
+class PredictionDocument(Document):
     """A record of the prediction log; ``outcome`` is null until it is known."""
 
     server: str
     metric: str
     severity: str
     profile: str
-    made: str
+    made: TimeText
     probability: float
     model: str
     outcome: str | None
-    onset: str | None
+    onset: OptionalTimeText
     lead_seconds: int | None
 
 
-class FiguresDocument(BaseModel):
+class FiguresDocument(Document):
     """The figures of the prediction log."""
 
     hits: int
@@ -106,35 +106,4 @@ def risk_document(risk: Risk) -> RiskDocument:
         breached=risk.breached,
         median_seconds=risk.median_seconds,
         early_seconds=risk.early_seconds,
-    )
-
-
-def prediction_document(prediction: Prediction) -> PredictionDocument:
-    """Return one record of the prediction log."""
-    return PredictionDocument(
-        server=prediction.server,
-        metric=prediction.metric,
-        severity=prediction.severity.value,
-        profile=prediction.profile,
-        made=as_text(prediction.made),
-        probability=prediction.probability,
-        model=prediction.model,
-        outcome=None if prediction.outcome is None else prediction.outcome.value,
-        onset=None if prediction.onset is None else as_text(prediction.onset),
-        lead_seconds=prediction.lead_seconds,
-    )
-
-
-def figures_document(figures: PredictionFigures) -> FiguresDocument:
-    """Return the figures of the prediction log."""
-    return FiguresDocument(
-        hits=figures.hits,
-        late=figures.late,
-        false=figures.false,
-        missed=figures.missed,
-        unknown=figures.unknown,
-        open=figures.open,
-        precision=figures.precision,
-        recall=figures.recall,
-        median_lead_seconds=figures.median_lead_seconds,
     )

@@ -1,14 +1,15 @@
-"""Documents of the JSON API for servers, forecasts, sources and pushes, and its error answers."""
+"""The shared parts of all answers of the JSON API, and its documents for servers, forecasts, sources and pushes."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from fastapi import Query
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from daemon.core.forecast import QUANTILE_COLUMNS
-from daemon.core.series import STEP_SECONDS, ServerState, as_text
+from daemon.core.forecast import QUANTILE_COLUMNS, ForecasterKind
+from daemon.core.series import STEP_SECONDS, as_text
 from daemon.pipeline.cycle import Snapshot
 
 _MEANINGS = {
@@ -23,6 +24,25 @@ _MEANINGS = {
     503: "The request cannot be served now.",
 }
 _ANYWHERE = (401, 413, 429, 503)
+
+Limit = Annotated[int, Query(ge=1, le=1000, description="Maximum number of items in the answer.")]
+Offset = Annotated[int, Query(ge=0, description="Number of items to skip.")]
+
+
+def _time_text(seconds: float | None) -> str | None:
+    return None if seconds is None else as_text(int(seconds))
+
+
+TimeText = Annotated[str, BeforeValidator(_time_text)]
+"""Epoch seconds, shown in ISO 8601."""
+
+OptionalTimeText = Annotated[str | None, BeforeValidator(_time_text)]
+
+
+class Document(BaseModel):
+    """A part of an answer; it is made from a record that has the same attributes."""
+
+    model_config = ConfigDict(from_attributes=True)
 
 
 class ErrorDocument(BaseModel):
@@ -44,7 +64,7 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-class SourceDocument(BaseModel):
+class SourceDocument(Document):
     """The state of a source in the last tick."""
 
     name: str
@@ -52,7 +72,7 @@ class SourceDocument(BaseModel):
     error: str
     failed_streams: dict[str, str]
     empty_streams: list[str]
-    newest: str | None
+    newest: OptionalTimeText
 
 
 class StatusDocument(BaseModel):
@@ -70,14 +90,14 @@ class StatusDocument(BaseModel):
     sources: list[SourceDocument] = []
 
 
-class ServerDocument(BaseModel):
+class ServerDocument(Document):
     """One server."""
 
-    server: str
+    server: str = Field(validation_alias="name")
     profile: str
     state: str
     metrics: list[str]
-    newest: str
+    newest: TimeText
 
 
 class ForecastDocument(BaseModel):
@@ -108,7 +128,7 @@ class ForecastsPage(BaseModel):
     items: list[ForecastDocument]
 
 
-class RejectionDocument(BaseModel):
+class RejectionDocument(Document):
     """A rejected record, or a rejected value of one."""
 
     index: int
@@ -125,43 +145,17 @@ class PushDocument(BaseModel):
     rejections: list[RejectionDocument]
 
 
-def source_documents(snapshot: Snapshot) -> list[SourceDocument]:
-    """Return the documents of the sources of a snapshot."""
-    return [
-        SourceDocument(
-            name=source.name,
-            healthy=source.healthy,
-            error=source.error,
-            failed_streams=source.failed_streams,
-            empty_streams=list(source.empty_streams),
-            newest=as_text(source.newest) if source.newest is not None else None,
-        )
-        for source in snapshot.sources
-    ]
-
-
-def server_document(server: ServerState) -> ServerDocument:
-    """Return the document of one server."""
-    return ServerDocument(
-        server=server.name,
-        profile=server.profile,
-        state=server.state,
-        metrics=list(server.metrics),
-        newest=as_text(server.newest),
-    )
-
-
 def forecast_document(snapshot: Snapshot, row: int) -> ForecastDocument:
     """Return the document of one row of the forecast."""
     forecast = snapshot.forecast
-    key, paths = forecast.keys[row], forecast.paths[row]
+    key, paths, kind = forecast.keys[row], forecast.paths[row], forecast.kinds[row]
     steps = np.arange(1, len(paths) + 1)
     return ForecastDocument(
         origin=as_text(forecast.origin),
         server=key.server,
         metric=key.metric,
-        source=forecast.kinds[row].value,
-        model=forecast.model if forecast.kinds[row].value == "model" else "",
+        source=kind.value,
+        model=forecast.model if kind is ForecasterKind.MODEL else "",
         times=[as_text(forecast.origin + int(step) * STEP_SECONDS) for step in steps],
         quantiles={name: paths[:, column].tolist() for column, name in enumerate(QUANTILE_COLUMNS)},
     )

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
@@ -15,23 +15,24 @@ from daemon import __version__
 from daemon.api.accuracy import add_accuracy
 from daemon.api.alerts import (
     AlertsPage,
+    FiguresDocument,
     HistoryPage,
+    PredictionDocument,
     alert_document,
-    figures_document,
-    prediction_document,
     risk_document,
 )
 from daemon.api.answers import (
     ForecastsPage,
+    Limit,
+    Offset,
     PushDocument,
     ServerDocument,
     ServersPage,
+    SourceDocument,
     StatusDocument,
     error_answer,
     forecast_document,
     refusals,
-    server_document,
-    source_documents,
 )
 from daemon.api.push import BODY, PushEndpoint
 from daemon.api.security import PUSH_PATH, Authentication, ClientLimits, WebAccess, add_authentication, add_hardening
@@ -44,12 +45,10 @@ from daemon.models.registry import demotion_text
 
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 _LIKELIEST = 20
-_Limit = Annotated[int, Query(ge=1, le=1000, description="Maximum number of items in the answer.")]
-_Offset = Annotated[int, Query(ge=0, description="Number of items to skip.")]
 
 
 def create_app(
-    snapshots: SnapshotCache,
+    cache: SnapshotCache,
     telemetry: PrometheusTelemetry,
     push: Callable[[], PushEndpoint | None],
     *,
@@ -61,7 +60,7 @@ def create_app(
     """Return the application.
 
     Args:
-        snapshots: holds the result of the newest tick.
+        cache: holds the result of the newest tick.
         telemetry: the service's own metrics.
         push: returns the endpoint for pushed metrics; None if no source of type push is configured.
         reload: applies the present configuration file; raises ForewarnError if it is not valid.
@@ -71,12 +70,12 @@ def create_app(
     """
     app = FastAPI(title="forewarn", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False)
     _add_errors(app)
-    _add_health(app, snapshots)
+    _add_health(app, cache)
     add_swagger_ui(app)
-    _add_exposition(app, snapshots, telemetry)
-    _add_documents(app, snapshots)
-    _add_alerts(app, snapshots)
-    add_accuracy(app, snapshots)
+    _add_exposition(app, cache, telemetry)
+    _add_documents(app, cache)
+    _add_alerts(app, cache)
+    add_accuracy(app, cache)
     _add_push(app, push)
     _add_reload(app, reload)
     limits = limits or ClientLimits()
@@ -107,7 +106,7 @@ def _allowed(app: FastAPI, request: Request) -> str:
     return ", ".join(sorted({method for route in routes for method in getattr(route, "methods", None) or ()}))
 
 
-def _add_health(app: FastAPI, snapshots: SnapshotCache) -> None:
+def _add_health(app: FastAPI, cache: SnapshotCache) -> None:
     @app.get("/", include_in_schema=False)
     async def root() -> RedirectResponse:
         return RedirectResponse("/docs")
@@ -120,17 +119,17 @@ def _add_health(app: FastAPI, snapshots: SnapshotCache) -> None:
     @app.get("/readyz", responses={503: {"model": StatusDocument}})
     async def ready() -> JSONResponse:
         """Answer 200 if the newest forecast is younger than two intervals, else 503; with the state of the sources."""
-        document = _status(snapshots)
+        document = _status(cache)
         return JSONResponse(document.model_dump(), 200 if document.ready else 503)
 
     @app.get("/api/v1/status", responses=refusals())
     async def status() -> StatusDocument:
         """Return the state of the service in its last tick."""
-        return _status(snapshots)
+        return _status(cache)
 
 
-def _status(snapshots: SnapshotCache) -> StatusDocument:
-    problems, snapshot = snapshots.problems(), snapshots.snapshot
+def _status(cache: SnapshotCache) -> StatusDocument:
+    problems, snapshot = cache.problems(), cache.snapshot
     document = StatusDocument(version=__version__, ready=not problems, problems=list(problems))
     if snapshot is None:
         return document
@@ -140,47 +139,49 @@ def _status(snapshots: SnapshotCache) -> StatusDocument:
             "model": snapshot.model,
             "model_error": snapshot.model_error,
             "withdrawn": demotion_text(snapshot.demotion),
-            "forecast_source": {source.value: rows for source, rows in snapshot.rows_by_source.items()},
+            "forecast_source": {kind.value: count for kind, count in snapshot.series_by_forecaster.items()},
             "servers": len(snapshot.servers),
-            "sources": source_documents(snapshot),
+            "sources": [SourceDocument.model_validate(source) for source in snapshot.sources],
         }
     )
 
 
-def _add_exposition(app: FastAPI, snapshots: SnapshotCache, telemetry: PrometheusTelemetry) -> None:
+def _add_exposition(app: FastAPI, cache: SnapshotCache, telemetry: PrometheusTelemetry) -> None:
     @app.get("/metrics", response_class=PlainTextResponse, responses=refusals())
     def metrics(request: Request) -> Response:
         """Return the forecasts and the service's own metrics in Prometheus' text format."""
-        own, forecasts = telemetry.render(), snapshots.exposition
+        own, forecasts = telemetry.render(), cache.exposition
         if "gzip" in request.headers.get("Accept-Encoding", ""):
             body = forecasts.compressed_followed_by(own)
             return Response(body, media_type=_TEXT_FORMAT, headers={"Content-Encoding": "gzip"})
         return Response(forecasts.followed_by(own), media_type=_TEXT_FORMAT)
 
 
-def _add_documents(app: FastAPI, snapshots: SnapshotCache) -> None:
+def _add_documents(app: FastAPI, cache: SnapshotCache) -> None:
     @app.get("/api/v1/servers", responses=refusals(422))
-    def servers(limit: _Limit = 100, offset: _Offset = 0) -> ServersPage:
+    def servers(limit: Limit = 100, offset: Offset = 0) -> ServersPage:
         """Return the servers with a sample within the last day, by name."""
-        known = snapshots.newest().servers
+        known = cache.newest().servers
         return ServersPage(
-            total=len(known), offset=offset, items=[server_document(item) for item in known[offset : offset + limit]]
+            total=len(known),
+            offset=offset,
+            items=[ServerDocument.model_validate(server) for server in known[offset : offset + limit]],
         )
 
     @app.get("/api/v1/servers/{server}", responses=refusals(404, 422))
     def one_server(server: str) -> ServerDocument:
         """Return one server."""
-        found = next((item for item in snapshots.newest().servers if item.name == server), None)
+        found = next((item for item in cache.newest().servers if item.name == server), None)
         if found is None:
             raise HTTPException(404, f"no server {server!r} with a sample within the last day")
-        return server_document(found)
+        return ServerDocument.model_validate(found)
 
     @app.get("/api/v1/forecasts", responses=refusals(422))
     def forecasts(
-        server: str | None = None, metric: str | None = None, limit: _Limit = 100, offset: _Offset = 0
+        server: str | None = None, metric: str | None = None, limit: Limit = 100, offset: Offset = 0
     ) -> ForecastsPage:
         """Return the quantile paths of all series, optionally of one server or one metric."""
-        snapshot = snapshots.newest()
+        snapshot = cache.newest()
         rows = [
             row
             for row, key in enumerate(snapshot.forecast.keys)
@@ -190,30 +191,30 @@ def _add_documents(app: FastAPI, snapshots: SnapshotCache) -> None:
         return ForecastsPage(total=len(rows), offset=offset, items=items)
 
 
-def _add_alerts(app: FastAPI, snapshots: SnapshotCache) -> None:
+def _add_alerts(app: FastAPI, cache: SnapshotCache) -> None:
     @app.get("/api/v1/alerts", responses=refusals(422))
-    def alerts(limit: _Limit = 100, offset: _Offset = 0) -> AlertsPage:
+    def alerts(limit: Limit = 100, offset: Offset = 0) -> AlertsPage:
         """Return the pending and firing alerts, and the most probable breaches."""
-        alerting = snapshots.newest().alerting
+        alerting = cache.newest().alerting
         items = sorted(alerting.alerts.items())
         likeliest = sorted(alerting.risks, key=lambda risk: -(risk.probability or 0))
         return AlertsPage(
             total=len(items),
             offset=offset,
-            items=[alert_document(identity, alert) for identity, alert in items[offset : offset + limit]],
+            items=[alert_document(key, alert) for key, alert in items[offset : offset + limit]],
             likeliest=[risk_document(risk) for risk in likeliest[:_LIKELIEST]],
         )
 
     @app.get("/api/v1/alerts/history", responses=refusals(422))
-    def history(limit: _Limit = 100, offset: _Offset = 0) -> HistoryPage:
+    def history(limit: Limit = 100, offset: Offset = 0) -> HistoryPage:
         """Return the prediction log, newest first, with the outcome of each prediction and the metrics of all."""
-        alerting = snapshots.newest().alerting
+        alerting = cache.newest().alerting
         newest_first = alerting.predictions[::-1]
         return HistoryPage(
             total=len(newest_first),
             offset=offset,
-            items=[prediction_document(each) for each in newest_first[offset : offset + limit]],
-            figures=figures_document(alerting.figures),
+            items=[PredictionDocument.model_validate(each) for each in newest_first[offset : offset + limit]],
+            figures=FiguresDocument.model_validate(alerting.figures),
         )
 
 

@@ -30,26 +30,26 @@ class LiveMetrics(Collector):
     """Collects the live scores of the last tick; a ratio without a count has no series."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._verify = VerificationResult()
-        self._demotion = False
+        self._verification = VerificationResult()
+        self._is_demoted = False
         self._tallies: dict[tuple[str, str], Tally] = {}
         self._by_metric: dict[str, Tally] = {}
         registry.register(self)
 
     def publish(self, snapshot: Snapshot) -> None:
         """Show the scores of earlier forecasts as of a tick."""
-        if snapshot.verification.scores is not self._verify.scores:
+        if snapshot.verification.scores is not self._verification.scores:
             scores = snapshot.verification.scores
             self._tallies = grouped(scores, lambda score: (score.metric, score.horizon))
             self._by_metric = grouped(scores, lambda score: score.metric)
-        self._verify, self._demotion = snapshot.verification, snapshot.demotion is not None
+        self._verification, self._is_demoted = snapshot.verification, snapshot.demotion is not None
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield the metrics."""
         text = "1 while the baseline serves instead of a demoted model or base network."
-        yield GaugeMetricFamily("forewarn_model_withdrawn", text, self._demotion)
+        yield GaugeMetricFamily("forewarn_model_withdrawn", text, self._is_demoted)
         text = "Forecasts that are not scored yet."
-        yield GaugeMetricFamily("forewarn_live_forecasts_waiting", text, self._verify.pending)
+        yield GaugeMetricFamily("forewarn_live_forecasts_waiting", text, self._verification.pending)
         yield self._coverage()
         skill = GaugeMetricFamily(
             "forewarn_live_skill_ratio",
@@ -200,7 +200,7 @@ class AlertMetrics(Collector):
     """Collects the figures of the prediction log at each scrape; a ratio without a count has no series."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._alert = AlertingResult()
+        self._alerting = AlertingResult()
         registry.register(self)
         self._notifications = Counter(
             "forewarn_notifications", "Alerts sent to a target, by result.", ["target", "result"], registry=registry
@@ -211,7 +211,7 @@ class AlertMetrics(Collector):
 
     def publish(self, alerting: AlertingResult) -> None:
         """Show the alerts and the prediction log as of a tick."""
-        self._alert = alerting
+        self._alerting = alerting
 
     def notifications(self, target: str, result: str, count: int) -> None:
         """Count notifications that were sent, failed, rejected or dropped."""
@@ -227,7 +227,8 @@ class AlertMetrics(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily | HistogramMetricFamily]:
         """Yield the metrics."""
-        alerting, figures = self._alert, self._alert.figures
+        alerting = self._alerting
+        figures = alerting.figures
         states = GaugeMetricFamily("forewarn_alerts", "Alerts by state.", labels=["state"])
         for state in (AlertState.PENDING, AlertState.FIRING):
             count = sum(alert.status.state is state for alert in alerting.alerts.values())

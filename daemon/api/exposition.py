@@ -5,7 +5,7 @@ Above the series budget, the forecasts narrow to a lean profile.
 
 import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,33 +76,30 @@ def expose(
     shown = len(forecast.keys) * (len(horizons) + 1) * len(quantiles) + risks
     if lean:
         _log.warning("exposition_narrowed", series=full, series_budget=series_budget, dropped=full - shown)
-    lines = [*_risk_lines(alerting, _labels), *_forecast_lines(forecast, directions, horizons, quantiles, full - shown)]
+    lines = [*_risk_lines(alerting), *_forecast_lines(forecast, directions, horizons, quantiles, full - shown)]
     return Exposition.of("\n".join(lines).encode())
 
 
-def _risk_lines(alerting: AlertingResult, labels_of: Callable[[SeriesKey], str]) -> list[str]:
-    """Return the lines of the risks; ``labels_of`` renders server and metric as labels."""
+def _risk_lines(alerting: AlertingResult) -> list[str]:
     lines = [
         "# HELP forewarn_breach_probability Probability that a breach of the threshold begins within 8 hours.",
         "# TYPE forewarn_breach_probability gauge",
     ]
     known = [risk for risk in alerting.risks if risk.probability is not None]
-    lines += [
-        f"forewarn_breach_probability{{{_risk_labels(risk, labels_of)}}} {risk.probability:.4g}" for risk in known
-    ]
+    lines += [f"forewarn_breach_probability{{{_risk_labels(risk)}}} {risk.probability:.4g}" for risk in known]
     lines += [
         "# HELP forewarn_breached Whether the newest samples are past the threshold, as many as make a breach.",
         "# TYPE forewarn_breached gauge",
     ]
-    lines += [f"forewarn_breached{{{_risk_labels(risk, labels_of)}}} {risk.breached:d}" for risk in known]
+    lines += [f"forewarn_breached{{{_risk_labels(risk)}}} {risk.breached:d}" for risk in known]
     lines += [
-        "# HELP forewarn_time_to_breach_seconds Time until the breach that is foreseen; absent where none is.",
+        "# HELP forewarn_time_to_breach_seconds Time until the predicted breach; absent where none is predicted.",
         "# TYPE forewarn_time_to_breach_seconds gauge",
     ]
     lines += [
-        f"forewarn_time_to_breach_seconds{{{_risk_labels(risk, labels_of)}}} {risk.breach_seconds}"
+        f"forewarn_time_to_breach_seconds{{{_risk_labels(risk)}}} {risk.breach_seconds}"
         for risk in known
-        if risk.breach_seconds is not None and _foreseen(risk, alerting)
+        if risk.breach_seconds is not None and _is_predicted(risk, alerting)
     ]
     lines += [
         "# HELP forewarn_alert_cut Breach probability from which on an alert is raised.",
@@ -115,13 +112,13 @@ def _risk_lines(alerting: AlertingResult, labels_of: Callable[[SeriesKey], str])
     return lines
 
 
-def _foreseen(risk: Risk, alerting: AlertingResult) -> bool:
+def _is_predicted(risk: Risk, alerting: AlertingResult) -> bool:
     threshold = alerting.decision_thresholds[risk.monitored.key.metric, risk.monitored.severity]
     return risk.median_seconds is not None or (risk.probability or 0) >= threshold.probability
 
 
-def _risk_labels(risk: Risk, labels_of: Callable[[SeriesKey], str]) -> str:
-    return f'{labels_of(risk.monitored.key)},severity="{risk.monitored.severity.value}"'
+def _risk_labels(risk: Risk) -> str:
+    return f'{_labels(risk.monitored.key)},severity="{risk.monitored.severity.value}"'
 
 
 def _forecast_lines(

@@ -1,4 +1,4 @@
-"""The models over HTTP: what was trained, what serves, what served when and why."""
+"""The models over HTTP: their records, promotions, claims and readiness, and the trainings."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,13 +6,12 @@ from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import FastAPI, HTTPException, Query
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from daemon.api.answers import refusals
+from daemon.api.answers import Document, OptionalTimeText, TimeText, refusals
 from daemon.core.errors import BadModel, ForewarnError, ModelNotFound
 from daemon.core.file_access import reason_of
 from daemon.core.levels import LevelName
-from daemon.core.series import as_text
 from daemon.models.claims import ServingStatus, claims_of, serving_status, shown_figures
 from daemon.models.readiness import readiness_of
 from daemon.models.registry import ModelRegistry, Promotion, demotion_text
@@ -31,24 +30,10 @@ def _plain_or_none(text: object) -> str | None:
     return None if text is None else plain(text)
 
 
-def _time_text(seconds: float | None) -> str | None:
-    return None if seconds is None else as_text(int(seconds))
-
-
 Text = Annotated[str, BeforeValidator(plain)]
 """Text from files, as JSON can carry it."""
 
 OptionalText = Annotated[str | None, BeforeValidator(_plain_or_none)]
-TimeText = Annotated[str, BeforeValidator(_time_text)]
-"""Epoch seconds, shown in ISO 8601."""
-
-OptionalTimeText = Annotated[str | None, BeforeValidator(_time_text)]
-
-
-class Document(BaseModel):
-    """A part of an answer; it is made from a record that has the same attributes."""
-
-    model_config = ConfigDict(from_attributes=True)
 
 
 class ModelFigures(Document):
@@ -70,7 +55,7 @@ class ModelDocument(Document):
     trained_at: OptionalTimeText = None
     epochs: int | None = None
     verdict: str | None = None
-    reasons: list[Text] = []
+    reasons: list[Text] = Field([])
     figures: ModelFigures | None = None
 
 
@@ -347,7 +332,7 @@ def training_document(state: TrainingState) -> TrainingDocument:
             "epoch_share": state.progress.epoch_share,
             "runs": state.runs[: -_MOST_SHOWN - 1 : -1],
             "next_run": state.next_time,
-            "refused": state.refused,
+            "refused": state.refused or "",
             "wished": "" if request is None else request.why,
             "drift": state.trigger_check.drift,
         }

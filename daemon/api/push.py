@@ -91,8 +91,5 @@ class PushEndpoint:
                 400, f"every record was rejected; record {first.index}, {first.field}: {first.detail} ({first.reason})"
             )
         self._ingest.accept(self._source, result.samples)
-        shown = [
-            RejectionDocument(index=item.index, field=item.field, reason=item.reason, detail=item.detail)
-            for item in result.rejected[:_MAXIMUM_REJECTIONS]
-        ]
+        shown = [RejectionDocument.model_validate(each) for each in result.rejected[:_MAXIMUM_REJECTIONS]]
         return PushDocument(accepted=len(result.samples), rejected=len(result.rejected), rejections=shown)

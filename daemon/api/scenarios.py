@@ -1,11 +1,9 @@
 """Scenarios over HTTP: list, start and cancel incidents on simulated servers."""
 
-from typing import Annotated
-
-from fastapi import FastAPI, HTTPException, Query
+from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel
 
-from daemon.api.answers import refusals
+from daemon.api.answers import Limit, Offset, refusals
 from daemon.simulation.scenario import (
     BadScenario,
     NoSimulator,
@@ -17,8 +15,6 @@ from daemon.simulation.scenario import (
 )
 
 _PATH = "/api/v1/scenarios"
-_Limit = Annotated[int, Query(ge=1, le=1000, description="Maximum number of items in the answer.")]
-_Offset = Annotated[int, Query(ge=0, description="Number of items to skip.")]
 
 
 class ScenariosPage(BaseModel):
@@ -33,7 +29,7 @@ def add_scenarios(app: FastAPI, scenarios: Scenarios) -> None:
     """Add the routes."""
 
     @app.get(_PATH, responses=refusals(404, 422))
-    def listed(limit: _Limit = 100, offset: _Offset = 0) -> ScenariosPage:
+    def listed(limit: Limit = 100, offset: Offset = 0) -> ScenariosPage:
         """Return the active and the latest ended scenarios, newest first; 404 without a simulator."""
         try:
             known = scenarios.listed()

@@ -24,6 +24,7 @@ from daemon import __version__
 from daemon.api.collectors import AlertMetrics, LiveMetrics, ModelMetrics, TrainingMetrics
 from daemon.core.clock import Clock
 from daemon.core.forecast import ForecasterKind
+from daemon.core.series import DataState
 from daemon.models.retraining import TrainingState
 from daemon.pipeline.cycle import Snapshot
 from daemon.system.process import TorchMemory, memory
@@ -58,7 +59,7 @@ class GpuMetrics(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield the metrics."""
-        memory = GaugeMetricFamily(
+        sizes = GaugeMetricFamily(
             "forewarn_gpu_memory_bytes",
             "Memory of a GPU: used and total, from the driver; allocated, reserved and peak allocated by torch in this "
             "process, without trainings.",
@@ -67,16 +68,16 @@ class GpuMetrics(Collector):
         utilization = GaugeMetricFamily(
             "forewarn_gpu_utilization_ratio", "Share of the last seconds in which the GPU was busy.", labels=["device"]
         )
-        names = self._add_driver_metrics(memory, utilization)
+        names = self._add_driver_metrics(sizes, utilization)
         for uuid, held in self._torch_memory().items():
             # the driver numbers GPUs by slot, torch by speed and CUDA_VISIBLE_DEVICES; the UUID is the same
             device = names.get(uuid, uuid)
-            memory.add_metric([device, "allocated"], held.allocated)
-            memory.add_metric([device, "reserved"], held.reserved)
-            memory.add_metric([device, "peak"], held.peak)
-        yield from (family for family in (memory, utilization) if family.samples)
+            sizes.add_metric([device, "allocated"], held.allocated)
+            sizes.add_metric([device, "reserved"], held.reserved)
+            sizes.add_metric([device, "peak"], held.peak)
+        yield from (family for family in (sizes, utilization) if family.samples)
 
-    def _add_driver_metrics(self, memory: GaugeMetricFamily, utilization: GaugeMetricFamily) -> dict[str, str]:
+    def _add_driver_metrics(self, sizes: GaugeMetricFamily, utilization: GaugeMetricFamily) -> dict[str, str]:
         """Add the metrics of the driver, and return the names of the devices by UUID."""
         names: dict[str, str] = {}
         nvml = self._initialised()
@@ -93,8 +94,8 @@ class GpuMetrics(Collector):
                 handle = nvml.nvmlDeviceGetHandleByIndex(index)
                 names[nvml.nvmlDeviceGetUUID(handle)] = device
                 found = nvml.nvmlDeviceGetMemoryInfo(handle)
-                memory.add_metric([device, "used"], found.used)
-                memory.add_metric([device, "total"], found.total)
+                sizes.add_metric([device, "used"], found.used)
+                sizes.add_metric([device, "total"], found.total)
                 utilization.add_metric([device], nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100)
             except nvml.NVMLError:
                 continue
@@ -222,7 +223,7 @@ class PrometheusTelemetry:
         self._age = Gauge(
             "forewarn_forecast_age_seconds", "Age of the origin of the newest forecast.", registry=registry
         )
-        self._rows = Gauge(
+        self._series = Gauge(
             "forewarn_forecast_source", "Series by the forecaster that served them.", ["source"], registry=registry
         )
         self._servers = Gauge("forewarn_servers", "Servers by state.", ["state"], registry=registry)
@@ -298,10 +299,10 @@ class PrometheusTelemetry:
         newest = max((server.newest for server in snapshot.servers), default=0)
         self._lag.set_function(lambda: max(0.0, self._clock.now() - newest))
         self._age.set_function(lambda: max(0.0, self._clock.now() - snapshot.at))
-        for source in ForecasterKind:
-            self._rows.labels(source.value).set(snapshot.rows_by_source.get(source, 0))
-        for state in ("known", "cold", "stale"):
-            self._servers.labels(state).set(sum(server.state == state for server in snapshot.servers))
+        for kind in ForecasterKind:
+            self._series.labels(kind.value).set(snapshot.series_by_forecaster.get(kind, 0))
+        for state in DataState:
+            self._servers.labels(state.value).set(sum(server.state is state for server in snapshot.servers))
         for fetched in snapshot.sources:
             self._source_up.labels(fetched.name).set(fetched.healthy)
         self._model.publish(snapshot.model, snapshot.record)

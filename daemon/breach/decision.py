@@ -11,11 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from daemon.breach.definition import DecisionThreshold
-from daemon.config.alerting import AlertingConfig
 from daemon.core.series import Bool, Float64
-
-TARGET_PRECISION: float = AlertingConfig.model_fields["target_precision"].default
-"""Precision that decision thresholds are chosen for unless the configuration names another."""
 
 _FEWEST_WINDOWS = 20
 _FEWEST_BREACHES = 10

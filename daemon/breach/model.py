@@ -16,7 +16,7 @@ import numpy as np
 import structlog
 from scipy.special import expit
 
-from daemon.breach.decision import TARGET_PRECISION, WITHOUT_KNOWLEDGE, PrecisionCurve, choose_decision_threshold
+from daemon.breach.decision import WITHOUT_KNOWLEDGE, PrecisionCurve, choose_decision_threshold
 from daemon.breach.definition import (
     BREACH_STEPS,
     DecisionThreshold,
@@ -264,16 +264,16 @@ class BreachModel:
     Attributes:
         calibrator: from features to a probability.
         thresholds: decision thresholds by metric and severity.
-        general: the decision threshold of every other metric and severity.
         target_precision: 0 to 1; the thresholds were chosen for it.
+        general: the decision threshold of every other metric and severity.
         curves: precision curves that ``thresholds`` are chosen from; a model of an earlier version has none.
         general_curves: the same for ``general``; None if they are unknown.
     """
 
     calibrator: Calibrator
     thresholds: Mapping[Kind, DecisionThreshold]
+    target_precision: float
     general: DecisionThreshold = WITHOUT_KNOWLEDGE
-    target_precision: float = TARGET_PRECISION
     curves: Mapping[Kind, tuple[PrecisionCurve, ...]] = field(default_factory=dict)
     general_curves: tuple[PrecisionCurve, ...] | None = None
 

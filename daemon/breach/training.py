@@ -9,11 +9,12 @@ from functools import partial
 
 import numpy as np
 
-from daemon.breach.decision import TARGET_PRECISION, Candidate, choose_decision_threshold, precision_curves
+from daemon.breach.decision import Candidate, choose_decision_threshold, precision_curves
 from daemon.breach.definition import MonitoredThreshold, Severity, thresholded
 from daemon.breach.model import BreachModel
 from daemon.breach.scoring import HORIZON_SECONDS, average_precision, brier, decisions, reliability_bins
 from daemon.breach.windows import Examples, configured_thresholds, examples, sampled_thresholds
+from daemon.config.alerting import TARGET_PRECISION
 from daemon.core.forecast import Forecaster
 from daemon.core.metric import Metric
 from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, STEPS_PER_HOUR, Float64, Panel, floor_to_grid

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from daemon.core.errors import ConfigError, NotEnoughHistory
-from daemon.core.file_access import is_present, permission_denied, user_name
+from daemon.core.file_access import is_present, may, permission_denied, user_name
 from daemon.core.levels import LevelName
 from daemon.core.metric import Metric
 from daemon.core.series import STEP_SECONDS, Panel, ProfileRules, floor_to_grid, parse_time
@@ -83,6 +83,9 @@ def configuration(option: Path | None, *, required: bool = True) -> "Config":
 def require_owner(*directories: Path) -> None:
     """Refuse to continue if one of the directories belongs to another user; a missing directory is accepted.
 
+    A directory of root that this user may write to, such as a volume of Kubernetes with an ``fsGroup``, is accepted,
+    because root can read every file.
+
     Raises:
         ConfigError: names the directory, its owner, the user, and the command line to use instead.
     """
@@ -93,7 +96,8 @@ def require_owner(*directories: Path) -> None:
             continue
         except PermissionError as error:
             raise ConfigError([f"{directory}: {permission_denied(directory)}"]) from error
-        if owner != os.geteuid():
+        shared = owner == 0 and may(directory, os.W_OK | os.X_OK)
+        if owner != os.geteuid() and not shared:
             raise ConfigError(
                 [
                     f"{directory} is owned by {user_name(owner)}, and this command runs as "

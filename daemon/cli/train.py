@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ from daemon.cli.app import ConfigOption, ModelsOption
 from daemon.core.levels import LEVELS, LevelName, Sayable
 from daemon.core.training_info import EpochRecord, TrainingInfo
 from daemon.models.claims import allowed_figures, shown_figures
+from daemon.service.training_process import EpochLine, ResultLine, StepLine
 
 _PRETRAINING_EPOCHS = 7
 _SYNTHETIC_FLEETS = 16
@@ -142,7 +142,7 @@ def retrain(
         target_precision=given.target_precision,
     )
     reasons = shown_figures(trained.model.info).reasons
-    _print_line(model=trained.name, promoted=trained.decision.promoted, reasons=reasons)
+    _print_line(ResultLine(model=trained.name, promoted=trained.decision.promoted, reasons=reasons))
 
 
 class _JsonLines:
@@ -156,15 +156,15 @@ class _JsonLines:
         percent = 100 * step // steps
         if percent != self._percent:
             self._percent = percent
-            _print_line(epoch=epoch, epoch_share=percent / 100)
+            _print_line(StepLine(epoch=epoch, epoch_share=percent / 100))
 
     def epoch(self, record: EpochRecord) -> None:
         """Print the record of an epoch."""
-        _print_line(record=asdict(record))
+        _print_line(EpochLine(record=record))
 
 
-def _print_line(**document: Any) -> None:
-    typer.echo(json.dumps(document))
+def _print_line(line: StepLine | EpochLine | ResultLine) -> None:
+    typer.echo(line.model_dump_json())
 
 
 def pretrain(

@@ -10,6 +10,9 @@ from pydantic import Field, HttpUrl, field_validator, model_validator
 
 from daemon.config.section import HttpClientConfig, Section
 
+TARGET_PRECISION = 0.8
+"""Default of ``alerting.target_precision``; a training without a configuration uses it too."""
+
 
 class AlertmanagerConfig(HttpClientConfig):
     """An Alertmanager; it receives every alert."""
@@ -30,7 +33,7 @@ class AlertingConfig(Section):
         description="Every alert is sent to each of them. Name every member of an Alertmanager cluster.",
     )
     target_precision: float = Field(
-        0.8,
+        TARGET_PRECISION,
         gt=0,
         lt=1,
         description="Share of the predicted breaches that should come true; the decision threshold of each metric is "

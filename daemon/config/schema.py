@@ -27,8 +27,8 @@ class ThresholdsConfig(Section):
     warning: float | None = Field(None, description="Value at which the metric is a warning.")
     critical: float | None = Field(None, description="Value at which the metric is critical.")
 
-    def to_domain(self) -> Thresholds:
-        """Return the record that the code works with."""
+    def to_thresholds(self) -> Thresholds:
+        """Return the thresholds as a record of ``core``."""
         return Thresholds(self.warning, self.critical)
 
 
@@ -66,7 +66,7 @@ class MetricConfig(ThresholdsConfig):
         return self
 
     def to_metric(self, name: str) -> Metric:
-        """Return the record that the code works with."""
+        """Return the metric ``name`` as a record of ``core``."""
         return Metric(
             name=name,
             display_name=self.display_name,
@@ -74,8 +74,8 @@ class MetricConfig(ThresholdsConfig):
             minimum=self.minimum,
             maximum=self.maximum,
             direction=self.direction,
-            thresholds=self.to_domain(),
-            profile_thresholds={profile: thresholds.to_domain() for profile, thresholds in self.profiles.items()},
+            thresholds=self.to_thresholds(),
+            profile_thresholds={profile: thresholds.to_thresholds() for profile, thresholds in self.profiles.items()},
             hint=self.hint,
         )
 
@@ -309,5 +309,5 @@ class Config(Section):
         return self.data_dir / "models"
 
     def domain_metrics(self) -> Mapping[str, Metric]:
-        """Return the configured metrics as domain records, by name."""
+        """Return the configured metrics as records of ``core``, by name."""
         return {name: metric.to_metric(name) for name, metric in self.metrics.items()}

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 
 class Record(BaseModel):
-    """A record of strict types; it ignores keys that it does not know, as a later version may write them."""
+    """A record of strict types; it ignores unknown keys, because a later version may write them."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore", populate_by_name=True)
 
@@ -63,7 +63,7 @@ def readable_json(text: str, change: Callable[[dict[str, Any]], dict[str, Any]] 
 
 
 def problems_of(error: ValidationError) -> Iterator[str]:
-    """Yield what is wrong with a record, a sentence for each key."""
+    """Yield the problems of a record, a sentence for each key."""
     for problem in error.errors(include_url=False):
         key = ".".join(map(str, problem["loc"])) or "the record"
         if problem["type"] == "missing":

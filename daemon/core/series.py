@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -224,6 +225,14 @@ class ProfileRules:
         return replace(panel, profiles={**panel.profiles, **found}) if found else panel
 
 
+class DataState(StrEnum):
+    """Whether a server has enough recent data: ``cold`` is less than a day of history, ``stale`` no recent sample."""
+
+    KNOWN = "known"
+    COLD = "cold"
+    STALE = "stale"
+
+
 @dataclass(frozen=True, kw_only=True)
 class ServerState:
     """One server as of a tick.
@@ -231,13 +240,13 @@ class ServerState:
     Attributes:
         name: id of the server.
         profile: its kind.
-        state: ``known``, ``cold`` (less than a day of history) or ``stale`` (no recent sample).
+        state: of its data.
         metrics: names of its metrics, sorted.
         newest: epoch seconds of its newest sample.
     """
 
     name: str
     profile: str
-    state: str
+    state: DataState
     metrics: tuple[str, ...]
     newest: int

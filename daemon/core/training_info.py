@@ -47,7 +47,7 @@ Hours = Annotated[Finite, PlainSerializer(_whole)]
 
 
 class Overfitting(Record):
-    """The validation loss of the epoch that was kept over its training loss, and what to do where it is high."""
+    """The ratio of validation loss to training loss of the kept epoch, and the remedies where it is high."""
 
     warned: bool
     ratio: Measured
@@ -72,7 +72,7 @@ class ProfileFigures(Record):
 
 
 class UnknownServers(Record):
-    """Figures of servers that were held out of training, beside those of the servers that were not."""
+    """Figures of servers that were held out of training, and (``known_…``) of the other servers."""
 
     servers: int
     names: tuple[str, ...] = ()
@@ -112,7 +112,7 @@ class ReliabilityBin(Record):
 
 
 class BreachReliability(Record):
-    """How well the probabilities of all breaches fit what happened."""
+    """How well the probabilities of all breaches agree with the outcomes."""
 
     windows: int
     breaches: int
@@ -123,7 +123,7 @@ class BreachReliability(Record):
 
 
 class CalibrationEffect(Record):
-    """What calibration changed on time that did not choose its factors."""
+    """The effect of calibration, measured on time that its factors were not chosen on."""
 
     applied: bool
     loss_before: Measured
@@ -134,7 +134,7 @@ class CalibrationEffect(Record):
 
 
 class GateDecision(Record):
-    """What the promotion gate decided, and why.
+    """The decision of the promotion gate, and its reasons.
 
     Attributes:
         promoted: whether the candidate may serve.
@@ -256,7 +256,7 @@ class TrainingInfo(Record):
 
     @classmethod
     def problems(cls, text: str) -> list[str]:
-        """Return what is wrong with the record in ``text``; keys of the first version that are missing count too.
+        """Return the problems of the record in ``text``; a missing key that the first version wrote is one.
 
         Raises:
             ValueError: it is no JSON object, or a number in it is not finite.
@@ -275,7 +275,7 @@ class TrainingInfo(Record):
 
     @property
     def training_level(self) -> Level:
-        """What the level asks for and allows."""
+        """The training level: the data it uses and the claims it allows."""
         return LEVELS[self.level]
 
     @property
@@ -379,7 +379,7 @@ def parse_epoch(line: str) -> EpochRecord:
 
 
 def epoch_problems(line: str) -> list[str]:
-    """Return what is wrong with one line of ``epochs.jsonl``.
+    """Return the problems of one line of ``epochs.jsonl``.
 
     Raises:
         ValueError: it is no JSON object, or a number in it is not finite.

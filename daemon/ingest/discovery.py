@@ -31,7 +31,7 @@ class ExporterQuery:
 
 @dataclass(frozen=True)
 class Exporter:
-    """An exporter, a series that every instance of it has, and its queries."""
+    """An exporter: its name, a series that every instance exposes, and its queries."""
 
     name: str
     probe: str
@@ -39,7 +39,7 @@ class Exporter:
 
 
 def known_exporters() -> tuple[Exporter, ...]:
-    """Return the exporters that the package knows."""
+    """Return the exporters that ``exporters.yaml`` describes."""
     known = yaml.safe_load((files("daemon.config") / "exporters.yaml").read_text(encoding="utf-8"))
     return tuple(
         Exporter(

@@ -18,7 +18,7 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, kw_only=True)
 class SourceState:
-    """The result of one source in a tick.
+    """The state of one source after its fetch in a tick.
 
     Attributes:
         name: the source.
@@ -95,10 +95,14 @@ class Ingest:
                 error = self._fetch_slice(source, begin, (first, last), failed, empty if last == at else [])
             self._progress()
             first = last + STEP_SECONDS
-        newest = [self._store.watermarks().get((source.name, stream)) for stream in source.streams]
-        reached = None if None in newest else min((time for time in newest if time is not None), default=None)
+        reached = self._store.watermarks()
+        known = [reached[source.name, stream] for stream in source.streams if (source.name, stream) in reached]
         return SourceState(
-            name=source.name, error=error, failed_streams=failed, empty_streams=tuple(empty), newest=reached
+            name=source.name,
+            error=error,
+            failed_streams=failed,
+            empty_streams=tuple(empty),
+            newest=min(known, default=None) if len(known) == len(source.streams) else None,
         )
 
     def _begin(self, source: Source, stream: str, at: int, watermarks: dict[tuple[str, str], int]) -> int:
@@ -110,7 +114,7 @@ class Ingest:
         self, source: Source, begin: dict[str, int], span: tuple[int, int], failed: dict[str, str], empty: list[str]
     ) -> str:
         """Fetch one span of every stream and write it in one transaction; return the error of the source, if any."""
-        batches, reached, error = [], {}, ""
+        batches, watermarks, error = [], {}, ""
         for stream in source.streams:
             start = max(begin[stream], span[0])
             if start > span[1] or stream in failed:
@@ -131,8 +135,8 @@ class Ingest:
                 empty.append(stream)
                 self._telemetry.source_empty(source.name, stream)
             batches.append(self._configured(source.name, batch))
-            reached[source.name, stream] = span[1]
-        written = self._store.append(Samples.concatenate(batches), reached)
+            watermarks[source.name, stream] = span[1]
+        written = self._store.append(Samples.concatenate(batches), watermarks)
         self._telemetry.ingested(source.name, written)
         return error
 
@@ -140,7 +144,7 @@ class Ingest:
         known = np.array([key.metric in self._metrics for key in samples.keys], dtype=bool)
         if known.all():
             return samples
-        unknown = sorted({key.metric for key, taken in zip(samples.keys, known, strict=True) if not taken})
+        unknown = sorted({key.metric for key in samples.keys} - self._metrics)
         chosen = known[samples.series]
         self._telemetry.rejected(source, "unknown_metric", int((~chosen).sum()))
         _log.warning("metrics_not_configured", source=source, metrics=unknown[:20], fix="add them under metrics:")

@@ -28,7 +28,7 @@ TEXT_COLUMNS = ("timestamp", "server", "metric", "profile")
 _INDEX_PREFIX = "__index_level_"
 _MISSING = ["", "NaN", "nan"]
 
-COLUMN = "timestamp"
+TIME_COLUMN = "timestamp"
 # without it a mistyped year would allocate gigabytes
 MAXIMUM_SPAN_DAYS = 3653
 TICKS_PER_SECOND = {"s": 1, "ms": 1000, "us": 1_000_000, "ns": 1_000_000_000}
@@ -369,18 +369,18 @@ def read_times(table: MetricsTable) -> Times:
     Raises:
         BadMetricsFile: a value is not a time, has no time zone or is off the grid, or they span more than ten years.
     """
-    column = table.column(COLUMN)
+    column = table.column(TIME_COLUMN)
     kind = value_type(column)
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         fix = "if these are seconds since 1970, pandas makes times of them by pd.to_datetime(…, unit='s', utc=True)"
-        raise table.bad(COLUMN, 0, f"holds numbers ({kind}), not times", fix, table.rows)
+        raise table.bad(TIME_COLUMN, 0, f"holds numbers ({kind}), not times", fix, table.rows)
     if pa.types.is_date(kind) or (pa.types.is_timestamp(kind) and not kind.tz):
         fix = "add the time zone; for UTC with pandas: .dt.tz_localize('UTC')"
-        raise table.bad(COLUMN, 0, f"holds times without a time zone ({kind})", fix, table.rows)
+        raise table.bad(TIME_COLUMN, 0, f"holds times without a time zone ({kind})", fix, table.rows)
     if not (is_text(kind) or pa.types.is_timestamp(kind)):
-        raise table.bad(COLUMN, 0, f"holds {kind}, not times", _WRITE_ISO, table.rows)
+        raise table.bad(TIME_COLUMN, 0, f"holds {kind}, not times", _WRITE_ISO, table.rows)
     coded = encoded(column)
-    refuse_null(table, COLUMN, coded.codes, _WRITE_ISO)
+    refuse_null(table, TIME_COLUMN, coded.codes, _WRITE_ISO)
     if is_text(kind):
         return _on_grid(table, coded.codes, _parsed(table, coded), TICKS_PER_SECOND["us"])
     return _on_grid(table, coded.codes, coded.values.cast(pa.int64()).to_numpy(), TICKS_PER_SECOND[kind.unit])
@@ -406,7 +406,7 @@ def _parsed(table: MetricsTable, coded: Coded) -> Int64:
         ticks[code] = (moment - _EPOCH) // timedelta(microseconds=1)
     bad = np.zeros(len(texts), np.bool_)
     bad[list(problems)] = True
-    refuse_values(table, COLUMN, coded.codes, bad, problems.__getitem__)
+    refuse_values(table, TIME_COLUMN, coded.codes, bad, problems.__getitem__)
     # a dictionary may contain texts without a row; they must not extend the span
     ticks[np.bincount(coded.codes, minlength=len(texts)) == 0] = ticks[coded.codes[0]]
     return ticks
@@ -425,7 +425,7 @@ def _on_grid(table: MetricsTable, codes: Int32, ticks: Int64, per_second: int) -
     seconds, fraction = ticks // per_second, ticks % per_second
     refuse_values(
         table,
-        COLUMN,
+        TIME_COLUMN,
         codes,
         (seconds < _EARLIEST) | (seconds >= _LATEST),
         lambda code: (f"{seconds[code]} seconds since 1970 is in no year from 1 to 9999", "check the column's unit"),
@@ -438,13 +438,13 @@ def _on_grid(table: MetricsTable, codes: Int32, ticks: Int64, per_second: int) -
         problem = f"{as_text(second)}{part} is off the {STEP_SECONDS} s grid, whose nearest time is {nearest}"
         return problem, "use that time, or store the mean of each five minutes at their end"
 
-    refuse_values(table, COLUMN, codes, (seconds % STEP_SECONDS != 0) | (fraction != 0), off_grid)
+    refuse_values(table, TIME_COLUMN, codes, (seconds % STEP_SECONDS != 0) | (fraction != 0), off_grid)
     first, last = int(seconds.min()), int(seconds.max())
     if last - first > MAXIMUM_SPAN_DAYS * 86_400:
         rows = [int(np.argmax(seconds[codes] == extreme)) + 1 for extreme in (first, last)]
         raise BadMetricsFile(
-            f"{table.path}: column {COLUMN!r}: spans more than ten years, from {as_text(first)} in row {rows[0]} to "
-            f"{as_text(last)} in row {rows[1]}; correct the one that is mistyped, or split the file"
+            f"{table.path}: column {TIME_COLUMN!r}: spans more than ten years, from {as_text(first)} in row {rows[0]} "
+            f"to {as_text(last)} in row {rows[1]}; correct the one that is mistyped, or split the file"
         )
     steps = ((seconds - first) // STEP_SECONDS).astype(np.int32)[codes]
     return Times(first, (last - first) // STEP_SECONDS + 1, steps)

@@ -40,7 +40,7 @@ _PIECE = 1 << 20
 _CSV_ROWS = 1 << 17
 _TIMESTAMP = pa.timestamp("ms", tz="UTC")
 _TEXT = pa.dictionary(pa.int32(), pa.string())
-SCHEMA = pa.schema(
+FORECAST_SCHEMA = pa.schema(
     [
         ("origin", _TIMESTAMP),
         ("server", _TEXT),
@@ -65,19 +65,19 @@ class ForecastWriter:
         row = pa.array(np.repeat(np.arange(count, dtype=np.int32), HORIZON_STEPS))
         origin = np.full(count * HORIZON_STEPS, forecast.origin * 1000, dtype="datetime64[ms]")
         columns = [
-            pa.array(origin, type=SCHEMA.field("origin").type),
+            pa.array(origin, type=FORECAST_SCHEMA.field("origin").type),
             pa.DictionaryArray.from_arrays(row, pa.array([key.server for key in forecast.keys])),
             pa.DictionaryArray.from_arrays(row, pa.array([key.metric for key in forecast.keys])),
             pa.array(np.tile(np.arange(1, HORIZON_STEPS + 1, dtype=np.int16), count)),
             *(pa.array(forecast.paths[:, :, column].ravel()) for column in range(len(QUANTILE_COLUMNS))),
         ]
-        self._writer.write_table(pa.Table.from_arrays(columns, schema=SCHEMA))
+        self._writer.write_table(pa.Table.from_arrays(columns, schema=FORECAST_SCHEMA))
 
 
 @contextmanager
 def forecast_file(path: Path) -> Iterator[ForecastWriter]:
     """Yield a writer of ``path``; the file appears when it is complete."""
-    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, SCHEMA) as writer:
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, FORECAST_SCHEMA) as writer:
         yield ForecastWriter(writer)
 
 

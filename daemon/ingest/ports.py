@@ -59,7 +59,7 @@ class Store(Protocol):
     """
 
     def append(self, samples: Samples, watermarks: Mapping[tuple[str, str], int] | None = None) -> int:
-        """Write ``samples`` and set the watermarks of ``(source, stream)``, in one transaction.
+        """Write ``samples`` and move the watermarks of ``(source, stream)`` forward, in one transaction.
 
         Returns:
             Number of samples that were new or changed a value.

@@ -1,4 +1,4 @@
-"""The body of ``POST /api/v1/metrics``: each record and each value is accepted or rejected separately."""
+"""Pushed metrics as a source: ``parse_push`` accepts or rejects each record and each value of a body separately."""
 
 import json
 import math
@@ -26,6 +26,33 @@ _STEP = timedelta(seconds=STEP_SECONDS)
 _WRITE_ISO = "write ISO 8601 in UTC, as in 2026-03-01T12:00:00Z"
 _FLOAT32_MAXIMUM = float(np.finfo(np.float32).max)
 _SHOWN = 60
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A part of a push that was not stored.
+
+    Attributes:
+        index: position of the record, from 0.
+        field: the field of the record; empty for the record as a whole.
+        reason: one machine-readable word, as in ``off_grid``.
+        detail: text with the value and the fix.
+    """
+
+    index: int
+    field: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class PushResult:
+    """The samples of a push, and its rejected parts."""
+
+    samples: Samples
+    rejected: tuple[Rejection, ...]
 
 
 class Refusal(Exception):
@@ -161,72 +188,6 @@ def _safe(text: str) -> str:
     return short.encode("utf-8", "backslashreplace").decode()
 
 
-_Result = TypeVar("_Result")
-
-
-@dataclass(frozen=True)
-class Rejection:
-    """A part of a push that was not stored.
-
-    Attributes:
-        index: position of the record, from 0.
-        field: the field of the record; empty for the record as a whole.
-        reason: one machine-readable word, as in ``off_grid``.
-        detail: text with the value and the fix.
-    """
-
-    index: int
-    field: str
-    reason: str
-    detail: str
-
-
-@dataclass(frozen=True)
-class PushResult:
-    """The samples of a push, and its rejected parts."""
-
-    samples: Samples
-    rejected: tuple[Rejection, ...]
-
-
-class PushSource:
-    """Pushed metrics behind the `Source` port: they arrive by themselves, so there is nothing to fetch."""
-
-    def __init__(self, config: PushConfig) -> None:
-        self._name = config.name
-
-    @property
-    def name(self) -> str:
-        """The name from the configuration."""
-        return self._name
-
-    @property
-    def streams(self) -> tuple[str, ...]:
-        """None: the samples arrive by themselves."""
-        return ()
-
-    @property
-    def backfill_seconds(self) -> int:
-        """0: there is nothing to fetch."""
-        return 0
-
-    @property
-    def overlap_seconds(self) -> int:
-        """0: there is no watermark."""
-        return 0
-
-    def fetch(self, stream: str, start: int, end: int) -> Samples:
-        """Reject the request: there is no stream.
-
-        Raises:
-            QueryRejected: always.
-        """
-        raise QueryRejected(f"source {self._name!r} has no stream {stream!r}: metrics are pushed to it")
-
-    def close(self) -> None:
-        """Do nothing: the senders hold the connections."""
-
-
 def parse_push(document: object, now: int, metrics: Collection[str], oldest: int) -> PushResult:
     """Return the valid samples of a push, in the order of the document, and a rejection for every other part.
 
@@ -318,3 +279,41 @@ class _Batch:
         except Refusal as refusal:
             self._rejected.append(Rejection(index, refusal.field, refusal.reason, refusal.detail))
             return None
+
+
+class PushSource:
+    """Pushed metrics behind the `Source` port: they arrive by themselves, so there is nothing to fetch."""
+
+    def __init__(self, config: PushConfig) -> None:
+        self._name = config.name
+
+    @property
+    def name(self) -> str:
+        """The name from the configuration."""
+        return self._name
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """None: the samples arrive by themselves."""
+        return ()
+
+    @property
+    def backfill_seconds(self) -> int:
+        """0: there is nothing to fetch."""
+        return 0
+
+    @property
+    def overlap_seconds(self) -> int:
+        """0: there is no watermark."""
+        return 0
+
+    def fetch(self, stream: str, start: int, end: int) -> Samples:
+        """Reject the request: there is no stream.
+
+        Raises:
+            QueryRejected: always.
+        """
+        raise QueryRejected(f"source {self._name!r} has no stream {stream!r}: metrics are pushed to it")
+
+    def close(self) -> None:
+        """Do nothing: the senders hold the connections."""

@@ -1,4 +1,4 @@
-"""What may be claimed of a model's accuracy, and what must not, from its level and its measurements alone."""
+"""The claims that a model's level and measurements allow about its accuracy, and those that they forbid."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -101,7 +101,7 @@ def shown_figures(info: TrainingInfo) -> ShownFigures:
 
 
 def claims(info: TrainingInfo, demotion: Demotion | None = None) -> Claims:
-    """Return what the level and the measurements of a model allow to claim; a demoted one does not serve."""
+    """Return the claims that the level and the measurements of a model allow, and those that they forbid."""
     may = {Sayable.NOTHING: _demo, Sayable.VALIDATION_LOSS: _validation, Sayable.HELD_OUT: _held_out}
     allowed = tuple(may[info.training_level.sayable](info))
     demoted = () if demotion is None else (f"That it serves, or forecasts well now: it was {demotion_text(demotion)}.",)
@@ -155,7 +155,7 @@ def info_of(registry: ModelRegistry, model: str) -> TrainingInfo:
 
 
 def counted(number: float, what: str) -> str:
-    """Return a number with what is counted, in the plural where it is not one."""
+    """Return a number and its noun, in the plural unless the number is one."""
     return f"{number:g} {what}{'s' * (number != 1)}"
 
 
@@ -269,7 +269,7 @@ def _untested(info: TrainingInfo) -> Iterator[str]:
 
 
 def _shortfalls(info: TrainingInfo) -> Iterator[str]:
-    """Yield what the level asks for and the training did not have."""
+    """Yield a sentence for each requirement of the level that the training did not meet."""
     level, name, servers = info.training_level, info.level.value, info.num_servers
     if info.data_hours < level.data_hours:
         hours = f"(on record: {info.data_hours:g})"

@@ -1,4 +1,4 @@
-"""A model directory: the record of its training, and what is wrong with its files."""
+"""A model directory: the record of its training, and the problems of its files."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -64,11 +64,11 @@ def cannot_serve(folder: Path) -> str | None:
 
 
 def file_problems(folder: Path, checks: Mapping[str, Check]) -> Iterator[str]:
-    """Yield what is wrong with files of a model directory, in sentences.
+    """Yield the problems of files in a model directory, a sentence each.
 
     Args:
         folder: the model directory.
-        checks: by file name, a function that yields what is wrong with the file, or raises where it cannot be read.
+        checks: by file name, a function that yields the problems of the file, or raises if it cannot be read.
     """
     for name, check in checks.items():
         path = folder / name
@@ -100,7 +100,7 @@ SERVING_CHECKS: Mapping[str, Check] = {"model.safetensors": _weights, "model.jso
 
 
 def problems(folder: Path) -> list[str]:
-    """Return what is wrong with the files of a model directory, in sentences."""
+    """Return the problems of all files in a model directory, a sentence each."""
     return [*_unexpected_files(folder), *file_problems(folder, _CHECKS)] or list(_disagreement(folder))
 
 

@@ -70,7 +70,7 @@ def served_before(current: str | None, promotions: Iterable[Promotion]) -> list[
         if promotion.back:
             while served and served[-1] != promotion.model:
                 served.pop()
-        # the previous one has no line of its own if a hand wrote it into `current`
+        # the previous one has no line if a person wrote its id into `current`
         for model in (promotion.model,) if promotion.back else (promotion.previous, promotion.model):
             if model is not None and served[-1:] != [model]:
                 served.append(model)
@@ -81,7 +81,7 @@ def served_before(current: str | None, promotions: Iterable[Promotion]) -> list[
 
 @dataclass(frozen=True)
 class Rollback:
-    """What a rollback did.
+    """The result of a rollback.
 
     Attributes:
         model: id of the model that serves again.
@@ -189,7 +189,7 @@ class ModelRegistry:
         )
 
     def demote(self, model: str, why: str) -> None:
-        """Put on record that ``model``, an id or ``base``, does not serve until it is promoted."""
+        """Record that ``model``, an id or ``base``, does not serve until it is promoted again."""
         self._journal.append(Promotion(at=_now(), model=model, previous=model, why=why, withdrawn=True))
 
     def demotion(self, model: str) -> Demotion | None:

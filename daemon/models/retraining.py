@@ -1,4 +1,4 @@
-"""Retraining: when a training run starts beside the service, and how it ends."""
+"""Retraining: decides when a training run starts beside the service, and records how it ends."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -26,15 +26,14 @@ from daemon.models.runs import (
 MOST_ATTEMPTS = 3
 _DAY_SECONDS = STEPS_PER_DAY * STEP_SECONDS
 
+NextTime = Callable[[float], float | None]
+"""Returns the first scheduled time after a time, both in epoch seconds; None where there is none."""
+
 _log = structlog.get_logger()
 
 
 class TrainingRefused(ForewarnError):
-    """A training cannot begin, or there is none to cancel."""
-
-
-NextTime = Callable[[float], float | None]
-"""Returns the first scheduled time after a time, both in epoch seconds; None where there is none."""
+    """A training cannot start, or there is none to cancel."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +45,7 @@ class TrainingState:
         progress: how far it is.
         runs: those that ended, oldest first.
         next_time: when the next one is scheduled, epoch seconds of the service's clock; None if never.
-        refused: why the last one that was due did not begin; empty if it did.
+        refused: why the last due or requested training did not start; None if it did.
         trigger_check: the newest check of the triggers.
     """
 
@@ -54,7 +53,7 @@ class TrainingState:
     progress: RunProgress = field(default_factory=RunProgress)
     runs: tuple[TrainingRun, ...] = ()
     next_time: float | None = None
-    refused: str = ""
+    refused: str | None = None
     trigger_check: TriggerCheck = field(default_factory=TriggerCheck)
 
 
@@ -74,9 +73,9 @@ class Retraining:
         """Read the journal; a run that was interrupted is resumed at the first tick.
 
         Args:
-            trainer: what trains.
+            trainer: runs the trainings.
             journal: the record of the runs.
-            registry: of the models; old ones are deleted after a run.
+            registry: the models; old ones are deleted after a run.
             config: the section ``training``.
             next_time: of the schedule; None where nothing is scheduled.
             now: the service's clock.
@@ -88,11 +87,11 @@ class Retraining:
         self._interrupted = journal.current()
         self._current: TrainingRun | None = None
         self._considered = max((run.started for run in self._runs), default=now())
-        self._refused = ""
+        self._refused: str | None = None
         self._trigger_check = TriggerCheck()
 
     def reconfigure(self, config: TrainingConfig, next_time: NextTime | None) -> None:
-        """Apply a changed configuration; a run under way keeps the bounds that it began with."""
+        """Apply a changed configuration; a running training keeps the limits that it started with."""
         self._config, self._next_time = config, next_time
 
     def run(self, at: int, trigger_check: TriggerCheck) -> None:
@@ -125,7 +124,7 @@ class Retraining:
                 raise TrainingRefused("a training is under way; wait for it or cancel it")
             run = self._begin(level or self._config.level, Trigger.MANUAL)
             if run is None:
-                raise TrainingRefused(self._refused)
+                raise TrainingRefused(str(self._refused))
             return run
 
     def cancel(self) -> None:
@@ -167,7 +166,7 @@ class Retraining:
     def _begin(self, level: LevelName, trigger: Trigger, reason: str = "") -> TrainingRun | None:
         now = self._now()
         self._refused = over_budget(self._runs, now, self._config.max_runs_per_day)
-        if self._refused:
+        if self._refused is not None:
             _log.warning("training_refused", trigger=trigger.value, reason=self._refused)
             return None
         name = as_text(int(now)).replace(":", "").replace("-", "")
@@ -238,11 +237,11 @@ class Retraining:
             _log.info("models_deleted", models=deleted, reason="there are more than training.keep_models")
 
 
-def over_budget(runs: Sequence[TrainingRun], at: float, most_per_day: int) -> str:
-    """Return why no run may start at ``at``, in words; empty where one may."""
+def over_budget(runs: Sequence[TrainingRun], at: float, most_per_day: int) -> str | None:
+    """Return why no run may start at ``at``, in words; None where one may."""
     recent = [run for run in runs if run.started > at - _DAY_SECONDS]
     if len(recent) < most_per_day:
-        return ""
+        return None
     return (
         f"{len(recent)} runs started since {as_text(int(at - _DAY_SECONDS))}, "
         f"and training.max_runs_per_day is {most_per_day}"

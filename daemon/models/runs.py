@@ -1,4 +1,4 @@
-"""Training runs beside the service: the record of each, the port of what runs them, and the files of both."""
+"""Training runs beside the service: their records, the ``Trainer`` port that runs them, and their files."""
 
 import json
 import shutil
@@ -54,7 +54,7 @@ class TrainingRun:
         level: the training level.
         trigger: what started it.
         started: epoch seconds of the service's clock.
-        seed: of all randomness; each run has another.
+        seed: of all randomness; each run has a different one.
         reason: why the trigger fired, in words; empty for the schedule and by hand.
         attempt: 1, and one more for each restart of the service that interrupted it.
         state: running, or how it ended.
@@ -140,12 +140,12 @@ class Trainer(Protocol):
     """Trains, one run at a time, beside the service."""
 
     def start(self, run: TrainingRun, folder: Path, config: TrainingConfig) -> None:
-        """Begin ``run``, or resume it from what an earlier attempt left in ``folder``.
+        """Start ``run``, or resume it from the files that an earlier attempt left in ``folder``.
 
         Args:
             run: what to train.
             folder: its own; it exists.
-            config: the bounds: threads, deadline and memory.
+            config: the limits: threads, deadline and memory.
         """
         ...
 

@@ -21,9 +21,9 @@ class ModelLoaders:
     """How models are loaded: a trained one by its id, and those of the package."""
 
     model: Callable[[str], Forecaster]
-    model_risks: Callable[[str], RiskModel]
+    risk_model: Callable[[str], RiskModel]
     base: Callable[[], Forecaster]
-    base_risks: Callable[[], RiskModel]
+    base_risk_model: Callable[[], RiskModel]
 
 
 class ServingModel:
@@ -40,10 +40,10 @@ class ServingModel:
 
     def __init__(self, registry: ModelRegistry, loaders: ModelLoaders) -> None:
         self._registry, self._loaders = registry, loaders
-        self._base: Forecaster | None = None
-        self._risks: RiskModel | None = None
-        self._base_risks: RiskModel | None = None
-        self._forecaster: Forecaster | None = None
+        self._base_forecaster: Forecaster | None = None
+        self._risk_model: RiskModel | None = None
+        self._base_risk_model: RiskModel | None = None
+        self._model_forecaster: Forecaster | None = None
         self._loaded = ""
         self._damaged = ""
         self._outdated = False
@@ -58,14 +58,14 @@ class ServingModel:
 
     @property
     def forecaster(self) -> str:
-        """What forecasts come from where a series allows: the id of the loaded model, or ``base``."""
+        """The forecaster of every series that has enough history: the id of the loaded model, or ``base``."""
         return self._loaded or ForecasterKind.BASE.value
 
     def refresh(self, panel: Panel) -> Forecaster | None:
         """Return the forecaster of the current model, or the last good one if the current one cannot be loaded.
 
-        Before the first model it is that of the base network, if a series of ``panel`` has an hour of history. None is
-        the baseline alone.
+        Before the first model it is the base network, if a series of ``panel`` has an hour of history. It is None while
+        only the baseline serves: without such a series, or after a demotion.
         """
         try:
             self._load_current()
@@ -78,28 +78,28 @@ class ServingModel:
                 _log.error("model_unusable", serving=self._loaded or "base or baseline", reason=self.error)
         if self.demotion is not None:
             return None
-        if self._forecaster is None and self._base is None and _an_hour_old(panel):
-            self._base = self._loaders.base()
-        return self._forecaster or self._base
+        if self._model_forecaster is None and self._base_forecaster is None and _an_hour_old(panel):
+            self._base_forecaster = self._loaders.base()
+        return self._model_forecaster or self._base_forecaster
 
     def demote(self, why: str) -> None:
-        """Let the baseline serve instead, from the next ``refresh``; this is on record and lasts over restarts."""
+        """Record a demotion, which lasts over restarts: from the next ``refresh`` on the baseline serves instead."""
         self._registry.demote(self.forecaster, why)
         _log.warning("model_demoted", model=self.forecaster, reason=why)
 
     def reload(self, loaders: ModelLoaders) -> None:
         """Load everything again at the next ``refresh``, with ``loaders``; until then the loaded model serves."""
-        self._loaders, self._base, self._base_risks = loaders, None, None
+        self._loaders, self._base_forecaster, self._base_risk_model = loaders, None, None
         self._damaged, self._outdated = "", True
 
     @property
-    def risks(self) -> RiskModel:
-        """The breach probabilities of the loaded model, or else of the package."""
-        if self._risks is not None and self.demotion is None:
-            return self._risks
-        if self._base_risks is None:
-            self._base_risks = self._loaders.base_risks()
-        return self._base_risks
+    def risk_model(self) -> RiskModel:
+        """The risk model of the loaded model, or else of the package."""
+        if self._risk_model is not None and self.demotion is None:
+            return self._risk_model
+        if self._base_risk_model is None:
+            self._base_risk_model = self._loaders.base_risk_model()
+        return self._base_risk_model
 
     def _load_current(self) -> None:
         wanted = self._registry.current()
@@ -112,8 +112,8 @@ class ServingModel:
             # a damaged one is not loaded again at every tick
             self._damaged = wanted
             record = self._registry.record(wanted)
-            forecaster, risks = self._loaders.model(wanted), self._loaders.model_risks(wanted)
-            self._forecaster, self._risks, self.record = forecaster, risks, record
+            forecaster, risk_model = self._loaders.model(wanted), self._loaders.risk_model(wanted)
+            self._model_forecaster, self._risk_model, self.record = forecaster, risk_model, record
             self._loaded, self._damaged, self._outdated, self.error = wanted, "", False, ""
             _log.info("model_loaded", model=wanted)
 

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from daemon.breach.decision import TARGET_PRECISION, choose_decision_threshold, precision_curves
+from daemon.breach.decision import choose_decision_threshold, precision_curves
 from daemon.breach.model import BreachModel, Calibrator, PriorNetwork, standardised
 from daemon.breach.training import SimulatedIncidentSet
 from daemon.breach.windows import Examples
+from daemon.config.alerting import TARGET_PRECISION
 from daemon.core.series import Bool, Float64
 
 _HIDDEN = 64

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from daemon.breach.decision import TARGET_PRECISION
 from daemon.breach.model import BreachModel, base_breach_model, write_calibration
 from daemon.breach.training import learn, measure
+from daemon.config.alerting import TARGET_PRECISION
 from daemon.core.errors import NotEnoughHistory
 from daemon.core.forecast import QUANTILE_COLUMNS, Forecaster
 from daemon.core.levels import MINIMUM_HOURS, Level

@@ -13,9 +13,18 @@ import numpy as np
 import structlog
 
 from daemon.alerting.delivery import Delivery
-from daemon.alerting.engine import Alerting, AlertingResult, Tick
+from daemon.alerting.engine import Alerting, AlertingInput, AlertingResult
 from daemon.core.forecast import Forecast, Forecaster, ForecasterKind
-from daemon.core.series import GENERIC_PROFILE, STEP_SECONDS, STEPS_PER_DAY, Panel, ProfileRules, ServerState, as_text
+from daemon.core.series import (
+    GENERIC_PROFILE,
+    STEP_SECONDS,
+    STEPS_PER_DAY,
+    DataState,
+    Panel,
+    ProfileRules,
+    ServerState,
+    as_text,
+)
 from daemon.core.telemetry import Telemetry, timed
 from daemon.forecasting.verification import Verification, VerificationResult
 from daemon.ingest.ingest import Ingest, SourceState
@@ -44,10 +53,10 @@ class Snapshot:
         model: id of the serving model; empty while only the baseline serves.
         model_error: why the current model could not be loaded; empty if it could.
         record: of the serving model's training; None if there is none.
-        rows_by_source: number of series by forecaster.
+        series_by_forecaster: number of series by kind of forecaster.
         alerting: risks, alerts and the prediction log.
         verification: scores of earlier forecasts.
-        demotion: of the model or the base network, instead of which the baseline serves; None while it serves.
+        demotion: of the model or the base network, so that the baseline serves instead; None while it serves.
     """
 
     at: int
@@ -58,7 +67,7 @@ class Snapshot:
     model: str = ""
     model_error: str = ""
     record: ModelRecord | None = None
-    rows_by_source: Mapping[ForecasterKind, int] = field(default_factory=dict)
+    series_by_forecaster: Mapping[ForecasterKind, int] = field(default_factory=dict)
     alerting: AlertingResult = field(default_factory=AlertingResult)
     verification: VerificationResult = field(default_factory=VerificationResult)
     demotion: Demotion | None = None
@@ -70,10 +79,10 @@ class Cycle:
 
     Attributes:
         ingest: fetches new samples into the store.
-        store: has the history; old samples are pruned from it.
+        store: holds the history; the cycle prunes it.
         retention_seconds: age at which a sample is pruned.
         window: the recent history, in memory.
-        profiles: give a profile to servers whose source gives none.
+        profiles: rules that give a profile to servers whose source names none.
         model: the serving model.
         baseline: forecasts what the model cannot.
         verification: scores earlier forecasts.
@@ -127,7 +136,7 @@ class Cycle:
             model=self.model.name,
             model_error=self.model.error,
             record=self.model.record,
-            rows_by_source={source: forecast.kinds.count(source) for source in ForecasterKind},
+            series_by_forecaster={kind: forecast.kinds.count(kind) for kind in ForecasterKind},
             alerting=alerting,
             verification=verification,
             demotion=self.model.demotion,
@@ -144,7 +153,7 @@ class Cycle:
             seconds=round(time.perf_counter() - started, 3),
             servers=len(snapshot.servers),
             series=len(forecast.keys),
-            forecast_by={source.value: rows for source, rows in snapshot.rows_by_source.items() if rows},
+            forecast_by={kind.value: count for kind, count in snapshot.series_by_forecaster.items() if count},
             alerts=alerting.firing,
             failed_sources=[source.name for source in sources if not source.healthy],
         )
@@ -167,10 +176,10 @@ class Cycle:
         healthy = all(source.healthy for source in sources)
         record = self.model.record
         level = record.info.level.value if record is not None else ""
-        tick = Tick(
+        tick = AlertingInput(
             at=at, forecast=forecast, panel=panel, servers=servers, healthy=healthy, model=self.model.name, level=level
         )
-        return self.alerting.run(tick, self.model.risks)
+        return self.alerting.run(tick, self.model.risk_model)
 
     def _verify(self, at: int, forecast: Forecast, panel: Panel) -> VerificationResult:
         verification = self.verification.run(at, forecast, panel, self.model.forecaster)
@@ -204,11 +213,11 @@ def _server_states(panel: Panel, at: int) -> tuple[ServerState, ...]:
     for server in sorted(rows):
         own = rows[server]
         last, first = int(newest[own].max()), int(oldest[own].min())
-        state = "known"
+        state = DataState.KNOWN
         if at - last > _STALE_STEPS * STEP_SECONDS:
-            state = "stale"
+            state = DataState.STALE
         elif last - first < (STEPS_PER_DAY - 1) * STEP_SECONDS:
-            state = "cold"
+            state = DataState.COLD
         profile = panel.profiles.get(server, GENERIC_PROFILE)
         metrics = tuple(sorted(panel.keys[row].metric for row in own))
         states.append(ServerState(name=server, profile=profile, state=state, metrics=metrics, newest=last))

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from daemon.breach.decision import TARGET_PRECISION
 from daemon.breach.model import BASE_FOLDER
+from daemon.config.alerting import TARGET_PRECISION
 from daemon.core.errors import BadModel
 from daemon.core.forecast import Forecaster, ForecasterKind
 from daemon.core.levels import Level
@@ -33,71 +33,8 @@ from daemon.reports.training import render_training_report
 _log = structlog.get_logger()
 
 
-def gate_decision(model: TrainedModel, registry: ModelRegistry) -> GateDecision:
-    """Return whether ``model`` may serve: it is compared with what serves on the windows that both can forecast.
-
-    It is not compared with the base network: training starts from it, and keeps its weights where no epoch is better.
-    """
-    name, serving = _serving(registry, model)
-    first, end = model.held_out
-    origins = held_out_origins(first, end)
-    varying = _varying(model.panel, origins)
-    forecasters: dict[str, Forecaster] = {"candidate": model.forecaster("candidate"), "naive": SeasonalNaive({})}
-    if serving is not None:
-        both = score({**forecasters, "serving": serving}, model.panel, origins)
-        loss = _loss(both, "serving")
-        if np.isfinite(loss):
-            decision = decide(_loss(both, "candidate"), name, loss, _coverage(both, varying))
-            return _of_span(decision, origins, end)
-    alone = score(forecasters, model.panel, origins)
-    decision = decide(_loss(alone, "candidate"), name, None, _coverage(alone, varying))
-    return _of_span(decision, origins, end)
-
-
-def _of_span(decision: GateDecision, origins: range, end: int) -> GateDecision:
-    span = {"origins": len(origins), "from_": as_text(origins.start), "to": as_text(end)}
-    return decision.model_copy(update=span)
-
-
-def _loss(scores: Scores, name: str) -> float:
-    """Return scaled pinball loss relative to seasonal naive.
-
-    It is a ratio of means over series, not a mean of ratios: naive has almost no loss where a series grows steadily.
-    """
-    naive = scaled_pinball(scores.sums["naive"], scores.scale)
-    return scaled_pinball(scores.sums[name], scores.scale) / naive if naive > 0 else float("nan")
-
-
-def _coverage(scores: Scores, rows: npt.NDArray[np.bool_]) -> float:
-    return coverage(scores.sums["candidate"].select(rows))["80"]
-
-
-def _serving(registry: ModelRegistry, model: TrainedModel) -> tuple[str | None, Forecaster | None]:
-    """Return the id and the forecaster of the model that serves; None for one that cannot be loaded.
-
-    Where it, or the base network, was demoted, the baseline serves.
-    """
-    name = None
-    try:
-        name = registry.current()
-        if registry.demotion(name or ForecasterKind.BASE.value) is not None:
-            return ForecasterKind.BASELINE.value, Climatology(model.metrics)
-        return name, None if name is None else load_forecaster(registry.path(name), model.metrics)
-    except BadModel as problem:
-        _log.warning("serving_model_unusable", model=name, reason=str(problem))
-        return name, None
-
-
-def _varying(panel: Panel, origins: range) -> npt.NDArray[np.bool_]:
-    """Return which series are not constant over the steps that forecasts from ``origins`` are scored on."""
-    last = max(origins, default=origins.start) + HORIZON_STEPS * STEP_SECONDS
-    values = panel.between(origins.start + STEP_SECONDS, last).values
-    varying: npt.NDArray[np.bool_] = np.fmax.reduce(values, axis=1) > np.fmin.reduce(values, axis=1)
-    return varying
-
-
 class TrainingProgress(Protocol):
-    """Is notified of the progress of a training."""
+    """Receives the progress of a training."""
 
     def epoch(self, record: EpochRecord) -> None:
         """An epoch ended."""
@@ -110,7 +47,7 @@ class TrainingProgress(Protocol):
 
 @dataclass(frozen=True)
 class Trained:
-    """A model that was trained and written, and the decision of the gate."""
+    """A trained and registered model: its id, the model, and the decision of the gate."""
 
     name: str
     model: TrainedModel
@@ -141,7 +78,7 @@ def train_and_register(
         zone: civil time zone of the calendar.
         level: the training level.
         registry: where the model is written.
-        progress: is notified of steps and epochs.
+        progress: receives the steps and the epochs.
         seed: of all randomness.
         start: ``base``, ``scratch`` or the id of a model, whose weights training starts from.
         epochs: maximum number of epochs, instead of that of the level.
@@ -164,7 +101,7 @@ def train_and_register(
         force=force,
         start=_network(registry, start),
         started_from=start,
-        seen=_seen(registry, start, panel),
+        seen=_seen_servers(registry, start, panel),
         target_precision=target_precision,
         checkpoint=registry.checkpoint(run[:16]),
         on_epoch=progress.epoch,
@@ -190,10 +127,10 @@ def write_model(model: TrainedModel, folder: Path) -> None:
     (folder / "report.html").write_text(report, encoding="utf-8")
 
 
-def _seen(registry: ModelRegistry, start: str, panel: Panel) -> set[str]:
-    """Return the servers that the weights of ``start``, or of what they started from, were trained on.
+def _seen_servers(registry: ModelRegistry, start: str, panel: Panel) -> set[str]:
+    """Return the servers that the weights of ``start`` were trained on, also in the trainings before it.
 
-    Where that is not on record, these are all servers of ``panel``.
+    Without a record of them, these are all servers of ``panel``.
     """
     if start in ("base", "scratch"):
         return set()
@@ -208,3 +145,68 @@ def _network(registry: ModelRegistry, start: str) -> TemporalFusionTransformer |
     if start == "scratch":
         return None
     return load_network(BASE_FOLDER if start == "base" else registry.path(start))[0]
+
+
+def gate_decision(model: TrainedModel, registry: ModelRegistry) -> GateDecision:
+    """Return whether ``model`` may serve: compare it with seasonal naive, and with the serving model on shared windows.
+
+    There is no comparison with the base network: training starts from its weights, and keeps them where no epoch is
+    better.
+    """
+    name, serving = _serving(registry, model)
+    first, end = model.held_out
+    origins = held_out_origins(first, end)
+    varying = _varying(model.panel, origins)
+    forecasters: dict[str, Forecaster] = {"candidate": model.forecaster("candidate"), "naive": SeasonalNaive({})}
+    if serving is not None:
+        both = score({**forecasters, "serving": serving}, model.panel, origins)
+        loss = _loss(both, "serving")
+        if np.isfinite(loss):
+            decision = decide(_loss(both, "candidate"), name, loss, _candidate_coverage(both, varying))
+            return _with_span(decision, origins, end)
+    alone = score(forecasters, model.panel, origins)
+    decision = decide(_loss(alone, "candidate"), name, None, _candidate_coverage(alone, varying))
+    return _with_span(decision, origins, end)
+
+
+def _with_span(decision: GateDecision, origins: range, end: int) -> GateDecision:
+    """Return the decision with the held-out span that it was measured on."""
+    span = {"origins": len(origins), "from_": as_text(origins.start), "to": as_text(end)}
+    return decision.model_copy(update=span)
+
+
+def _loss(scores: Scores, name: str) -> float:
+    """Return scaled pinball loss relative to seasonal naive.
+
+    It is a ratio of means over series, not a mean of ratios: naive has almost no loss where a series grows steadily.
+    """
+    naive = scaled_pinball(scores.sums["naive"], scores.scale)
+    return scaled_pinball(scores.sums[name], scores.scale) / naive if naive > 0 else float("nan")
+
+
+def _candidate_coverage(scores: Scores, rows: npt.NDArray[np.bool_]) -> float:
+    return coverage(scores.sums["candidate"].select(rows))["80"]
+
+
+def _serving(registry: ModelRegistry, model: TrainedModel) -> tuple[str | None, Forecaster | None]:
+    """Return the id and the forecaster of the serving model; None where there is none, or it cannot be loaded.
+
+    Where the model, or the base network, was demoted, they are those of the baseline.
+    """
+    name = None
+    try:
+        name = registry.current()
+        if registry.demotion(name or ForecasterKind.BASE.value) is not None:
+            return ForecasterKind.BASELINE.value, Climatology(model.metrics)
+        return name, None if name is None else load_forecaster(registry.path(name), model.metrics)
+    except BadModel as problem:
+        _log.warning("serving_model_unusable", model=name, reason=str(problem))
+        return name, None
+
+
+def _varying(panel: Panel, origins: range) -> npt.NDArray[np.bool_]:
+    """Return which series are not constant over the steps that forecasts from ``origins`` are scored on."""
+    last = max(origins, default=origins.start) + HORIZON_STEPS * STEP_SECONDS
+    values = panel.between(origins.start + STEP_SECONDS, last).values
+    varying: npt.NDArray[np.bool_] = np.fmax.reduce(values, axis=1) > np.fmin.reduce(values, axis=1)
+    return varying

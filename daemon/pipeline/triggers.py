@@ -1,9 +1,9 @@
-"""Triggers: what starts a training besides the schedule and people."""
+"""Triggers: they start a training, besides the schedule and people."""
 
 import numpy as np
 
 from daemon.config.training import TrainingConfig
-from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, STEPS_PER_WEEK, Float32, Panel, floor_to_grid
+from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, STEPS_PER_WEEK, DataState, Float32, Panel, floor_to_grid
 from daemon.models.runs import TrainingRequest, Trigger, TriggerCheck
 from daemon.pipeline.cycle import Snapshot
 
@@ -82,38 +82,38 @@ class Triggers:
             self._drift = drifted_share(panel, floor_to_grid(record.info.trained_until), snapshot.at)
             self._drift_of, self._drift_at = snapshot.model, snapshot.at
 
-    def _drifted(self) -> str:
+    def _drifted(self) -> str | None:
         if self._drift is None or self._drift <= self._config.drift_share:
-            return ""
+            return None
         return f"{self._drift:.0%} of the series have another distribution than in the last week of the training"
 
 
-def _first(snapshot: Snapshot, panel: Panel) -> str:
+def _first(snapshot: Snapshot, panel: Panel) -> str | None:
     if snapshot.model or snapshot.model_error:
-        return ""
+        return None
     week_ago = snapshot.at - STEPS_PER_WEEK * STEP_SECONDS
     if not np.isfinite(panel.between(panel.start, week_ago).values).any():
-        return ""
+        return None
     return "there is no model yet, and a week of history"
 
 
-def _new_servers(snapshot: Snapshot, most: float) -> str:
+def _new_servers(snapshot: Snapshot, most_share: float) -> str | None:
     record = snapshot.record
     if record is None or not record.info.servers:
-        return ""
+        return None
     trained_on = frozenset(record.info.servers)
     # a cold server has too little history to learn from
-    settled = [server for server in snapshot.servers if server.state == "known"]
+    settled = [server for server in snapshot.servers if server.state is DataState.KNOWN]
     new = [server for server in settled if server.name not in trained_on]
-    if len(new) > most * len(settled):
+    if len(new) > most_share * len(settled):
         return f"the model was not trained on {len(new)} of {len(settled)} servers"
     seen = {server.profile for server in snapshot.servers if server.name in trained_on}
     profiles = sorted({server.profile for server in new} - seen)
-    return f"the model was trained on no server of the profile {profiles[0]}" if profiles else ""
+    return f"the model was trained on no server of the profile {profiles[0]}" if profiles else None
 
 
-def _quality(snapshot: Snapshot) -> str:
+def _quality(snapshot: Snapshot) -> str | None:
     if snapshot.demotion is not None:
         return f"the serving model was demoted at {snapshot.demotion.at}: {snapshot.demotion.why}"
     assessment = snapshot.verification.assessment
-    return "" if assessment is None else assessment.retraining_reason or ""
+    return None if assessment is None else assessment.retraining_reason

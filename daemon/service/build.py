@@ -77,7 +77,7 @@ def build_service(config: Config, path: Path) -> Service:
         path,
         config,
         reconfigure=lambda changed: service.reconfigure(build_pipeline(changed, components)),
-        started=components.manager.reloading,
+        started=components.service_manager.reloading,
         ended=service.reload_ended,
     )
     service.attach(
@@ -92,7 +92,7 @@ def build_components(config: Config, path: Path) -> Components:
     """Return the components that are built once and survive every reload."""
     store = SqlStore(config.store_url)
     clock = build_clock(config, store)
-    snapshots = SnapshotCache(clock, config.domain_metrics(), config.exposition)
+    snapshot_cache = SnapshotCache(clock, config.domain_metrics(), config.exposition)
     retraining = Retraining(
         TrainingProcess(path),
         TrainingJournal(config.data_dir / "training"),
@@ -101,23 +101,23 @@ def build_components(config: Config, path: Path) -> Components:
         next_time=next_training(config),
         now=clock.now,
     )
-    telemetry = PrometheusTelemetry(clock, snapshots.problems)
+    telemetry = PrometheusTelemetry(clock, snapshot_cache.problems)
     telemetry.show_training(retraining.state)
     telemetry.show_gpus(torch_memory)
     return Components(
         store=store,
         clock=clock,
         telemetry=telemetry,
-        snapshots=snapshots,
+        snapshot_cache=snapshot_cache,
         window=RecentHistory(store, _HISTORY_STEPS),
         model=ServingModel(ModelRegistry(config.models_dir), model_loaders(config)),
-        manager=ServiceManager(),
+        service_manager=ServiceManager(),
         retraining=retraining,
         scenarios=Scenarios(config.data_dir / "scenarios.json", clock.now),
     )
 
 
-def build_pipeline(config: Config, on: Components) -> ConfiguredPipeline:
+def build_pipeline(config: Config, components: Components) -> ConfiguredPipeline:
     """Return the pipeline of ``config`` on the components; the clients of sources and Alertmanagers are open.
 
     Raises:
@@ -126,70 +126,72 @@ def build_pipeline(config: Config, on: Components) -> ConfiguredPipeline:
     metrics, retention_seconds = config.domain_metrics(), config.store.retention_seconds
     next_time = next_training(config)
     with ExitStack() as clients:
-        sources = [build_source(source, on.scenarios) for source in config.sources]
+        sources = [build_source(source, components.scenarios) for source in config.sources]
         notifiers = [AlertmanagerNotifier(each) for each in config.alerting.alertmanagers]
         opened: list[Source | Notifier] = [*sources, *notifiers]
         for client in opened:
             clients.callback(client.close)
         targets = [notifier.name for notifier in notifiers]
-        progress = on.manager.progress
+        progress = components.service_manager.progress
         ingest = Ingest(
             sources=sources,
-            store=on.store,
+            store=components.store,
             metrics=metrics,
             retention_seconds=retention_seconds,
-            telemetry=on.telemetry,
-            stopping=on.stopping.is_set,
+            telemetry=components.telemetry,
+            stopping=components.stopping.is_set,
             progress=progress,
         )
-        repository = on.store.alert_repository()
+        repository = components.store.alert_repository()
         triggers = Triggers(config.training)
 
         def retrain(snapshot: Snapshot, panel: Panel) -> None:
-            on.retraining.run(snapshot.at, triggers.check(snapshot, panel))
+            components.retraining.run(snapshot.at, triggers.check(snapshot, panel))
 
         cycle = Cycle(
             ingest=ingest,
-            store=on.store,
-            window=on.window,
-            model=on.model,
+            store=components.store,
+            window=components.window,
+            model=components.model,
             baseline=Climatology(metrics),
             verification=Verification(
-                on.store.verification_repository(),
+                components.store.verification_repository(),
                 SeasonalNaive(metrics),
                 Climatology(metrics),
                 config.verification,
             ),
-            alerting=Alerting(repository, metrics, config.alerting, partial(wall_time, on.clock)),
+            alerting=Alerting(repository, metrics, config.alerting, partial(wall_time, components.clock)),
             delivery=Delivery(
                 repository=repository,
                 notifiers=notifiers,
                 config=config.alerting,
-                clock=on.clock,
-                telemetry=on.telemetry,
+                clock=components.clock,
+                telemetry=components.telemetry,
                 wall_now=SystemClock().now,
             ),
             profiles=ProfileRules((rule.pattern, rule.profile) for rule in config.profiles),
             retention_seconds=retention_seconds,
-            telemetry=on.telemetry,
-            now=on.clock.now,
-            publish=(on.snapshots.publish, on.telemetry.publish),
+            telemetry=components.telemetry,
+            now=components.clock.now,
+            publish=(components.snapshot_cache.publish, components.telemetry.publish),
             progress=progress,
             retrain=retrain,
         )
 
         def apply() -> None:
-            on.snapshots.configure(metrics, config.exposition)
-            on.model.reload(model_loaders(config))
-            on.retraining.reconfigure(config.training, next_time)
-            on.scenarios.reconfigure(simulated_servers(sources))
-            on.telemetry.configure([source.name for source in sources], targets)
+            components.snapshot_cache.configure(metrics, config.exposition)
+            components.model.reload(model_loaders(config))
+            components.retraining.reconfigure(config.training, next_time)
+            components.scenarios.reconfigure(simulated_servers(sources))
+            components.telemetry.configure([source.name for source in sources], targets)
             configure_logs(config.logging.level, config.logging.format)
 
         push = next((source for source in config.sources if isinstance(source, PushConfig)), None)
         endpoint = None
         if push is not None:
-            endpoint = PushEndpoint(source=push, config=config, ingest=ingest, clock=on.clock, telemetry=on.telemetry)
+            endpoint = PushEndpoint(
+                source=push, config=config, ingest=ingest, clock=components.clock, telemetry=components.telemetry
+            )
         return ConfiguredPipeline(
             cycle=cycle,
             push=endpoint,
@@ -199,7 +201,7 @@ def build_pipeline(config: Config, on: Components) -> ConfiguredPipeline:
         )
 
 
-def build_server(config: Config, on: Components, service: Service, reload: ConfigReload) -> HttpServer:
+def build_server(config: Config, components: Components, service: Service, reload: ConfigReload) -> HttpServer:
     """Return the HTTP server with every route, its address bound.
 
     Raises:
@@ -207,18 +209,18 @@ def build_server(config: Config, on: Components, service: Service, reload: Confi
     """
     access = WebAccess(config.http.web_config_file)
     app = create_app(
-        on.snapshots,
-        on.telemetry,
+        components.snapshot_cache,
+        components.telemetry,
         lambda: service.push,
         reload=reload.run,
         authentication=Authentication(config.http.bearer_token_file, lambda: access.now().basic_auth_users),
         access=access,
         limits=ClientLimits(config.http.requests_per_minute, config.http.failed_logins_per_minute),
     )
-    add_training(app, on.retraining)
+    add_training(app, components.retraining)
     add_models(app, ModelRegistry(config.models_dir))
     add_claims(app, ModelRegistry(config.models_dir))
-    add_scenarios(app, on.scenarios)
+    add_scenarios(app, components.scenarios)
     return HttpServer(app, config.http, access.context)
 
 
@@ -261,10 +263,10 @@ def model_loaders(config: Config) -> ModelLoaders:
         return base_forecaster(config.domain_metrics(), config.zone)
 
     return ModelLoaders(
-        load,
-        lambda model: read_breach_model(registry.path(model), target),
-        load_base,
-        partial(base_breach_model, target),
+        model=load,
+        risk_model=lambda model: read_breach_model(registry.path(model), target),
+        base=load_base,
+        base_risk_model=partial(base_breach_model, target),
     )
 
 

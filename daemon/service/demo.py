@@ -63,7 +63,7 @@ def _train_and_report(service: Service, config_file: Path, url: str, started: fl
     report("simulating a week of 20 servers")
     if not _wait_for(service, *ForecasterKind):
         return
-    snapshot = service.snapshots.snapshot
+    snapshot = service.snapshot_cache.snapshot
     if snapshot is not None:
         report(
             f"{len(snapshot.servers)} servers, {len(snapshot.forecast.keys)} series; until a model is trained, the "
@@ -103,10 +103,10 @@ def _end(training: subprocess.Popen[bytes]) -> None:
         training.wait()
 
 
-def _wait_for(service: Service, *sources: ForecasterKind) -> bool:
+def _wait_for(service: Service, *kinds: ForecasterKind) -> bool:
     while not service.stopping:
-        snapshot = service.snapshots.snapshot
-        if snapshot is not None and any(snapshot.rows_by_source.get(source) for source in sources):
+        snapshot = service.snapshot_cache.snapshot
+        if snapshot is not None and any(snapshot.series_by_forecaster.get(kind) for kind in kinds):
             return True
         time.sleep(_POLL_SECONDS)
     return False

@@ -45,10 +45,10 @@ class Components:
     store: SqlStore
     clock: Clock
     telemetry: PrometheusTelemetry
-    snapshots: SnapshotCache
+    snapshot_cache: SnapshotCache
     window: RecentHistory
     model: ServingModel
-    manager: ServiceManager
+    service_manager: ServiceManager
     retraining: Retraining
     scenarios: Scenarios
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -131,7 +131,7 @@ class Service:
 
     def __init__(self, components: Components, pipeline: ConfiguredPipeline) -> None:
         self._components, self._pipeline = components, pipeline
-        self._stopping, self._manager = components.stopping, components.manager
+        self._stopping, self._manager = components.stopping, components.service_manager
         self._ticking = threading.Lock()
         self._stack = ExitStack()
         self._last = 0
@@ -158,9 +158,9 @@ class Service:
         return self._pipeline.push
 
     @property
-    def snapshots(self) -> SnapshotCache:
+    def snapshot_cache(self) -> SnapshotCache:
         """Holds the result of the newest tick."""
-        return self._components.snapshots
+        return self._components.snapshot_cache
 
     @property
     def ticking(self) -> bool:
@@ -247,7 +247,7 @@ class Service:
         self._last = at
 
     def _report(self, snapshot: Snapshot) -> None:
-        problems = self._components.snapshots.problems()
+        problems = self._components.snapshot_cache.problems()
         if problems:
             self._manager.status("not ready: " + "; ".join(problems))
             return

@@ -1,7 +1,7 @@
 """A training in a process of its own, with a deadline, a memory limit and its progress.
 
-The process is ``forewarn retrain``. It prints lines of JSON, which are parsed here: progress within an epoch, the
-record of each epoch, and at the end the model.
+The process is ``forewarn retrain``. It prints lines of JSON, each one of the records below: progress within an epoch,
+the record of each epoch, and at the end the model.
 """
 
 import os
@@ -27,20 +27,20 @@ _MEBIBYTE = 1 << 20
 
 
 class StepLine(Record):
-    """A line while an epoch is under way."""
+    """A line during an epoch: its number, and the share of it that is done."""
 
     epoch: int
     epoch_share: float
 
 
 class EpochLine(Record):
-    """A line when an epoch ended."""
+    """A line at the end of an epoch."""
 
     record: EpochRecord
 
 
 class ResultLine(Record):
-    """The last line."""
+    """The last line: the model, and the decision of the gate."""
 
     model: str
     promoted: bool
@@ -86,7 +86,7 @@ class TrainingProcess:
             with os.fdopen(output, "rb", 0) as lines:
                 try:
                     with os.fdopen(into, "wb") as sink, self._errors.open("wb") as errors:
-                        # in a session of its own, so that a terminal's Ctrl-C does not reach it past the service
+                        # in its own session, so that Ctrl-C in a terminal reaches it only through the service
                         child = subprocess.Popen(  # noqa: S603 - our own program
                             command, stdout=sink, stderr=errors, env=environment, start_new_session=True
                         )
@@ -131,8 +131,8 @@ class TrainingProcess:
             self._stop_with = outcome
             self._child.kill()
 
-    def _watch(self, child: "subprocess.Popen[bytes]", output: int, config: TrainingConfig) -> None:
-        began, rest = time.monotonic(), b""
+    def _watch(self, child: subprocess.Popen[bytes], output: int, config: TrainingConfig) -> None:
+        started, rest = time.monotonic(), b""
         while True:
             readable, _, _ = select.select([output], [], [], _CHECK_SECONDS)
             chunk = os.read(output, 1 << 16) if readable else None
@@ -141,13 +141,13 @@ class TrainingProcess:
             *lines, rest = (rest + (chunk or b"")).split(b"\n")
             for line in lines:
                 self._note(line)
-            if time.monotonic() - began > config.deadline_minutes * 60:
+            if time.monotonic() - started > config.deadline_minutes * 60:
                 text = f"it took longer than training.deadline_minutes: {config.deadline_minutes:g}"
                 self._end(RunOutcome(RunState.TIMED_OUT, text))
             elif resident_bytes(child.pid) > config.memory_limit_mb * _MEBIBYTE:
                 text = f"it needed more than training.memory_limit_mb: {config.memory_limit_mb}"
                 self._end(RunOutcome(RunState.OUT_OF_MEMORY, text))
-        self._outcome = self._of(child.wait(), time.monotonic() - began)
+        self._outcome = self._outcome_of(child.wait(), time.monotonic() - started)
 
     def _note(self, line: bytes) -> None:
         match parse_line(line):
@@ -158,7 +158,7 @@ class TrainingProcess:
             case ResultLine() as result:
                 self._result = result
 
-    def _of(self, status: int, seconds: float) -> RunOutcome:
+    def _outcome_of(self, status: int, seconds: float) -> RunOutcome:
         if self._stop_with is not None:
             return RunOutcome(self._stop_with.state, self._stop_with.detail, "", seconds)
         if status == 0 and self._result is not None:
@@ -173,7 +173,7 @@ class TrainingProcess:
 
 
 def parse_line(line: bytes) -> StepLine | EpochLine | ResultLine | None:
-    """Return what one line of the child means; None for any other output."""
+    """Return one line of the child as a record; None for any other output."""
     try:
         document = readable_json(line.decode("utf-8", "replace"))
     except ValueError:
@@ -185,7 +185,7 @@ def parse_line(line: bytes) -> StepLine | EpochLine | ResultLine | None:
 
 
 def resident_bytes(pid: int) -> int:
-    """Return the memory of a process in bytes, with what is swapped out; 0 if it has ended."""
+    """Return the memory of a process in bytes, resident and swapped out; 0 if it has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:

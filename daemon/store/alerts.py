@@ -5,12 +5,11 @@ and a queued notification. ``schema`` upgrades the JSON of older stores.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import delete, select
 from sqlalchemy import insert as plain_insert
 
 from daemon.alerting.outcomes import Outcome, Prediction
@@ -24,10 +23,8 @@ from daemon.alerting.state import (
     QueuedNotification,
 )
 from daemon.breach.definition import Severity
-from daemon.store.engine import upsert
+from daemon.store.engine import Transaction, upsert
 from daemon.store.schema import alerts, notifications, predictions
-
-Transaction = Callable[[], AbstractContextManager[Connection]]
 
 
 class SqlAlertRepository:

@@ -4,8 +4,8 @@ A committed transaction survives a crash. One transaction writes at a time, in t
 """
 
 import os
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from sqlite3 import SQLITE_BUSY, OperationalError
 from sqlite3 import Connection as SqliteConnection
@@ -18,6 +18,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from daemon.core.errors import StoreUnavailable
 from daemon.core.file_access import is_present, may, permission_denied
+
+Transaction = Callable[[], AbstractContextManager[Connection]]
+"""Opens a transaction, for the length of a ``with`` block."""
 
 # set by hand: longer than any transaction of forewarn takes
 _LOCK_TIMEOUT_MS = 30_000

@@ -22,7 +22,7 @@ from daemon.core.errors import StoreUnavailable
 from daemon.core.series import STEP_SECONDS, Float32, Int64, Panel, Samples, SeriesKey, ceil_to_grid, floor_to_grid
 from daemon.store import schema
 from daemon.store.alerts import SqlAlertRepository
-from daemon.store.engine import connect, for_reading, for_writing, insert, parse, shown, unavailable
+from daemon.store.engine import connect, for_reading, for_writing, insert, parse, shown, unavailable, upsert
 from daemon.store.schema import meta, series, servers, ticks, watermarks
 from daemon.store.verification import SqlVerificationRepository
 
@@ -35,20 +35,20 @@ _NAMES_PER_QUERY = 500
 # grid times that are copied into a panel at once, so that they fit into the cache of the processor
 _BLOCK_STEPS = 64
 # about a day: limits the memory of a long back-fill, and the parameters of a statement
-_TICKS_PER_STATEMENT = 250
+_ROWS_PER_STATEMENT = 250
 _ROWS_PER_FETCH = 64
 
 _ROWS = select(ticks.c.timestamp, ticks.c.series, ticks.c.value)
 
 
-class Tick(NamedTuple):
-    """The samples of one grid time: unique ascending series ids and their values, ``(samples,)`` each."""
+class TickRow(NamedTuple):
+    """The content of a row: unique ascending series ids and their values, ``(samples,)`` each."""
 
     series: SeriesIds
     values: Float32
 
 
-EMPTY = Tick(np.empty(0, np.int32), np.empty(0, np.float32))
+EMPTY = TickRow(np.empty(0, np.int32), np.empty(0, np.float32))
 
 
 def decode_ids(packed: bytes) -> SeriesIds:
@@ -61,12 +61,12 @@ def decode_values(packed: bytes) -> Float32:
     return np.frombuffer(packed, dtype="<f4")
 
 
-def encode(tick: Tick) -> tuple[bytes, bytes]:
+def encode(tick: TickRow) -> tuple[bytes, bytes]:
     """Return the columns ``series`` and ``value`` of the row of ``tick``, little-endian, 4 bytes a sample each."""
     return tick.series.astype("<i4").tobytes(), tick.values.astype("<f4").tobytes()
 
 
-def merge(stored: Tick, arrived: Tick) -> tuple[Tick, int]:
+def merge(stored: TickRow, arrived: TickRow) -> tuple[TickRow, int]:
     """Return ``stored`` overwritten by ``arrived``, and the number of samples that are new or changed."""
     place = np.searchsorted(stored.series, arrived.series)
     known = np.zeros(len(place), dtype=np.bool_)
@@ -77,16 +77,16 @@ def merge(stored: Tick, arrived: Tick) -> tuple[Tick, int]:
     changed = np.count_nonzero(values[place[known]] != arrived.values[known])
     values[place[known]] = arrived.values[known]
     if known.all():
-        return Tick(stored.series, values), int(changed)
+        return TickRow(stored.series, values), int(changed)
     added = ~known
-    merged = Tick(
+    merged = TickRow(
         np.insert(stored.series, place[added], arrived.series[added]),
         np.insert(values, place[added], arrived.values[added]),
     )
     return merged, int(changed + np.count_nonzero(added))
 
 
-def split(timestamps: Int64, series: SeriesIds, values: Float32) -> Iterator[tuple[int, Tick]]:
+def split(timestamps: Int64, series: SeriesIds, values: Float32) -> Iterator[tuple[int, TickRow]]:
     """Yield each grid time of a batch with its samples, oldest first; the last of two samples of a series counts.
 
     Args:
@@ -105,7 +105,7 @@ def split(timestamps: Int64, series: SeriesIds, values: Float32) -> Iterator[tup
     timestamps, series, values = timestamps[order], series[order], values[order]
     bounds = np.flatnonzero(np.diff(timestamps)) + 1
     for start, stop in zip([0, *bounds.tolist()], [*bounds.tolist(), len(order)], strict=True):
-        yield int(timestamps[start]), Tick(series[start:stop], values[start:stop])
+        yield int(timestamps[start]), TickRow(series[start:stop], values[start:stop])
 
 
 @dataclass(frozen=True)
@@ -173,13 +173,13 @@ def _server_ids(connection: Connection, needed: set[str], profiles: Mapping[str,
     new = [{"name": name, "profile": profiles.get(name)} for name in sorted(needed - known.keys())]
     if new:
         connection.execute(insert(connection, servers), new)
-    renamed = [
+    changed = [
         {"known": known[name][0], "profile": profile}
         for name, profile in profiles.items()
         if name in known and known[name][1] != profile
     ]
-    if renamed:
-        connection.execute(update(servers).where(servers.c.id == bindparam("known")), renamed)
+    if changed:
+        connection.execute(update(servers).where(servers.c.id == bindparam("known")), changed)
     if new:
         known |= {name: (i, profile) for name, i, profile in connection.execute(query)}
     return {name: known[name][0] for name in needed}
@@ -287,7 +287,7 @@ def write_samples(connection: Connection, samples: Samples) -> int:
                 packed_ids, packed = encode(merged)
                 rows.append({"timestamp": timestamp, "revision": revision, "series": packed_ids, "value": packed})
                 total += changed
-        _upsert(connection, rows)
+        upsert(connection, ticks, rows)
     if total:
         connection.execute(update(meta).where(meta.c.key == "revision").values(value=revision))
     return total
@@ -314,36 +314,29 @@ def delete_ticks(connection: Connection, before: int) -> int:
     candidates = np.empty(0, dtype=np.int32)
     for ids in _distinct_ids(connection, select(ticks.c.series).where(old)):
         candidates = np.union1d(candidates, ids)
-    gone: int = connection.execute(delete(ticks).where(old)).rowcount
-    # Only a series with a deleted sample can be empty now, and almost all of them are in the oldest row that is left.
-    # The search reads all rows only if a series has really ended.
+    deleted: int = connection.execute(delete(ticks).where(old)).rowcount
+    # Only a series with a deleted sample can be empty now. The oldest row that is left has almost all of them, so the
+    # search ends there, unless a series has really ended.
     for ids in _distinct_ids(connection, select(ticks.c.series).order_by(ticks.c.timestamp)):
         if not len(candidates):
             break
         candidates = np.setdiff1d(candidates, ids, assume_unique=True)
     if len(candidates):
         forget_series(connection, candidates)
-    return gone
+    return deleted
 
 
-def _chunks(arrived: Iterator[tuple[int, Tick]]) -> Iterator[list[tuple[int, Tick]]]:
-    while chunk := list(islice(arrived, _TICKS_PER_STATEMENT)):
+def _chunks(arrived: Iterator[tuple[int, TickRow]]) -> Iterator[list[tuple[int, TickRow]]]:
+    while chunk := list(islice(arrived, _ROWS_PER_STATEMENT)):
         yield chunk
 
 
-def _stored(connection: Connection, timestamps: Sequence[int]) -> dict[int, Tick]:
+def _stored(connection: Connection, timestamps: Sequence[int]) -> dict[int, TickRow]:
     query = _ROWS.where(ticks.c.timestamp.in_(timestamps))
     return {
-        timestamp: Tick(decode_ids(ids), decode_values(values)) for timestamp, ids, values in connection.execute(query)
+        timestamp: TickRow(decode_ids(ids), decode_values(values))
+        for timestamp, ids, values in connection.execute(query)
     }
-
-
-def _upsert(connection: Connection, rows: list[dict[str, object]]) -> None:
-    if not rows:
-        return
-    arrived = insert(connection, ticks)
-    replaced = {column: arrived.excluded[column] for column in ("revision", "series", "value")}
-    connection.execute(arrived.on_conflict_do_update(index_elements=[ticks.c.timestamp], set_=replaced), rows)
 
 
 def _distinct_ids(connection: Connection, query: Executable) -> Iterator[SeriesIds]:

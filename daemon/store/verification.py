@@ -1,21 +1,18 @@
 """Pending forecasts and live scores in the database of the history."""
 
 import json
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import delete, select
 
 from daemon.core.forecast import HORIZONS, QUANTILES
 from daemon.core.scoring import INTERVALS
 from daemon.core.series import SeriesKey
 from daemon.forecasting.verification import LiveScore, PendingVerification, Tally
-from daemon.store.engine import upsert
+from daemon.store.engine import Transaction, upsert
 from daemon.store.schema import live_scores, pending_verifications
-
-Transaction = Callable[[], AbstractContextManager[Connection]]
 
 _INSIDE = [f"inside_{name}" for name in INTERVALS]
 

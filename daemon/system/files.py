@@ -66,7 +66,7 @@ def _sync(path: Path) -> None:
 
 
 class _Version(NamedTuple):
-    """Identifies one state of a file; a change of its owner or mode is one too, as reading may then fail."""
+    """Identifies a version of a file; a change of owner or mode is a new version, because reading may then fail."""
 
     modified: int
     changed: int

@@ -1,6 +1,6 @@
 """Accuracy beside the peers on recordings of real servers.
 
-The network that a training starts from is pretrained without the recording that is tested.
+Each training starts from a network that is pretrained without the tested recording.
 """
 
 import json
@@ -63,8 +63,8 @@ def main(epochs: int = PRETRAINING_EPOCHS) -> None:
         say(f"{name}: training at production level, then LightGBM")
         trained = train(pack.known, {}, UTC, LEVELS[LevelName.PRODUCTION], start=base)
         forecasters: dict[str, Forecaster] = {
-            "forewarn, production": trained.forecaster(name),
-            "forewarn, zero-shot": zero_shot(base),
+            "forewarn, production level": trained.forecaster(name),
+            "forewarn, zero-shot, not trained on the pack": zero_shot(base),
             REFERENCE: SeasonalNaive({}),
             **default_peers(pack.panel, pack.train_end, UTC, lambda done: None),
         }
@@ -89,12 +89,12 @@ def zero_shot(network: TemporalFusionTransformer) -> NetworkForecaster:
 
 
 def print_table(name: str, scores: Scores) -> None:
-    print(f"\n{name}: pinball loss, geometric means over series\n{'':34}to naive  to LightGBM  inside 80 %")
+    print(f"\n{name}\n{'':46}relative loss  × LightGBM  coverage of the 80 % interval")
     losses = {each: relative_loss(sums, scores.sums[REFERENCE]) for each, sums in scores.sums.items()}
     for each in sorted(losses, key=lambda one: np.nan_to_num(losses[one], nan=np.inf)):
         sums = scores.sums[each]
         ratio = relative_loss(sums, scores.sums[BOOSTING])
-        print(f"{each:34}{losses[each]:8.3f}{ratio:13.3f}{coverage(sums)['80']:13.1%}", flush=True)
+        print(f"{each:46}{losses[each]:13.3f}{ratio:12.3f}{100 * coverage(sums)['80']:28.1f} %", flush=True)
 
 
 def say(text: str) -> None:

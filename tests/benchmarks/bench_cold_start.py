@@ -49,8 +49,8 @@ def main() -> None:
     forecaster = model.forecaster("")
     whole = shown(forecaster, with_profile, origins, HISTORY_STEPS)
     without = shown(forecaster, masked, origins, HISTORY_STEPS)
-    print("loss relative to that of the same servers with 28 days of history, geometric mean over series")
-    print("| simulated servers, history | with the profile | without | saved by the profile | climatology |")
+    print("simulated servers: loss relative to the same servers with 28 days of history, geometric mean over series")
+    print("| history | with the profile | profile masked | saved by the profile | climatology |")
     print("| --- | --- | --- | --- | --- |")
     print(f"| 28 d | 1 | {ratio(without, whole):.3f} | {1 - ratio(whole, without):.1%} | |")
     for name, steps in SHOWN.items():
@@ -76,7 +76,8 @@ def recordings() -> None:
         for name, steps in SHOWN.items():
             losses = (shown(each, pack.panel, origins, steps) for each in (base, Climatology({})))
             rows[name].append(", ".join(f"{ratio(each, whole):.2f}" for each in losses))
-    print(f"| base network, climatology | {' | '.join(packs)} |\n{'| --- ' * (len(packs) + 1)}|")
+    print("recordings: the relative loss of the base network, then of the climatology")
+    print(f"| history | {' | '.join(packs)} |\n{'| --- ' * (len(packs) + 1)}|")
     for cells in rows.values():
         print(f"{' | '.join(cells)} |")
 

@@ -67,7 +67,7 @@ def main(sizes: Sizes | None = None) -> None:
     train_end = week.start + (DEMO.data_hours * STEPS_PER_HOUR - 1) * STEP_SECONDS
     print(f"{sizes.servers} servers x {len(week.keys) // sizes.servers} metrics x {DEMO.data_hours} h to train on; "
           f"{len(os.sched_getaffinity(0))} core(s); torch {torch.__version__}")  # fmt: skip
-    print(f"{'':52}{'forewarn':>10}{'stock':>10}{'ratio':>8}")
+    print(f"{'':70}{'forewarn':>10}{'stock':>10}{'ratio':>8}")
     demo = _training(week.between(week.start, train_end), sizes)
     _forecasting(demo.forecaster("forewarn"), sizes)
     _equal_time(week, train_end, demo, sizes)
@@ -85,7 +85,7 @@ def _training(panel: Panel, sizes: Sizes) -> TrainedModel:
         for network, rates in zip(networks, theirs, strict=True):
             rates.append(_stock_rate(network, windows, sizes.steps))
     for network, rates in zip(networks, theirs, strict=True):
-        label = f"training, windows/s; parameters {_parameters(demo.network)} : {_parameters(network)}"
+        label = f"training, windows/s; {_parameters(demo.network)} and {_parameters(network)} parameters"
         rate, peer = statistics.median(ours), statistics.median(rates)
         _row(label, f"{rate:,.0f}", f"{peer:,.0f}", rate / peer, "target ≥ 6")
     return demo
@@ -118,7 +118,7 @@ def _forecasting(ours: Forecaster, sizes: Sizes) -> None:
                 peer.append(_seconds(theirs, panel))
         seconds, others = statistics.median(own), statistics.median(peer) if peer else None
         target = {160: "target < 0.4 s, ≥ 8", 1000: "target < 3 s"}.get(servers, "")
-        label = f"forecast of {servers} servers, s; medians of {len(own)} : {len(peer)}"
+        label = f"{servers} servers from raw history to quantiles, s; medians of {len(own)} and {len(peer)}"
         if others is None:
             _row(label, f"{seconds:.2f}", "", None, target)
         else:
@@ -159,12 +159,12 @@ def _compare(week: Panel, train_end: int, model: TrainedModel, seconds: float) -
     _say(f"scoring {len(origins)} origins")
     forecasters = {"forewarn": model.forecaster("forewarn"), "stock": theirs, "naive": SeasonalNaive({})}
     sums = score(forecasters, week, origins).sums
-    after = f"after {_training_seconds(model):.0f} : {stock_seconds:.0f} s"
+    after = f"after {_training_seconds(model):.0f} s and {stock_seconds:.0f} s of training"
     loss, peer = (relative_loss(sums[name], sums["naive"]) for name in ("forewarn", "stock"))
-    _row(f"loss to seasonal naive's, {after}", f"{loss:.3f}", f"{peer:.3f}", peer / loss)
+    _row(f"relative loss {after}", f"{loss:.3f}", f"{peer:.3f}", peer / loss)
     inside = {name: coverage(each)["80"] for name, each in sums.items()}
     naive = f"naive {inside['naive']:.3f}"
-    _row(f"inside the 80 % interval, {after}", f"{inside['forewarn']:.3f}", f"{inside['stock']:.3f}", None, naive)
+    _row(f"coverage of the 80 % interval {after}", f"{inside['forewarn']:.3f}", f"{inside['stock']:.3f}", None, naive)
 
 
 def _stock_after(panel: Panel, seconds: float) -> tuple[stock_tft.StockForecaster, float]:
@@ -174,7 +174,7 @@ def _stock_after(panel: Panel, seconds: float) -> tuple[stock_tft.StockForecaste
 
 
 def _row(label: str, ours: str, theirs: str, ratio: float | None, note: str = "") -> None:
-    print(f"{label:52}{ours:>10}{theirs:>10}{'' if ratio is None else f'{ratio:.2f}':>8}  {note}".rstrip(), flush=True)
+    print(f"{label:70}{ours:>10}{theirs:>10}{'' if ratio is None else f'{ratio:.2f}':>8}  {note}".rstrip(), flush=True)
 
 
 def _say(text: str) -> None:

@@ -1,8 +1,8 @@
-"""Are breaches foretold? On simulated fleets of other seeds than those trained on, where every incident is known.
+"""Breaches predicted on simulated fleets, where every incident is known.
 
-The level is production; thresholds are those of the default configuration; the cuts are those that training chose. All
-thresholds are looked at every half hour; those of incidents under way at every tick, as the service does, and an alert
-is raised as the service raises it.
+The model is of level production. The fleets have other seeds than the training fleet. Metric thresholds are those of
+the default configuration; training chooses the decision thresholds. All metric thresholds are scored every half hour.
+Those of active incidents are scored at every tick, and an alert fires as in the service.
 """
 
 from collections import Counter
@@ -31,12 +31,12 @@ from tests.benchmarks.fleets import START
 from tests.benchmarks.incident_scores import (
     Bools,
     Outcome,
+    alerts_firing,
     causes,
-    foreseeable,
-    left_alone,
+    during_incidents,
     outcomes,
-    raised,
-    under_way,
+    predictable,
+    without_repairs,
 )
 
 TRAINED_SEED, TESTED_SEEDS = 41, (55, 56, 57)
@@ -45,8 +45,11 @@ TESTED_DAYS, HISTORY_DAYS, TESTED_SERVERS = 12, 28, 60
 HALF_HOUR = 1800
 FIRST = START + HISTORY_DAYS * 86_400
 UNREPAIRED = {name: IncidentTuning(repair_chance=0) for name in KINDS if name != CASCADE}
-_COLUMNS = ("breached", "told before", "did not", "told falsely", "precision", "median lead", "quartiles")
-_BALANCED = ("breaches", "told", "without", "alarmed", "balanced accuracy", "precision")
+_COLUMNS = (
+    *("with a breach", "predicted before it", "without a breach", "false alarms"),
+    *("precision", "median lead", "quartiles"),
+)
+_BALANCED = ("breaches", "predicted", "without a breach", "false alarms", "balanced accuracy", "precision")
 
 
 def main() -> None:
@@ -61,9 +64,9 @@ def main() -> None:
         LEVELS[LevelName.PRODUCTION],
         start=load_network(BASE_FOLDER)[0],
     )
-    print(f"best epoch of the training: {model.fit.best_epoch}; None is the base network, which no epoch bettered")
+    print(f"best epoch: {model.fit.best_epoch}; None is the base network, if no epoch has a lower loss")
     forecaster = model.forecaster("")
-    parts, alarms, caused, results, alone = [], [], [], [], []
+    parts, alerts, caused, results, unrepaired = [], [], [], [], []
     for seed in TESTED_SEEDS:
         say(f"forecasting the fleet of seed {seed}")
         spec = FleetSpec(seed=seed, counts=counts_for(TESTED_SERVERS))
@@ -71,57 +74,59 @@ def main() -> None:
         last = panel.end - HORIZON_STEPS * STEP_SECONDS
         (found,) = examples(panel, range(FIRST, last + 1, HALF_HOUR), forecaster, [configured_thresholds(metrics)])
         parts.append(found)
-        alarms.append(_predicted(model.breach, found))
+        alerts.append(_predicted(model.breach, found))
         caused += causes(found, incidents)
         ticks = Examples.concatenate(
             [
                 examples(part, [at], forecaster, [configured_thresholds(metrics)])[0]
-                for at, part in under_way(panel, incidents, range(FIRST, last + 1, STEP_SECONDS))
+                for at, part in during_incidents(panel, incidents, range(FIRST, last + 1, STEP_SECONDS))
             ]
         )
-        told = raised(ticks, _predicted(model.breach, ticks), AlertingConfig())
-        own = outcomes(ticks, incidents, {name: kind.critical for name, kind in KINDS.items()}, told)
+        firing = alerts_firing(ticks, _predicted(model.breach, ticks), AlertingConfig())
+        own = outcomes(ticks, incidents, {name: kind.critical for name, kind in KINDS.items()}, firing)
         results += own
-        alone += left_alone(own, *_history(replace(spec, incidents=UNREPAIRED), metrics))
-    windows, alerted = Examples.concatenate(parts), np.concatenate(alarms)
-    chances = model.breach.calibrator.probability(windows.features)
-    seen = foreseeable(windows, caused)
-    quiet = ~windows.happened
-    print(f"{len(chances)} windows, {windows.happened.mean():.2%} before a breach; {seen.sum()} foreseeable")
+        unrepaired += without_repairs(own, *_history(replace(spec, incidents=UNREPAIRED), metrics))
+    windows, alerted = Examples.concatenate(parts), np.concatenate(alerts)
+    probabilities = model.breach.calibrator.probability(windows.features)
+    started = predictable(windows, caused)
+    clear = ~windows.happened
+    before = _percent(float(windows.happened.mean()), 2)
+    print(f'{len(clear):,} windows, {before} of them before a breach; {started.sum():,} are "incident started"')
     print("| by window | balanced accuracy | precision | recall | average precision |\n| --- | --- | --- | --- | --- |")
-    _by_window("all", alerted, windows.happened, chances)
+    _by_window("all", alerted, windows.happened, probabilities)
     of_incidents = np.array([cause is not None for cause in caused])
-    _by_window("breaches of incidents", *(each[quiet | of_incidents] for each in (alerted, windows.happened, chances)))
-    _by_window("with a precursor, under way", *(each[quiet | seen] for each in (alerted, windows.happened, chances)))
+    for name, breaches in (("breaches of incidents", of_incidents), ("with a precursor, incident started", started)):
+        rows = clear | breaches
+        _by_window(name, alerted[rows], windows.happened[rows], probabilities[rows])
     print(f"| by incident | {' | '.join(_COLUMNS)} |\n| --- |{' --- |' * len(_COLUMNS)}")
     _by_incident("all", results)
-    seen_coming = [one for one in results if one.incident.precursor]
-    _by_incident("with a precursor", seen_coming)
-    _by_incident("without", [one for one in results if not one.incident.precursor])
-    alone = [one for one in alone if one.incident.precursor]
-    _by_incident("with a precursor, had nobody repaired them", alone)
-    for kind, _ in Counter(one.incident.kind for one in alone).most_common():
-        _by_incident(f"`{kind}`, the same", [one for one in alone if one.incident.kind == kind])
+    with_precursor = [one for one in results if one.incident.precursor]
+    _by_incident("with a precursor", with_precursor)
+    _by_incident("without a precursor", [one for one in results if not one.incident.precursor])
+    unrepaired = [one for one in unrepaired if one.incident.precursor]
+    _by_incident("with a precursor, without repairs", unrepaired)
+    for kind, _ in Counter(one.incident.kind for one in unrepaired).most_common():
+        _by_incident(f"`{kind}`, without repairs", [one for one in unrepaired if one.incident.kind == kind])
     print(f"| with a precursor | {' | '.join(_BALANCED)} |\n| --- |{' --- |' * len(_BALANCED)}")
-    precision = _share(float(windows.happened[alerted].mean()))
-    told_of = np.array([one.told for one in seen_coming if one.breached], bool)
-    _balanced("breaches, and quiet windows of any threshold", told_of, alerted[quiet], precision)
-    _balanced("windows before a breach, and quiet ones", alerted[seen], alerted[quiet], precision)
-    for name, some in (("", seen_coming), (", had nobody repaired them", alone)):
-        told_of, falsely = (
-            np.array([one.told for one in some if one.breached is each], bool) for each in (True, False)
+    precision = _percent(float(windows.happened[alerted].mean()))
+    predicted = np.array([one.predicted for one in with_precursor if one.breached], bool)
+    _balanced("breaches, and windows without a breach at any threshold", predicted, alerted[clear], precision)
+    _balanced("windows before a breach, and windows without a breach", alerted[started], alerted[clear], precision)
+    for name, some in (("", with_precursor), (", if there were no repairs", unrepaired)):
+        predicted, false_alarms = (
+            np.array([one.predicted for one in some if one.breached is each], bool) for each in (True, False)
         )
-        of_told = _share(told_of.sum() / max(1, told_of.sum() + falsely.sum()))
-        _balanced(f"incidents that came to a breach, and those that did not{name}", told_of, falsely, of_told)
+        precision = _percent(predicted.sum() / max(1, predicted.sum() + false_alarms.sum()))
+        _balanced(f"incidents with and without a breach{name}", predicted, false_alarms, precision)
 
 
 def _predicted(model: BreachModel, windows: Examples) -> Bools:
-    cuts = [model.decision_threshold(watch.key.metric, watch.severity).probability for watch in windows.monitored]
-    return np.asarray(model.calibrator.probability(windows.features) >= np.array(cuts))
+    thresholds = [model.decision_threshold(one.key.metric, one.severity).probability for one in windows.monitored]
+    return np.asarray(model.calibrator.probability(windows.features) >= np.array(thresholds))
 
 
 def _history(spec: FleetSpec, metrics: Mapping[str, Metric]) -> tuple[Panel, list[Incident]]:
-    """Return the metrics that have thresholds, and the incidents; all fleets name their servers alike, these do not."""
+    """Return the series with thresholds and the incidents; server names differ from those of the training fleet."""
     fleet = Fleet(spec)
     panel = fleet.panel(START, FIRST + TESTED_DAYS * 86_400 - STEP_SECONDS)
     monitored = panel.select([row for row, key in enumerate(panel.keys) if key.metric in thresholded(metrics)])
@@ -131,29 +136,30 @@ def _history(spec: FleetSpec, metrics: Mapping[str, Metric]) -> tuple[Panel, lis
     return replace(monitored, keys=keys, profiles=profiles), incidents
 
 
-def _by_window(name: str, alerted: Bools, happened: Bools, chances: Float64) -> None:
+def _by_window(name: str, alerted: Bools, happened: Bools, probabilities: Float64) -> None:
     found = decisions(alerted, happened)
-    shares = " | ".join(_share(each) for each in (found.balanced_accuracy, found.precision, found.recall))
-    print(f"| {name} | {shares} | {average_precision(chances, happened):.3f} |")
+    shares = " | ".join(_percent(each) for each in (found.balanced_accuracy, found.precision, found.recall))
+    print(f"| {name} | {shares} | {average_precision(probabilities, happened):.3f} |")
 
 
 def _by_incident(name: str, some: Sequence[Outcome]) -> None:
     breached, others = ([one for one in some if one.breached is each] for each in (True, False))
     leads = [one.lead_seconds / 3600 for one in breached if one.lead_seconds is not None]
     low, middle, high = np.quantile(leads, [0.25, 0.5, 0.75]) if leads else (np.nan,) * 3
-    told, falsely = (sum(one.told for one in each) for each in (breached, others))
-    precision = _share(told / (told + falsely)) if told + falsely else ""
+    predicted, false_alarms = (sum(one.predicted for one in each) for each in (breached, others))
+    precision = _percent(predicted / (predicted + false_alarms)) if predicted + false_alarms else ""
     hours = f"{middle:.1f} h | {low:.1f} to {high:.1f} h" if leads else " | "
-    print(f"| {name} | {len(breached)} | {told} | {len(others)} | {falsely} | {precision} | {hours} |")
+    print(f"| {name} | {len(breached)} | {predicted} | {len(others)} | {false_alarms} | {precision} | {hours} |")
 
 
-def _balanced(name: str, told: Bools, falsely: Bools, precision: str) -> None:
-    accuracy = _share(float(told.mean() + 1 - falsely.mean()) / 2)
-    print(f"| {name} | {len(told)} | {told.sum()} | {len(falsely)} | {falsely.sum()} | {accuracy} | {precision} |")
+def _balanced(name: str, predicted: Bools, false_alarms: Bools, precision: str) -> None:
+    accuracy = _percent(float(predicted.mean() + 1 - false_alarms.mean()) / 2)
+    counts = f"{len(predicted)} | {predicted.sum()} | {len(false_alarms)} | {false_alarms.sum()}"
+    print(f"| {name} | {counts} | {accuracy} | {precision} |")
 
 
-def _share(ratio: float) -> str:
-    return "" if np.isnan(ratio) else f"{ratio:.1%}"
+def _percent(ratio: float, digits: int = 1) -> str:
+    return "" if np.isnan(ratio) else f"{100 * ratio:.{digits}f} %"
 
 
 if __name__ == "__main__":

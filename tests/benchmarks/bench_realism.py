@@ -1,6 +1,6 @@
-"""Realism of the simulator: the median of each measure beside the range of the recordings' medians.
+"""Realism of the simulator: the median of each property beside the range of the recordings' medians.
 
-The simulator was not tuned on these seeds. They are many, because the median of 20 servers varies with the seed.
+The simulator was not tuned on these seeds. There are twelve fleets, because the median of one varies with the seed.
 """
 
 import os
@@ -28,7 +28,7 @@ _BY_ERROR = "within its error"
 
 
 def main() -> None:
-    """Print a row per measure: quartiles of each recording and of the simulator, and whether its median lies inside.
+    """Print a row per property: quartiles of each recording and of the simulator, and whether its median lies inside.
 
     A median outside by less than twice the standard error of the fleets' medians counts as within its error.
     """
@@ -39,7 +39,7 @@ def main() -> None:
     recordings = {path.parent.name: read_pack(path.parent).panel for path in sorted(Path(folder).glob("*/pack.json"))}
     fleets = [_simulated(seed) for seed in _SEEDS]
     real, made = [figures(panel) for panel in recordings.values()], [figures(panel) for panel in fleets]
-    print(f"| quartiles over series | {' | '.join(recordings)} | simulator | its error | inside |")
+    print(f"| quartiles over series | {' | '.join(recordings)} | simulator | error | inside |")
     print("| --- " * (len(recordings) + 4) + "|")
     results = []
     for measure in made[0]:
@@ -56,10 +56,7 @@ def main() -> None:
         results.append(_inside(row, error))
         cells = [f"{value:.3f}" for value in row]
         print(f"| loss of the {measure} | {' | '.join(cells)} | {error:.2g} | {results[-1]} |")
-    print(
-        f"{results.count('yes')} of {len(results)} inside the range of the recordings, "
-        f"{results.count(_BY_ERROR)} more within twice their error of it"
-    )
+    print(f"{results.count('yes')} of {len(results)} properties are inside, {results.count(_BY_ERROR)} are {_BY_ERROR}")
 
 
 def _inside(values: Sequence[float], error: float) -> str:

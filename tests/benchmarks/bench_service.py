@@ -1,4 +1,4 @@
-"""Memory of the service, time of its ticks, start and stop, and its cost while it waits."""
+"""Memory of the service, time of its ticks, start and stop, and its cost between ticks."""
 
 import json
 import os
@@ -63,12 +63,13 @@ def _service(folder: Path) -> None:
         seconds = [tick["seconds"] for tick in ticks[1:]]
         last = ticks[-1]
         print(f"{last['servers']} servers, {last['series']} series, 28 days, forecast by {last['forecast_by']}")
-        print(f"tick: {statistics.median(seconds):.2f} s, median of {len(seconds)}; the first, with the back-fill and "
-              f"the import of torch, {ticks[0]['seconds']:.1f} s")  # fmt: skip
+        print(f"a tick with breach probabilities and alerts: {statistics.median(seconds):.2f} s, "
+              f"median of {len(seconds)}; the first tick, with the back-fill of 28 days and the import of torch: "
+              f"{ticks[0]['seconds']:.1f} s")  # fmt: skip
         libraries = _imports_memory()
         print(f"resident memory between ticks: {resident:.0f} MB (limit 800 MB), at most "
-              f"{_memory(service.pid, 'VmHWM'):.0f} MB; {resident / libraries:.2f} of the {libraries:.0f} MB that "
-              f"importing torch and pandas alone takes")  # fmt: skip
+              f"{_memory(service.pid, 'VmHWM'):.0f} MB; importing torch and pandas alone: {libraries:.0f} MB, "
+              f"a ratio of {resident / libraries:.2f}")  # fmt: skip
         started = time.perf_counter()
         service.send_signal(signal.SIGTERM)
         service.wait(30)

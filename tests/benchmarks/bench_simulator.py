@@ -1,4 +1,4 @@
-"""How long ``forewarn simulate`` takes for a month of a large fleet, and in how much memory, beside a week of it."""
+"""Time and memory of ``forewarn simulate`` for a month of a large fleet, beside a week of it."""
 
 import os
 import subprocess
@@ -14,11 +14,12 @@ from daemon.simulation.spec import counts_for
 SERVERS = 160
 WEEK_HOURS, MONTH_HOURS = 168, 720
 LIMIT_SECONDS = 30
+_HOURS = "median from start to breach, h"
 FOREWARN = Path(sys.executable).with_name("forewarn")
 
 
 def main() -> None:
-    """Print seconds and peak memory of both spans, their ratios, and what the month's incidents were."""
+    """Print seconds and peak memory of both spans, their ratios, and the month's incidents."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "month"
         week_seconds, week_mib = measured(WEEK_HOURS, Path(folder) / "week")
@@ -42,20 +43,27 @@ def measured(hours: int, out: Path) -> tuple[float, float]:
     if process.returncode:
         raise RuntimeError(f"forewarn simulate ended with {process.returncode}")
     cpu = usage.ru_utime + usage.ru_stime
-    print(f"{SERVERS} servers x {hours} h: {seconds:.1f} s ({cpu:.1f} s of CPU), {mib:.0f} MiB at the peak", flush=True)
+    print(
+        f"{SERVERS} servers, {hours} h: wall clock {seconds:.1f} s, CPU {cpu:.1f} s, "
+        f"resident memory at most {mib:.0f} MiB",
+        flush=True,
+    )
     return seconds, mib
 
 
 def incidents(truth: pd.DataFrame) -> pd.DataFrame:
-    """Return how many incidents of each kind there were, how many breached and how many had a precursor."""
-    breached, lead = truth.breach.notna(), (truth.breach - truth.start).dt.total_seconds() / 3600
-    foreseen = truth.precursor & breached
-    table = truth.assign(breached=breached, foreseen=foreseen, lead_hours=lead).groupby("kind").agg(
-        incidents=("server", "size"), breached=("breached", "sum"), foreseen=("foreseen", "sum"),
-        median_lead_hours=("lead_hours", "median"),
-    )  # fmt: skip
-    table = table.sort_values("incidents", ascending=False)
-    total = {"median_lead_hours": lead.median(), **table.drop(columns="median_lead_hours").sum().to_dict()}
+    """Return the numbers of incidents, breaches and predictable breaches by kind, and the median time to the breach."""
+    breached, hours = truth.breach.notna(), (truth.breach - truth.start).dt.total_seconds() / 3600
+    by_kind = truth.assign(breached=breached, predictable=truth.precursor & breached, hours=hours).groupby("kind")
+    counts = by_kind.agg(
+        **{
+            "incidents": ("server", "size"),
+            "with a breach": ("breached", "sum"),
+            "of these with a precursor": ("predictable", "sum"),
+        }
+    )
+    table = counts.assign(**{_HOURS: by_kind.hours.median()}).sort_values("incidents", ascending=False)
+    total = {**counts.sum().to_dict(), _HOURS: hours.median()}
     return pd.concat([table, pd.DataFrame([total], index=["all"])]).round(1)
 
 

@@ -39,7 +39,10 @@ def main() -> None:
         finally:
             busy.kill()
             busy.wait()
-        print(f"{threads} of {cores} threads: {idle} windows/s on an idle machine, {loaded} with one core taken")
+        print(
+            f"{threads} of {cores} threads: {idle:,} training windows/s on an idle machine, "
+            f"{loaded:,} with one core in use"
+        )
 
 
 def _rate(threads: int) -> int:

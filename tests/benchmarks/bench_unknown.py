@@ -30,7 +30,7 @@ def main(epochs: int = EPOCHS) -> None:
     without = trained(panel, LEVELS[LevelName.PRODUCTION].unknown_server_every, epochs)
     held_out = without.info.unknown_servers
     names = held_out.names if held_out is not None else ()
-    print_line(f"{PACK}, without {', '.join(names)}", without, names)
+    print_line(f"{PACK}, trained without {', '.join(names)}", without, names)
     print_line(f"{PACK}, trained on all servers", trained(panel, 0, epochs), names)
 
 
@@ -44,9 +44,9 @@ def print_line(name: str, model: TrainedModel, servers: Collection[str]) -> None
     assert figures is not None
     seconds, loss = model.info.duration_seconds, model.info.quantile_loss
     print(
-        f"{name}: trained in {seconds:.0f} s, quantile loss {loss:.4f}; those servers: "
-        f"loss relative to seasonal naive {figures.skill:.3f}, quantile loss {figures.quantile_loss:.4f}; "
-        f"the others: {figures.known_skill:.3f}, {figures.known_quantile_loss:.4f}",
+        f"{name}: trained in {seconds:.0f} s, quantile loss, all servers {loss:.4f}; held-out servers: "
+        f"relative loss {figures.skill:.3f}, quantile loss {figures.quantile_loss:.4f}; "
+        f"the other servers: {figures.known_skill:.3f}, {figures.known_quantile_loss:.4f}",
         flush=True,
     )
 

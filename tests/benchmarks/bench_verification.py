@@ -59,7 +59,7 @@ def _pack(folder: Path) -> None:
             skills.append(assessment.tally.skill)
     _print(folder.name, len(panel.keys), against, skills, seconds)
     shares = [share for at in range(trained_until, panel.end, DAY_SECONDS) if (share := _drift(panel, at)) is not None]
-    print(f"  drift a day after the week: median {median(shares):.0%}, at most {max(shares):.0%} of the series")
+    print(f"  series with drift, median day (worst day): {100 * median(shares):.0f} % ({100 * max(shares):.0f} %)")
 
 
 def _drift(panel: Panel, at: int) -> float | None:
@@ -71,10 +71,12 @@ def _drift(panel: Panel, at: int) -> float | None:
 def _print(name: str, series: int, against: list[float], skills: list[float], seconds: list[float]) -> None:
     worse = sum(ratio > 1 for ratio in against)
     print(
-        f"{name}: {series} series, the base network over {DAYS} days, assessed each hour over the 24 h before: "
-        f"loss relative to the climatology's {min(against):.3f} to {max(against):.3f}, median {median(against):.3f}; "
-        f"worse in {worse} of {len(against)} hours; relative to seasonal naive's at most {max(skills):.3f}; "
-        f"scoring a forecast {median(seconds):.2f} s"
+        f"{name}: {series} series, the base network over {DAYS} days, scored each hour over the last 24 h\n"
+        f"  loss relative to the climatology's, lowest to highest (median): "
+        f"{min(against):.3f}–{max(against):.3f} ({median(against):.3f}); "
+        f"relative to seasonal naive's, highest: {max(skills):.3f}\n"
+        f"  hours with a demotion: {worse} of {len(against)}\n"
+        f"  scoring one pending verification, all series: {median(seconds):.2f} s"
     )
 
 

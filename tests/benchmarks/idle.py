@@ -1,4 +1,4 @@
-"""What a service costs that only waits and ticks: its share of a CPU, and its memory, with a training beside it too."""
+"""CPU and memory of a service at real speed, and its memory during a training."""
 
 import os
 import statistics
@@ -40,15 +40,16 @@ def measure(folder: Path) -> None:
         per_tick = (used - idle * seconds) / ticks
         share = (per_tick + STEP_SECONDS * idle) / STEP_SECONDS
         print(
-            f"20 servers at the real rate: {share:.2%} of a CPU: {per_tick:.2f} s of CPU per tick every five minutes, "
-            f"{60 * idle:.2f} s per minute between them with {60 // _SCRAPE_SECONDS} scrapes"
+            f"20 servers, CPU at real speed: {100 * share:.2f} % of one core; of that, "
+            f"a tick every five minutes {per_tick:.2f} s, a minute between ticks with "
+            f"{60 // _SCRAPE_SECONDS} scrapes {60 * idle:.2f} s"
         )
         _training(service)
 
 
 def _idle(service: RunningForewarn) -> float:
     """Return the CPU seconds per second between two ticks."""
-    # what the first tick leaves behind is done
+    # work that the first tick starts in the background ends first
     time.sleep(3)
     ticks = len(service.events("tick_done"))
     used, began = _cpu_seconds(service.pid), time.monotonic()
@@ -57,12 +58,12 @@ def _idle(service: RunningForewarn) -> float:
         assert service.get("/metrics").status == 200
     rate = (_cpu_seconds(service.pid) - used) / (time.monotonic() - began)
     assert len(service.events("tick_done")) == ticks
-    print(f"resident memory idle, 20 servers with 200 h: {_megabytes(service.pid, 'VmRSS'):.0f} MB")
+    print(f"20 servers with 200 h of history, resident memory between ticks: {_megabytes(service.pid, 'VmRSS'):.0f} MB")
     return rate
 
 
 def _ticks(service: RunningForewarn) -> tuple[int, float, float]:
-    """Return how many ticks were watched, for how long, and the CPU seconds of that time."""
+    """Return the number of measured ticks, their seconds and their CPU seconds."""
 
     def done() -> int:
         return len(service.events("tick_done"))
@@ -85,14 +86,15 @@ def _training(service: RunningForewarn) -> None:
     while (state := service.get("/api/v1/training").json())["current"] is not None or not state["runs"]:
         beside.append(_megabytes(service.pid, "VmRSS"))
         peak = max([peak, *(_megabytes(child, "VmHWM") for child in _children(service.pid))])
-        # it is noted as ended at the next tick, which at this rate is minutes away
+        # the service records the end at the next tick, minutes later at real speed
         if peak and not _children(service.pid):
             break
         time.sleep(0.5)
     seconds = time.monotonic() - began
     print(
-        f"beside a training of level demo ({seconds:.0f} s): the service {alone:.0f} MB before, "
-        f"{statistics.median(beside):.0f} MB during, at most {max(beside):.0f} MB; the training at most {peak:.0f} MB"
+        f"during a training of level demo ({seconds:.0f} s): the service {alone:.0f} MB before it, "
+        f"{statistics.median(beside):.0f} MB during it, at most {max(beside):.0f} MB; "
+        f"the training at most {peak:.0f} MB"
     )
 
 

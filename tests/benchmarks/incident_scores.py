@@ -1,4 +1,4 @@
-"""How well breaches are foretold, by window and by incident, where the truth of every incident is known."""
+"""Scores of breach prediction by window and by incident, for simulated fleets, where every incident is known."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,50 +17,54 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one incident at the threshold that it is judged on, and whether it was foretold.
+    """The outcome of one incident at the threshold that it is scored at.
 
     Attributes:
         incident: the incident.
-        threshold: that it is judged at.
-        breach: when a breach of it began while the incident was under way, in epoch seconds; None if none did.
-        told_at: when the first alert came while it was under way and nothing was breached; None without one.
+        threshold: the metric threshold.
+        breach: onset of the first breach during the incident, in epoch seconds; None without one.
+        alerted_at: time of the first alert during the incident and before the breach, in epoch seconds; None without
+            one.
     """
 
     incident: Incident
     threshold: float
     breach: int | None
-    told_at: int | None
+    alerted_at: int | None
 
     @property
     def breached(self) -> bool:
-        """Whether it came to a breach."""
+        """Whether there was a breach."""
         return self.breach is not None
 
     @property
-    def told(self) -> bool:
-        """Whether there was an alert in time."""
-        return self.told_at is not None
+    def predicted(self) -> bool:
+        """Whether there was an alert before the breach, or before the end of an incident without a breach."""
+        return self.alerted_at is not None
 
     @property
     def lead_seconds(self) -> int | None:
-        """How long before the breach it was told of; None without one of the two."""
-        return None if self.breach is None or self.told_at is None else self.breach - self.told_at
+        """The time from the alert to the breach; None without one of the two."""
+        return None if self.breach is None or self.alerted_at is None else self.breach - self.alerted_at
 
 
 def causes(windows: Examples, incidents: Iterable[Incident]) -> list[Incident | None]:
-    """Return of each window the incident on its server in whose time the breach began; None for no breach or none."""
+    """Return the incident that was active on the server at the onset of each window's breach.
+
+    None without a breach, and for a breach without an incident.
+    """
     by_server: dict[str, list[Incident]] = {}
     for incident in incidents:
         by_server.setdefault(incident.server, []).append(incident)
     at = windows.origins + windows.onset * STEP_SECONDS
     return [
-        next((one for one in by_server.get(watch.key.server, ()) if step and one.start <= breach <= one.end), None)
-        for watch, step, breach in zip(windows.monitored, windows.onset.tolist(), at.tolist(), strict=True)
+        next((one for one in by_server.get(threshold.key.server, ()) if step and one.start <= breach <= one.end), None)
+        for threshold, step, breach in zip(windows.monitored, windows.onset.tolist(), at.tolist(), strict=True)
     ]
 
 
-def foreseeable(windows: Examples, caused: Sequence[Incident | None]) -> Bools:
-    """Return which windows come before a breach of an incident that has a precursor and is under way."""
+def predictable(windows: Examples, caused: Sequence[Incident | None]) -> Bools:
+    """Return which windows come before a breach of an incident that has a precursor and has started."""
     return np.array(
         [
             cause is not None and cause.precursor and cause.start <= origin
@@ -70,8 +74,8 @@ def foreseeable(windows: Examples, caused: Sequence[Incident | None]) -> Bools:
     )
 
 
-def under_way(panel: Panel, incidents: Iterable[Incident], times: Iterable[int]) -> Iterator[tuple[int, Panel]]:
-    """Yield those of ``times`` (epoch seconds) at which incidents are under way, with the series they are judged on."""
+def during_incidents(panel: Panel, incidents: Iterable[Incident], times: Iterable[int]) -> Iterator[tuple[int, Panel]]:
+    """Yield each of ``times`` (epoch seconds) with active incidents, and the series of their metrics."""
     spans = [(one.start, one.end, SeriesKey(one.server, one.metric)) for one in incidents]
     for at in times:
         some = {key for start, end, key in spans if start <= at <= end}
@@ -80,64 +84,65 @@ def under_way(panel: Panel, incidents: Iterable[Incident], times: Iterable[int])
             yield at, panel.select(rows)
 
 
-def raised(windows: Examples, predicted: Bools, config: AlertingConfig) -> Bools:
-    """Return at which windows enough of the last ticks have foretold a breach for an alert to be raised.
+def alerts_firing(windows: Examples, predicted: Bools, config: AlertingConfig) -> Bools:
+    """Return at which windows enough of the last ticks predicted a breach for an alert to fire.
 
     Args:
-        windows: of thresholds at ticks, those of a threshold in the order of time.
-        predicted: ``(windows,)`` whether the probability is that of an alert.
-        config: how many predicted ticks, of how many, make it fire.
+        windows: one per threshold and tick; those of one threshold in order of time.
+        predicted: ``(windows,)`` whether the probability reaches the decision threshold.
+        config: has ``raise_ticks`` and ``raise_window``.
     """
     fires = np.zeros(len(predicted), dtype=bool)
     recent: dict[MonitoredThreshold, list[int]] = {}
     for row in np.flatnonzero(predicted).tolist():
-        at, votes = int(windows.origins[row]), recent.setdefault(windows.monitored[row], [])
-        votes[:] = [*(each for each in votes if at - each < config.raise_window * STEP_SECONDS), at]
-        fires[row] = len(votes) >= config.raise_ticks
+        at, times = int(windows.origins[row]), recent.setdefault(windows.monitored[row], [])
+        times[:] = [*(each for each in times if at - each < config.raise_window * STEP_SECONDS), at]
+        fires[row] = len(times) >= config.raise_ticks
     return fires
 
 
 def outcomes(
     windows: Examples, incidents: Iterable[Incident], critical: Mapping[str, float], alerted: Bools
 ) -> list[Outcome]:
-    """Return what became of each incident, and whether an alert told of it in time.
+    """Return the outcome of each incident.
 
-    An incident is judged on the metric of its kind, at the highest threshold that is watched up to the level at which
-    the incident breaks something. One that was under way at no quiet window of that threshold is left out.
+    An incident is scored on the metric of its kind, at the highest monitored threshold up to the level at which it
+    causes a failure. An incident without a window at that threshold is left out.
 
     Args:
-        windows: quiet windows of all thresholds.
-        incidents: of the same servers.
-        critical: by kind, that level.
-        alerted: ``(windows,)`` whether there is an alert at the window.
+        windows: windows without an active breach, of all thresholds.
+        incidents: incidents of the same servers.
+        critical: the level at which an incident causes a failure, by kind.
+        alerted: ``(windows,)`` whether an alert fires at the window.
     """
     rows_of: dict[tuple[str, str], list[int]] = {}
-    for row, watch in enumerate(windows.monitored):
-        rows_of.setdefault((watch.key.server, watch.key.metric), []).append(row)
-    thresholds = np.array([watch.threshold for watch in windows.monitored], dtype=np.float64)
+    for row, one in enumerate(windows.monitored):
+        rows_of.setdefault((one.key.server, one.key.metric), []).append(row)
+    thresholds = np.array([one.threshold for one in windows.monitored], dtype=np.float64)
     found = []
-    for one in incidents:
-        rows = np.array(rows_of.get((one.server, one.metric), []), dtype=np.intp)
-        rows = rows[(windows.origins[rows] >= one.start) & (windows.origins[rows] <= one.end)]
-        rows = rows[thresholds[rows] <= critical[one.kind]]
+    for incident in incidents:
+        rows = np.array(rows_of.get((incident.server, incident.metric), []), dtype=np.intp)
+        rows = rows[(windows.origins[rows] >= incident.start) & (windows.origins[rows] <= incident.end)]
+        rows = rows[thresholds[rows] <= critical[incident.kind]]
         rows = rows[thresholds[rows] == thresholds[rows].max(initial=-np.inf)]
         if not len(rows):
             continue
         at = windows.origins[rows] + windows.onset[rows] * STEP_SECONDS
-        hit = (windows.onset[rows] > 0) & (at <= one.end)
+        hit = (windows.onset[rows] > 0) & (at <= incident.end)
         breach = int(at[hit].min()) if hit.any() else None
-        told = windows.origins[rows][alerted[rows] & (windows.origins[rows] < (breach or one.end))]
-        found.append(Outcome(one, float(thresholds[rows[0]]), breach, int(told.min()) if len(told) else None))
+        alerts = windows.origins[rows][alerted[rows] & (windows.origins[rows] < (breach or incident.end))]
+        first = int(alerts.min()) if len(alerts) else None
+        found.append(Outcome(incident, float(thresholds[rows[0]]), breach, first))
     return found
 
 
-def left_alone(results: Iterable[Outcome], panel: Panel, incidents: Iterable[Incident]) -> list[Outcome]:
-    """Return the outcomes as they would be had nobody repaired anything; what was told of stays as it was.
+def without_repairs(results: Iterable[Outcome], panel: Panel, incidents: Iterable[Incident]) -> list[Outcome]:
+    """Return the outcomes that the same alerts have without repairs.
 
     Args:
-        results: outcomes of incidents that go up.
-        panel: what the same servers would have done.
-        incidents: what the same incidents would have been.
+        results: outcomes of incidents whose metric rises.
+        panel: the same servers without repairs.
+        incidents: the same incidents without repairs.
     """
     row_of = {key: row for row, key in enumerate(panel.keys)}
     longest = {(one.server, one.kind, one.start): one.end for one in incidents}

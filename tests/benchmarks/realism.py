@@ -1,4 +1,4 @@
-"""Measures of a fleet's history without a unit, one figure per series."""
+"""Unit-free properties of a fleet's history, one value per series."""
 
 from collections.abc import Callable, Mapping
 from itertools import combinations
@@ -16,24 +16,24 @@ _LASTING_STEPS = 3
 
 
 def figures(panel: Panel) -> Mapping[str, Figures]:
-    """Return each measure by name: a figure per varying series, and of the correlation one per pair of a server."""
+    """Return each property by name: one value per varying series; the correlation has one per pair of series."""
     rows = [row for row, series in enumerate(panel.values) if _varies(series)]
     values = panel.values[rows].astype(np.float64)
     measures: dict[str, Callable[[Float32], float]] = {
         "coefficient of variation": lambda y: float(np.nanstd(y) / abs(np.nanmean(y))),
         "skewness": lambda y: float(np.nanmean(((y - np.nanmean(y)) / np.nanstd(y)) ** 3)),
-        "99 % quantile over the median's distance": _tail,
+        "99 % quantile minus median, in interquartile ranges": _tail,
         "share of time at the lowest value": lambda y: float((y <= np.nanmin(y)).sum() / np.isfinite(y).sum()),
         **{f"autocorrelation, {name}": lambda y, lag=lag: _autocorrelation(y, lag) for name, lag in _LAGS.items()},
         "burstiness: kurtosis of the changes": lambda y: _kurtosis(np.diff(y)),
-        "burstiness: share of changes above 3 deviations": lambda y: _large(np.diff(y)),
-        "largest change of the daily mean, in deviations": _shift,
+        "burstiness: share of changes above 3 standard deviations": lambda y: _large(np.diff(y)),
+        "largest change of the daily mean, in standard deviations": _shift,
     }
     found = {name: np.array([measure(y) for y in values]) for name, measure in measures.items()}
     missing = ~np.isfinite(panel.values)
     found["missing samples"] = missing.mean(axis=1)
     found["correlation of a server's metrics"] = np.array(list(_correlations(panel)))
-    found["events a server and week"] = _events(panel)
+    found["events per server and week"] = _events(panel)
     return found
 
 
@@ -69,7 +69,7 @@ def _large(change: Float32) -> float:
 
 
 def _shift(y: Float32) -> float:
-    """Return the largest difference between the means of two consecutive days, in deviations of the series."""
+    """Return the largest difference between the means of two consecutive days, in standard deviations of the series."""
     days = y[: len(y) // STEPS_PER_DAY * STEPS_PER_DAY].reshape(-1, STEPS_PER_DAY)
     known = np.isfinite(days).sum(axis=1) > STEPS_PER_DAY // 2
     means = np.where(known, np.nansum(days, axis=1) / np.maximum(np.isfinite(days).sum(axis=1), 1), np.nan)

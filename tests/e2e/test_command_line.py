@@ -155,7 +155,7 @@ def test_models_are_listed_shown_verified_promoted_and_rolled_back(models: Path,
     ]
     assert "It beats seasonal naive" in said("show", first)
     assert json.loads(said("show", first, "--json"))["promotions"][0]["why"] == "promoted by the gate after training"
-    assert "whole" in said("verify", first)
+    assert "complete" in said("verify", first)
     assert f"{second} serves" in said("promote", second)
     assert f"{first} serves again" in said("rollback")
     assert (copy / "current").read_text().strip() == first

@@ -117,5 +117,5 @@ def test_a_day_of_a_recording_is_enough_to_forecast_but_not_to_train(recordings:
     assert "--force" in refused.stderr
     forced = forewarn(*train, "--force", folder=tmp_path, status=3)
     print(f"\ngpu_pods: {refused.stderr.strip()}\n  forced: {forced.stderr.strip()}")
-    assert "two days are needed" in forced.stderr
+    assert "training needs two days" in forced.stderr
     assert not (tmp_path / "models").exists()

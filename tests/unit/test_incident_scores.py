@@ -11,7 +11,14 @@ from daemon.config.alerting import AlertingConfig
 from daemon.core.metric import Direction
 from daemon.core.series import Panel, SeriesKey
 from daemon.simulation.incident import Incident
-from tests.benchmarks.incident_scores import causes, foreseeable, left_alone, outcomes, raised, under_way
+from tests.benchmarks.incident_scores import (
+    alerts_firing,
+    causes,
+    during_incidents,
+    outcomes,
+    predictable,
+    without_repairs,
+)
 
 LEAK = Incident(
     server="a", kind="memory_leak", metric="m", start=6_000, breach=18_000, end=20_000, cause="", precursor=True
@@ -38,10 +45,10 @@ def test_a_breach_belongs_to_the_incident_of_its_time_and_server() -> None:
     assert causes(found, [LEAK, SURGE]) == [LEAK, None, SURGE, None, None]
 
 
-def test_a_breach_of_a_started_incident_with_precursor_is_foreseeable() -> None:
-    """A breach before the start of its incident, or without a precursor, is not foreseeable."""
+def test_a_breach_of_a_started_incident_with_precursor_is_predictable() -> None:
+    """A breach before the start of its incident, or without a precursor, is not predictable."""
     found = windows(("a", 3_000, 50), ("a", 6_000, 40), ("b", 9_000, 1), ("a", 6_000, 0))
-    assert foreseeable(found, causes(found, [LEAK, SURGE])).tolist() == [False, True, False, False]
+    assert predictable(found, causes(found, [LEAK, SURGE])).tolist() == [False, True, False, False]
 
 
 def test_the_first_alert_during_an_incident_counts() -> None:
@@ -58,7 +65,7 @@ def test_an_alert_of_an_incident_without_a_breach_is_false() -> None:
     """A breach after its end is not its own; other thresholds and metrics have no outcome."""
     found = windows(("a", 9_000, 0), ("a", 19_000, 50), ("b", 9_000, 1))
     results = outcomes(found, [LEAK, SURGE], {"memory_leak": 1, "traffic_surge": 0.5}, np.array([True, True, True]))
-    assert [(one.incident, one.breached, one.told) for one in results] == [(LEAK, False, True)]
+    assert [(one.incident, one.breached, one.predicted) for one in results] == [(LEAK, False, True)]
 
 
 def test_a_repaired_incident_is_scored_without_its_repair() -> None:
@@ -68,15 +75,15 @@ def test_a_repaired_incident_is_scored_without_its_repair() -> None:
     values = np.zeros((2, 100), np.float32)
     values[:, 80:] = 2
     panel = Panel((SeriesKey("a", "m"), SeriesKey("b", "m")), 0, values)
-    alone = left_alone(results, panel, [replace(LEAK, end=29_000), SURGE])
-    assert [(one.breach, one.lead_seconds) for one in alone] == [(24_000, 15_000), (None, None)]
+    unrepaired = without_repairs(results, panel, [replace(LEAK, end=29_000), SURGE])
+    assert [(one.breach, one.lead_seconds) for one in unrepaired] == [(24_000, 15_000), (None, None)]
 
 
 def test_an_alert_needs_enough_of_the_last_ticks() -> None:
     """Two of the last three ticks of one server are needed."""
     found = windows(*((server, 300 * step, 0) for step, server in enumerate("aabaabaaa")))
     predicted = np.array([True, True, True, False, True, False, True, True, False])
-    fires = raised(found, predicted, AlertingConfig(raise_ticks=2, raise_window=3))
+    fires = alerts_firing(found, predicted, AlertingConfig(raise_ticks=2, raise_window=3))
     assert np.flatnonzero(fires).tolist() == [1, 6, 7]
 
 
@@ -84,6 +91,6 @@ def test_active_incidents_are_scored_on_their_metric() -> None:
     """At a time without an incident there is no series; at others there are the series of the active incidents."""
     keys = (SeriesKey("a", "m"), SeriesKey("a", "other"), SeriesKey("b", "m"))
     panel = Panel(keys, 0, np.zeros((3, 100), np.float32))
-    found = {at: part.keys for at, part in under_way(panel, [LEAK, SURGE], range(3_000, 21_001, 3_000))}
+    found = {at: part.keys for at, part in during_incidents(panel, [LEAK, SURGE], range(3_000, 21_001, 3_000))}
     alone, both = keys[:1], (keys[0], keys[2])
     assert found == {6_000: alone, 9_000: both, 12_000: both, 15_000: alone, 18_000: alone}

@@ -78,7 +78,7 @@ OUTSIDE = (
     r"[\"']damage[\"']|\bcut_(?:reaches_target|chosen_on|precision|recall)\b|\bunknown_servers\.skill\b|verdict is ",
     r"<head>|</head>|\bthead\b|HEAD",
     r"--quiet\b|\"quiet\"",
-    r"trust-exact|trust-region",
+    r"trust-exact|trust-region|unknown servers tested",
     r"\[\"judged\"\]|\"judged\": ",
 )
 # the short list of places where a word of the left column has to stand

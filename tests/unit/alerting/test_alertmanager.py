@@ -101,7 +101,7 @@ def test_a_passing_outage_is_retried_with_the_same_alerts(status: int) -> None:
 
 
 def test_an_outage_is_given_up_after_a_few_attempts() -> None:
-    """The last reason is told, with the server's own words."""
+    """The error has the last reason, in the words of the server."""
     asked: list[httpx.Request] = []
 
     def handle(request: httpx.Request) -> httpx.Response:
@@ -164,7 +164,7 @@ def test_what_says_nothing_of_the_alerts_makes_it_unavailable(response: httpx.Re
     assert len(asked) == 1
 
 
-def test_credentials_are_sent_and_read_anew_at_each_send(tmp_path: Path) -> None:
+def test_credentials_are_sent_and_read_again_at_each_send(tmp_path: Path) -> None:
     """A token that is rotated on disk is used at the next send; a file that is gone is named, and nothing is sent."""
     token = tmp_path / "token"
     seen: list[tuple[str, str]] = []
@@ -194,12 +194,12 @@ def test_a_header_that_cannot_be_sent_is_not_quoted() -> None:
 
 @pytest.mark.parametrize("handle", [says_nothing, drips, breaks_off])
 def test_an_alertmanager_that_does_not_finish_is_given_up(handle) -> None:
-    """Silence, dripping and broken answers all end as an outage, within seconds."""
+    """No answer, an answer byte by byte and a broken one all end as an outage."""
     with tcp_server(handle) as port:
-        begun = time.monotonic()
+        started = time.monotonic()
         with pytest.raises(NotifierUnavailable, match=f"127.0.0.1:{port}"):
             at_port(port).send([ALERT])
-        assert time.monotonic() - begun < 60
+        assert time.monotonic() - started < 60
 
 
 def test_patience_ends_before_the_attempts_where_each_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,7 +269,7 @@ def test_a_close_ends_the_retries() -> None:
 
 
 def test_a_certificate_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
-    """It is told when the service starts, with its key and the fix."""
+    """The start of the service fails with the key and the fix."""
     path = tmp_path / "ca.pem"
     with pytest.raises(ConfigError, match=r"alertmanagers: main: tls\.ca_file: .*ca\.pem: No such file.*name a PEM"):
         AlertmanagerNotifier(configured(tls={"ca_file": str(path)}))

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from daemon.alerting.engine import Alerting, AlertingResult, Tick
+from daemon.alerting.engine import Alerting, AlertingInput, AlertingResult
 from daemon.alerting.outcomes import Outcome
 from daemon.alerting.state import AlertKey, AlertName, AlertState
 from daemon.breach.definition import DecisionThreshold, MonitoredThreshold, Risk, Severity
@@ -14,7 +14,7 @@ from daemon.config.alerting import AlertingConfig
 from daemon.core.errors import StoreUnavailable
 from daemon.core.forecast import Forecast, ForecasterKind
 from daemon.core.metric import Metric, Thresholds
-from daemon.core.series import Panel, SeriesKey, ServerState
+from daemon.core.series import DataState, Panel, SeriesKey, ServerState
 from tests.fakes.alert_repository import FakeAlertRepository
 
 START = 1_767_225_600
@@ -108,14 +108,14 @@ class Rig:
                 ServerState(
                     name=name,
                     profile="database",
-                    state="stale" if name in self.stale else "known",
+                    state=DataState.STALE if name in self.stale else DataState.KNOWN,
                     metrics=("disk",),
                     newest=self.at - 900,
                 )
                 for name in self.servers
             ]
             alerting = self.alerting.run(
-                Tick(
+                AlertingInput(
                     at=self.at,
                     forecast=forecast,
                     panel=known,

@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from daemon.alerting.engine import Alerting, Tick
+from daemon.alerting.engine import Alerting, AlertingInput
 from daemon.alerting.outcomes import Outcome, Prediction
 from daemon.alerting.state import AlertName
 from daemon.breach.model import base_breach_model
 from daemon.config.alerting import AlertingConfig
 from daemon.core.metric import Metric, Thresholds
-from daemon.core.series import STEP_SECONDS, Panel, SeriesKey, ServerState
+from daemon.core.series import STEP_SECONDS, DataState, Panel, SeriesKey, ServerState
 from daemon.forecasting.baselines import Climatology
 from daemon.models.serving import forecast_panel
 from daemon.network.artifact import base_forecaster
@@ -73,7 +73,8 @@ def day() -> Mapping[str, Changes]:
     panel = Panel(keys, START, np.stack(list(SERVERS.values())).clip(0, 100).astype(np.float32))
     network, risks = base_forecaster(METRICS, ZoneInfo("UTC")), base_breach_model()
     servers = [
-        ServerState(name=server, profile="generic", state="known", metrics=("disk",), newest=0) for server in SERVERS
+        ServerState(name=server, profile="generic", state=DataState.KNOWN, metrics=("disk",), newest=0)
+        for server in SERVERS
     ]
     alerting = Alerting(FakeAlertRepository(), METRICS, AlertingConfig(), float)
     changes = {server: Changes() for server in SERVERS}
@@ -82,7 +83,9 @@ def day() -> Mapping[str, Changes]:
         at = START + step * STEP_SECONDS
         known = panel.between(START, at)
         forecast = forecast_panel(known, at, network, Climatology(METRICS))
-        result = alerting.run(Tick(at=at, forecast=forecast, panel=known, servers=servers, healthy=True), risks)
+        result = alerting.run(
+            AlertingInput(at=at, forecast=forecast, panel=known, servers=servers, healthy=True), risks
+        )
         now = {
             key.server
             for key, alert in result.alerts.items()

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.alerting.outcomes import (
-    Kind,
     Outcome,
     Prediction,
+    ThresholdKey,
     figures_by_kind,
     prediction_figures,
     with_outcomes,
@@ -20,22 +20,22 @@ from daemon.breach.definition import BREACH_STEPS, CLEAR_STEPS, Severity
 from tests.panels import START
 
 STEP, HOUR = 300, 3600
-CPU: Kind = ("web-1", "cpu_pct", Severity.CRITICAL)
-DISK: Kind = ("web-1", "disk_pct", Severity.WARNING)
+CPU: ThresholdKey = ("web-1", "cpu_pct", Severity.CRITICAL)
+DISK: ThresholdKey = ("web-1", "disk_pct", Severity.WARNING)
 PROFILES = {CPU: "web", DISK: "web"}
 
 
-def prediction(made: int, kind: Kind = CPU) -> Prediction:
-    server, metric, severity = kind
+def prediction(made: int, key: ThresholdKey = CPU) -> Prediction:
+    server, metric, severity = key
     return Prediction(
         server=server, metric=metric, severity=severity, profile="web", made=made, probability=0.7, model="model-1"
     )
 
 
 def updated(
-    log: Sequence[Prediction], at: int, *onsets: int, known: float = 1.0, kind: Kind = CPU
+    log: Sequence[Prediction], at: int, *onsets: int, known: float = 1.0, key: ThresholdKey = CPU
 ) -> tuple[Prediction, ...]:
-    return with_outcomes(log, {kind: onsets} if onsets else {}, PROFILES, lambda _: known, at)
+    return with_outcomes(log, {key: onsets} if onsets else {}, PROFILES, lambda _: known, at)
 
 
 def outcomes(records: Sequence[Prediction]) -> list[str | None]:
@@ -108,7 +108,7 @@ def test_predictions_of_another_kind_do_not_count() -> None:
     ]
     records = updated(others, START + STEP, START)
     assert outcomes(records) == [None, None, None, None, "missed"]
-    assert records[-1].kind == CPU
+    assert records[-1].threshold_key == CPU
 
 
 def test_a_second_breach_within_the_eight_hours_counts_as_predicted() -> None:
@@ -200,7 +200,7 @@ LAST = 300
 DONE = LAST + 200
 LEAST_APART = CLEAR_STEPS + BREACH_STEPS
 
-History = tuple[dict[Kind, list[int]], dict[Kind, list[int]]]
+History = tuple[dict[ThresholdKey, list[int]], dict[ThresholdKey, list[int]]]
 
 
 @st.composite
@@ -225,7 +225,7 @@ def followed(history: History, updates: Sequence[int], known: float = 1.0) -> tu
     return log
 
 
-def _seen(onsets: Mapping[Kind, Sequence[int]], since: int, step: int) -> dict[Kind, list[int]]:
+def _seen(onsets: Mapping[ThresholdKey, Sequence[int]], since: int, step: int) -> dict[ThresholdKey, list[int]]:
     """Return the onsets that are visible at ``step``: a breach is one after three steps."""
     shown = BREACH_STEPS - 1
     return {kind: [_time(one) for one in steps if since < one + shown <= step] for kind, steps in onsets.items()}
@@ -263,7 +263,7 @@ def test_every_prediction_has_one_outcome_and_every_breach_is_accounted_for(
     made, onsets = history
     log = followed(history, updates, known)
     for kind in (CPU, DISK):
-        records = [record for record in log if record.kind == kind]
+        records = [record for record in log if record.threshold_key == kind]
         predictions = [record for record in records if record.outcome is not Outcome.MISSED]
         assert [record.made for record in predictions] == [_time(step) for step in made[kind]]
         assert all(record.outcome is _expected(record.made, onsets[kind], known) for record in predictions)

@@ -4,7 +4,7 @@ import pytest
 
 from daemon.alerting.outcomes import Outcome, Prediction, prediction_figures
 from daemon.alerting.state import Alert, AlertKey, AlertName, AlertState, AlertStatus
-from daemon.api.alerts import alert_document, figures_document, prediction_document, risk_document
+from daemon.api.alerts import FiguresDocument, PredictionDocument, alert_document, risk_document
 from daemon.breach.definition import MonitoredThreshold, Risk, Severity
 from daemon.core.metric import Direction
 from daemon.core.series import SeriesKey, parse_time
@@ -52,8 +52,8 @@ def test_a_risk_has_its_threshold(probability: float | None) -> None:
 def test_a_record_has_its_outcome_once_it_is_known() -> None:
     """An open prediction has neither outcome, onset nor lead time."""
     hit = Prediction(**{**vars(RECORD), "outcome": Outcome.HIT, "onset": AT + 5400})
-    first, second = prediction_document(RECORD), prediction_document(hit)
+    first, second = (PredictionDocument.model_validate(each) for each in (RECORD, hit))
     assert (first.made, first.outcome, first.onset, first.lead_seconds) == ("2026-03-03T04:00:00Z", None, None, None)
     assert (second.outcome, second.onset, second.lead_seconds) == ("hit", "2026-03-03T05:30:00Z", 5400)
-    figures = figures_document(prediction_figures([RECORD, hit]))
+    figures = FiguresDocument.model_validate(prediction_figures([RECORD, hit]))
     assert (figures.hits, figures.open, figures.precision, figures.median_lead_seconds) == (1, 1, 1.0, 5400.0)

@@ -18,7 +18,7 @@ from daemon.config.schema import Config, ExpositionConfig
 from daemon.config.sources import PushConfig
 from daemon.core.errors import ConfigError, StoreUnavailable
 from daemon.core.forecast import Forecast, ForecasterKind
-from daemon.core.series import SeriesKey, ServerState
+from daemon.core.series import DataState, SeriesKey, ServerState
 from daemon.core.training_info import EpochRecord
 from daemon.ingest.ingest import Ingest, SourceState
 from daemon.models.record import ModelRecord
@@ -97,8 +97,8 @@ class Rig:
         paths = np.arange(3 * 96 * 7, dtype=np.float32).reshape(3, 96, 7)
         made = (ForecasterKind.MODEL, ForecasterKind.MODEL, ForecasterKind.BASELINE)
         servers = (
-            ServerState(name="a", profile="generic", state="known", metrics=("cpu",), newest=T0),
-            ServerState(name="b", profile="database", state="cold", metrics=(), newest=T0),
+            ServerState(name="a", profile="generic", state=DataState.KNOWN, metrics=("cpu",), newest=T0),
+            ServerState(name="b", profile="database", state=DataState.COLD, metrics=(), newest=T0),
         )
         rows = {ForecasterKind.MODEL: 2, ForecasterKind.BASELINE: 1}
         snapshot = Snapshot(
@@ -110,7 +110,7 @@ class Rig:
             model="m",
             model_error="",
             record=RECORD,
-            rows_by_source=rows,
+            series_by_forecaster=rows,
         )
         self.snapshots.publish(snapshot)
         self.telemetry.publish(snapshot)

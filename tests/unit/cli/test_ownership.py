@@ -1,10 +1,12 @@
 """Who may write state, at the command line and below it."""
 
 import os
+import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -101,12 +103,17 @@ def test_a_directory_that_does_not_exist_yet_is_nobodys(tmp_path: Path) -> None:
     require_owner(tmp_path, tmp_path / "new", tmp_path / "new" / "models")
 
 
-def test_the_owner_decides_not_the_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another user is refused where the directory is open to all."""
-    tmp_path.chmod(0o777)
-    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 4_000_000)
-    with pytest.raises(ConfigError, match=f"^{tmp_path} is owned by .*sudo -u "):
-        require_owner(tmp_path)
+@needs_root
+def test_the_owner_decides_and_a_writable_volume_of_root_is_accepted() -> None:
+    """Another user is refused although the directory is open to all; root, who owns a volume, can read every file."""
+    with reachable_folder() as folder:
+        for owner, mode, refused in ((4_000_000, 0o777, True), (0, 0o777, False), (0, 0o755, True)):
+            os.chown(folder, owner, owner)
+            folder.chmod(mode)
+            with as_nobody(), pytest.raises(ConfigError) if refused else nullcontext() as error:
+                require_owner(folder)
+            if error is not None:
+                assert re.match(f"{folder} is owned by (#4000000|root), .*; run: sudo -u ", str(error.value))
 
 
 def test_the_line_to_use_instead_is_quoted_and_keeps_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:

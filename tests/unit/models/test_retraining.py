@@ -124,7 +124,7 @@ def test_the_budget_refuses_with_a_reason(tmp_path: Path) -> None:
         rig.retraining.request(None)
     rig.tick(23.5)
     assert not rig.trainer.started
-    assert "max_runs_per_day is 1" in rig.retraining.state().refused
+    assert "max_runs_per_day is 1" in (rig.retraining.state().refused or "")
     rig.tick(24)
     assert len(rig.trainer.started) == 1
 
@@ -155,7 +155,7 @@ def test_triggers_are_bound_by_the_budget(tmp_path: Path) -> None:
         rig.trainer.ended = GOOD
     rig.tick()
     assert len(rig.states()) == 2
-    assert "max_runs_per_day is 2" in rig.retraining.state().refused
+    assert "max_runs_per_day is 2" in (rig.retraining.state().refused or "")
 
 
 def test_a_run_is_cancelled(tmp_path: Path) -> None:

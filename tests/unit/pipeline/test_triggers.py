@@ -6,7 +6,7 @@ import pytest
 
 from daemon.config.training import TrainingConfig
 from daemon.core.forecast import Forecast
-from daemon.core.series import Panel, ServerState, as_text
+from daemon.core.series import DataState, Panel, ServerState, as_text
 from daemon.forecasting.verification import LiveAssessment, Tally, VerificationResult
 from daemon.models.registry import Demotion
 from daemon.models.runs import TrainingRequest, Trigger
@@ -24,7 +24,7 @@ RECORD = model_record(data_to=as_text(AT - 2 * DAY), servers=NAMES)
 BAD = LiveAssessment("m", DAY, Tally(count=100, pinball=11, naive=10, baseline=8, inside=(50, 80, 96)))
 
 
-def server(name: str, profile: str = "generic", state: str = "known") -> ServerState:
+def server(name: str, profile: str = "generic", state: DataState = DataState.KNOWN) -> ServerState:
     return ServerState(name=name, profile=profile, state=state, metrics=("cpu", "mem"), newest=AT)
 
 
@@ -65,7 +65,7 @@ def test_a_week_of_history_and_no_model_is_a_reason() -> None:
     [
         ((*FLEET, server("new")), ""),
         ((*FLEET, server("new"), server("newer")), "not trained on 2 of 7 servers"),
-        ((*FLEET, server("new", state="cold"), server("newer", state="cold")), ""),
+        ((*FLEET, server("new", state=DataState.COLD), server("newer", state=DataState.COLD)), ""),
         ((*FLEET, server("new", "database")), "no server of the profile database"),
     ],
 )

@@ -63,7 +63,7 @@ def test_a_reload_chooses_the_decision_thresholds_again(tmp_path: Path) -> None:
         model.reload(model_loaders(configured(tmp_path, target)))
         model.refresh(panel)
         assert model.error == ""
-        found.append([model.risks.decision_threshold(name, Severity.CRITICAL) for name in ("load", "other")])
+        found.append([model.risk_model.decision_threshold(name, Severity.CRITICAL) for name in ("load", "other")])
     assert found == [[choose_decision_threshold(CURVES, target)] * 2 for target in (0.6, 0.9, 0.8)]
     assert found[0][0].probability < found[2][0].probability < found[1][0].probability
 
@@ -76,4 +76,4 @@ def test_a_model_with_a_damaged_curve_is_refused(tmp_path: Path) -> None:
     document["breach"]["general_cut"]["curve"][0]["points"] = []
     path.write_text(json.dumps(document), encoding="utf-8")
     with pytest.raises(BadModel, match=r"calibration\.json"):
-        model_loaders(config).model_risks(path.parent.name)
+        model_loaders(config).risk_model(path.parent.name)

@@ -5,19 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.core.series import STEP_SECONDS
-from daemon.store.history import EMPTY, Tick, decode_ids, decode_values, encode, merge, split
+from daemon.store.history import EMPTY, TickRow, decode_ids, decode_values, encode, merge, split
 
 values = st.floats(width=32, allow_nan=False, allow_infinity=False)
 contents = st.dictionaries(st.integers(0, 12), values)
 
 
-def tick_of(model: dict[int, float]) -> Tick:
+def tick_of(model: dict[int, float]) -> TickRow:
     """Return the tick that holds ``model``."""
     ids = sorted(model)
-    return Tick(np.array(ids, np.int32), np.array([model[i] for i in ids], np.float32))
+    return TickRow(np.array(ids, np.int32), np.array([model[i] for i in ids], np.float32))
 
 
-def model_of(tick: Tick) -> dict[int, float]:
+def model_of(tick: TickRow) -> dict[int, float]:
     """Return ``tick`` as a dict."""
     return dict(zip(tick.series.tolist(), tick.values.tolist(), strict=True))
 
@@ -27,12 +27,12 @@ def test_decoding_undoes_encoding(model: dict[int, float]) -> None:
     """A row has four bytes for an id and four for a value; decoding returns the tick."""
     packed_ids, packed_values = encode(tick_of(model))
     assert len(packed_ids) == len(packed_values) == 4 * len(model)
-    assert model_of(Tick(decode_ids(packed_ids), decode_values(packed_values))) == model
+    assert model_of(TickRow(decode_ids(packed_ids), decode_values(packed_values))) == model
 
 
 def test_a_row_is_little_endian() -> None:
     """The bytes do not depend on the byte order of the machine."""
-    assert encode(Tick(np.array([258], ">i4"), np.array([1.0], ">f4"))) == (
+    assert encode(TickRow(np.array([258], ">i4"), np.array([1.0], ">f4"))) == (
         b"\x02\x01\0\0",
         b"\0\0\x80\x3f",
     )
