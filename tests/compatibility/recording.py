@@ -74,6 +74,8 @@ def api_names(box: Prepared) -> Names:
     refused = box.service.get("/api/v1/status")
     assert refused.status == 401, refused
     answers["/api/v1/status 401"] = shape_of(refused.json(), data)
+    # the drift is measured after the service is ready, at the end of the tick
+    wait_until(lambda: "forewarn_drift_ratio" in box.get("/metrics").text, 60, "the measurement of the drift")
     metrics = shape_of_metrics(box.get("/metrics").text)
     return {
         "answers": answers,
