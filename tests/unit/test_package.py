@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import TypeGuard
@@ -64,6 +65,19 @@ def test_building_the_service_does_not_import_torch(tmp_path: Path) -> None:
     imported = imported_by(code)
     assert "daemon.service.build" in imported
     assert not imported.intersection(HEAVY)
+
+
+def test_every_dependency_is_imported() -> None:
+    """A dependency that the package does not import is not one; two bring files instead of code."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    names = {re.match(r"[\w.-]+", line).group() for line in project["dependencies"]}
+    modules = {"nvidia-ml-py": "pynvml", "pyyaml": "yaml"}
+    trees = [ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    imported = {alias.name.split(".")[0] for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module.split(".")[0] for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    missing = {name for name in names if modules.get(name, name).replace("-", "_") not in imported}
+    assert missing == {"fastapi-swagger", "tzdata"}
 
 
 def test_the_installed_daemon_is_ours() -> None:
