@@ -55,7 +55,7 @@ def test_docs_shows_every_operation_and_asks_nobody_else(url: str, app: FastAPI,
 def test_an_opened_operation_is_shown_whole(url: str, tmp_path: Path) -> None:
     """An opened operation shows its parameters and answers, and does not violate the policy either."""
     seen = look_at(f"{url}/docs#/default/forecasts_api_v1_forecasts_get", tmp_path)
-    assert "Most items in the answer." in seen.dom
+    assert "Maximum number of items in the answer." in seen.dom
     assert seen.dom.count("opblock opblock-get is-open") == 1
     assert f"{url}/openapi.json" in seen.requests
     # Swagger UI warns of the underscores in the address that it generated itself
