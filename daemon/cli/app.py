@@ -1,5 +1,6 @@
 """The command line of ``forewarn``: its commands, exit codes, shared options, progress bar and tables."""
 
+import ast
 import os
 import signal
 import sys
@@ -7,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.resources import files
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -14,7 +16,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from daemon import __version__
 from daemon.core.errors import ConfigError, ForewarnError, NotEnoughHistory
@@ -62,19 +64,28 @@ _COMMANDS = {
 }
 # for the service, not for users
 _HIDDEN = {"retrain": "train"}
-_FUNCTIONS = {"import": "import_", "check-config": "check_config"}
+_FUNCTIONS = {"import": "import_", "check-config": "check_config", "models": "group"}
 
 
 class _LazyGroup(TyperGroup):
-    """Imports the module of a command when it runs; all modules only for the overall help."""
+    """Imports the module of a command when it runs; the overall help reads the docstrings from the source instead."""
+
+    _lists = False
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(_COMMANDS)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        self._lists = True
+        super().format_help(ctx, formatter)
+        self._lists = False
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         module_name = (_COMMANDS | _HIDDEN).get(cmd_name)
         if module_name is None:
             return None
+        if self._lists:
+            return TyperCommand(cmd_name, help=_docstring(module_name, _FUNCTIONS.get(cmd_name, cmd_name)))
         module: Any = import_module(f"daemon.cli.{module_name}")
         if cmd_name == "models":
             group = typer.main.get_group(module.models)
@@ -83,6 +94,13 @@ class _LazyGroup(TyperGroup):
         single = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings=_HELP)
         single.command(cmd_name)(getattr(module, _FUNCTIONS.get(cmd_name, cmd_name)))
         return typer.main.get_command(single)
+
+
+def _docstring(module_name: str, function: str) -> str | None:
+    tree = ast.parse((files("daemon.cli") / f"{module_name}.py").read_text(encoding="utf-8"))
+    return next(
+        ast.get_docstring(node) for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function
+    )
 
 
 app = typer.Typer(

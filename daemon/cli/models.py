@@ -22,11 +22,12 @@ _DECISIONS = {True: "promoted", False: "rejected", None: "before the gate"}
 
 ModelArgument = Annotated[str, typer.Argument(help="Id of a model.", metavar="ID")]
 
-models = typer.Typer(
-    help="List, show, promote, roll back and verify models.",
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+models = typer.Typer(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
+
+
+@models.callback()
+def group() -> None:
+    """List, show, promote, roll back and verify models."""
 
 
 def claims(

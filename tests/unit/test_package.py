@@ -53,6 +53,20 @@ def test_fast_commands_do_not_import_torch(code: str) -> None:
     assert not imported.intersection(HEAVY)
 
 
+def test_the_overall_help_imports_no_command() -> None:
+    """It lists each command with the first line of its help, read from the source: numpy alone takes longer than that."""
+    assert not imported_by(command("--help")) & {"numpy", "daemon.cli.train", "daemon.config.schema"}
+    listed = subprocess.run(
+        [sys.executable, "-m", "daemon", "--help"], env={"COLUMNS": "200"}, capture_output=True, text=True, check=True
+    )
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    commands = [group.get_command(typer.Context(group), name) for name in app_commands()]
+    assert len(commands) > 10
+    for each in commands:
+        assert each.help.splitlines()[0] in listed.stdout
+
+
 def test_building_the_service_does_not_import_torch(tmp_path: Path) -> None:
     """Without a model the service runs without torch."""
     config = tmp_path / "config.yaml"
