@@ -54,7 +54,7 @@ def test_fast_commands_do_not_import_torch(code: str) -> None:
 
 
 def test_the_overall_help_imports_no_command() -> None:
-    """It lists each command with the first line of its help, read from the source: numpy alone takes longer than that."""
+    """It lists each command with the first line of its help, read from the source: an import of numpy takes longer."""
     assert not imported_by(command("--help")) & {"numpy", "daemon.cli.train", "daemon.config.schema"}
     listed = subprocess.run(
         [sys.executable, "-m", "daemon", "--help"], env={"COLUMNS": "200"}, capture_output=True, text=True, check=True
