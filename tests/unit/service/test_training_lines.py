@@ -35,7 +35,7 @@ def test_other_output_is_ignored(line: bytes) -> None:
 
 def test_the_child_prints_lines_that_are_understood(capsys: pytest.CaptureFixture[str]) -> None:
     """The share of an epoch once for each percent, and the record of each epoch."""
-    progress = module._Lines()
+    progress = module._JsonLines()
     for step in range(1, 401):
         progress.step(0, step, 400)
     progress.epoch(EPOCHS[0])
