@@ -1,6 +1,6 @@
 """The training levels: the amount of data, the length of the training, and the claims that follow from both."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -59,6 +59,16 @@ class Level:
         return self.data_hours + self.validation_hours + self.test_hours
 
 
+_PRODUCTION = Level(
+    name=LevelName.PRODUCTION,
+    data_hours=720,
+    epochs=20,
+    sayable=Sayable.HELD_OUT,
+    stride_steps=96,
+    validation_hours=72,
+    test_hours=72,
+    unknown_server_every=10,
+)
 LEVELS = MappingProxyType(
     {
         level.name: level
@@ -79,25 +89,10 @@ LEVELS = MappingProxyType(
                 stride_steps=96,
                 validation_hours=72,
             ),
-            Level(
-                name=LevelName.PRODUCTION,
-                data_hours=720,
-                epochs=20,
-                sayable=Sayable.HELD_OUT,
-                stride_steps=96,
-                validation_hours=72,
-                test_hours=72,
-                unknown_server_every=10,
-            ),
-            Level(
+            _PRODUCTION,
+            replace(
+                _PRODUCTION,
                 name=LevelName.LARGE,
-                data_hours=720,
-                epochs=20,
-                sayable=Sayable.HELD_OUT,
-                stride_steps=96,
-                validation_hours=72,
-                test_hours=72,
-                unknown_server_every=10,
                 accumulate_batches=4,
                 checkpoint_every_epochs=5,
                 mixed_precision=True,
