@@ -26,8 +26,9 @@ from daemon.core.clock import Clock
 from daemon.core.forecast import ForecasterKind
 from daemon.core.series import DataState
 from daemon.models.retraining import TrainingState
+from daemon.network.device import TorchMemory
 from daemon.pipeline.cycle import Snapshot
-from daemon.system.process import TorchMemory, memory
+from daemon.system.process import memory
 
 _STAGE_BUCKETS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
 

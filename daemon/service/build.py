@@ -37,6 +37,7 @@ from daemon.models.registry import ModelRegistry
 from daemon.models.retraining import NextTime, Retraining
 from daemon.models.runs import TrainingJournal
 from daemon.models.serving import ModelLoaders, ServingModel
+from daemon.network.device import torch_memory
 from daemon.pipeline.cycle import Cycle, Snapshot
 from daemon.pipeline.triggers import Triggers
 from daemon.service.lifecycle import Components, ConfigReload, ConfiguredPipeline, Service
@@ -44,7 +45,6 @@ from daemon.service.training_process import TrainingProcess
 from daemon.simulation.scenario import Scenarios
 from daemon.store.history import SqlStore
 from daemon.system.logs import configure_logs
-from daemon.system.process import torch_memory
 from daemon.system.scheduler import GridScheduler, next_times
 from daemon.system.systemd import ServiceManager
 

@@ -4,7 +4,6 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,46 +55,6 @@ def _version_1(group: Path) -> Memory | None:
 def _counted(group: Path, name: str) -> int:
     counts = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
     return int(counts[name])
-
-
-@dataclass(frozen=True)
-class TorchMemory:
-    """Memory of one GPU that torch uses in this process, in bytes.
-
-    Attributes:
-        allocated: used by tensors.
-        reserved: obtained from the driver, including ``allocated``.
-        peak: highest value of ``allocated`` since the start of the process.
-    """
-
-    allocated: int
-    reserved: int
-    peak: int
-
-
-def torch_memory() -> Mapping[str, TorchMemory]:
-    """Return the memory that torch uses, by the UUID of the GPU; empty unless this process already uses CUDA.
-
-    It neither imports torch nor initialises CUDA, whose context alone needs hundreds of megabytes of a GPU.
-    """
-    try:
-        cuda = sys.modules["torch"].cuda
-        if not cuda.is_initialized():
-            return {}
-        return {
-            _uuid(cuda.get_device_properties(device).uuid): TorchMemory(
-                cuda.memory_allocated(device), cuda.memory_reserved(device), cuda.max_memory_allocated(device)
-            )
-            for device in range(cuda.device_count())
-        }
-    # torch is not loaded, another thread is loading it, or the GPU failed
-    except (KeyError, AttributeError, RuntimeError):
-        return {}
-
-
-def _uuid(torch_uuid: object) -> str:
-    text = str(torch_uuid)
-    return text if text.startswith("GPU-") else f"GPU-{text}"
 
 
 def keep_freed_memory() -> None:

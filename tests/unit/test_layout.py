@@ -12,11 +12,6 @@ from tests.house import PACKAGE, REPOSITORY, floors, modules, rooms, whole_modul
 
 MOST_MODULES = 132
 LONGEST, SHORTEST = 500, 40
-SHORT = {
-    "network/device.py",  # the one place that chooses the device
-}
-"""Modules that are short and a whole idea."""
-
 MOST_FILES_OF_A_TICK = 35
 
 HEAVY = ("torch", "lightning", "pytorch_forecasting", "lightgbm")
@@ -40,11 +35,11 @@ def test_the_package_has_few_modules() -> None:
 
 
 def test_a_module_is_neither_long_nor_a_fragment() -> None:
-    """No module is longer than 500 lines; a module of fewer than 40 is on the list of exceptions."""
+    """No module is longer than 500 lines; none is shorter than 40."""
     long = {module.path: module.lines for module in whole_modules() if module.lines > LONGEST}
     short = {module.path for module in whole_modules() if module.lines < SHORTEST}
     assert long == {}
-    assert short <= SHORT
+    assert short == set()
     assert 100 <= median(module.lines for module in whole_modules()) <= 300
 
 
@@ -66,6 +61,12 @@ def test_only_the_network_imports_what_is_heavy() -> None:
     """Torch and what is built on it are imported in one folder, also inside of functions."""
     heavy = {module.room for module in modules() if module.uses(HEAVY)}
     assert heavy == {"network"}
+
+
+def test_one_module_asks_for_a_gpu() -> None:
+    """The device is chosen in one place and handed down."""
+    asking = [path for path in PACKAGE.rglob("*.py") if re.search(r"is_available\(|is_initialized\(", path.read_text())]
+    assert asking == [PACKAGE / "network" / "device.py"]
 
 
 def test_a_tick_passes_few_files(walk: list[str]) -> None:

@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from daemon.api.telemetry import GpuMetrics, PrometheusTelemetry
-from daemon.system.process import TorchMemory
+from daemon.network.device import TorchMemory
 from tests.fakes.nvml import MEBIBYTE, FakeGpu, FakeNvml
 from tests.fakes.source import FakeClock
 
@@ -89,7 +89,7 @@ def test_a_scrape_works_with_the_real_library_and_imports_it_only_then() -> None
     """Where there is no driver the service's other metrics are all there; where there is one, the GPUs as well."""
     code = (
         "import sys; from daemon.api.telemetry import PrometheusTelemetry; from daemon.core.clock import SystemClock;"
-        "from daemon.system.process import torch_memory;"
+        "from daemon.network.device import torch_memory;"
         "telemetry = PrometheusTelemetry(SystemClock()); telemetry.show_gpus(torch_memory);"
         "assert 'pynvml' not in sys.modules; assert b'forewarn_build_info' in telemetry.render();"
         "assert 'pynvml' in sys.modules; assert 'torch' not in sys.modules"

@@ -4,7 +4,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from daemon.system.process import TorchMemory, torch_memory
+from daemon.network.device import TorchMemory, torch_memory
 
 
 class FakeCuda:
@@ -63,7 +63,7 @@ def test_without_cuda_it_is_empty(monkeypatch: pytest.MonkeyPatch, cuda: FakeCud
 def test_asking_does_not_import_torch() -> None:
     """A service that has not forecast with a network yet stays as small as it is."""
     code = (
-        "import sys; from daemon.system.process import torch_memory;"
+        "import sys; from daemon.network.device import torch_memory;"
         "assert torch_memory() == {}; assert 'torch' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
