@@ -70,7 +70,7 @@ class Delivery:
         batch = [*due.values(), *(each for each in firing if each.identity not in queued)]
         if batch and self._accepted(notifier, [self._valid(each) for each in batch]):
             self._repository.delivered(target, list(due))
-        self._telemetry.queued(target, len(self._repository.queued(target, self._config.queue_limit)))
+        self._telemetry.queued(target, self._repository.queue_length(target))
 
     def _valid(self, notification: Notification) -> Notification:
         """Return a firing notification with the time until which it is valid: more than three ticks ahead."""

@@ -351,6 +351,10 @@ class AlertRepository(Protocol):
         """Return the oldest notifications queued for ``target``, at most ``limit``."""
         ...
 
+    def queue_length(self, target: str) -> int:
+        """Return how many notifications are queued for ``target``."""
+        ...
+
     def write(
         self,
         changed: Mapping[AlertKey, Alert | None],

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy import insert as plain_insert
 
 from daemon.alerting.outcomes import Outcome, Prediction
@@ -55,6 +55,12 @@ class SqlAlertRepository:
                 QueuedNotification(row.number, row.target, Notification(**json.loads(row.notification)))
                 for row in connection.execute(oldest)
             )
+
+    def queue_length(self, target: str) -> int:
+        """Return how many notifications are queued for ``target``."""
+        counted = select(func.count()).select_from(notifications).where(notifications.c.target == target)
+        with self._reading() as connection:
+            return connection.execute(counted).scalar_one()
 
     def write(
         self,

@@ -34,6 +34,10 @@ class FakeAlertRepository:
         """Return the oldest notifications queued for ``target``."""
         return tuple(each for each in self._queue if each.target == target)[:limit]
 
+    def queue_length(self, target: str) -> int:
+        """Return how many notifications are queued for ``target``."""
+        return sum(each.target == target for each in self._queue)
+
     def write(
         self,
         changed: Mapping[AlertKey, Alert | None],

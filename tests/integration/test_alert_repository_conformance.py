@@ -95,10 +95,12 @@ def test_a_queue_keeps_its_order_and_its_target(repository: AlertRepository) -> 
     waiting = repository.queued("a", 10)
     assert [each.notification for each in waiting] == news
     assert repository.queued("a", 2) == waiting[:2]
+    assert [repository.queue_length(target) for target in ("a", "b", "nobody")] == [5, 1, 0]
     repository.delivered("a", [each.number for each in waiting[:2]])
     assert repository.queued("a", 10) == waiting[2:]
     assert repository.shorten("a", 1) == 2
     assert repository.queued("a", 10) == waiting[4:]
+    assert repository.queue_length("a") == 1
     assert repository.shorten("a", 1) == 0
     assert len(repository.queued("b", 10)) == 1
 
