@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from daemon.core.series import STEPS_PER_DAY, Panel, SeriesKey
+from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, Panel, Samples, SeriesKey
 
 START = 1_767_571_200  # 2026-01-05T00:00:00Z, a Monday
 
@@ -32,3 +32,12 @@ def noons(days: int = 28, servers: int = 3, seed: int = 0) -> Panel:
     values[1] += 55 * (noon & some_days)
     keys = tuple(SeriesKey(f"s{row}", "load") for row in range(servers))
     return Panel(keys, START, values[:servers].astype(np.float32))
+
+
+def panel_of(samples: Samples) -> Panel:
+    """Return the samples, one at least, as a panel from their first to their last time."""
+    start = int(samples.timestamps.min())
+    columns = (samples.timestamps - start) // STEP_SECONDS
+    values = np.full((len(samples.keys), int(columns.max()) + 1), np.nan, dtype=np.float32)
+    values[samples.series, columns] = samples.values
+    return Panel(samples.keys, start, values, samples.profiles)

@@ -15,12 +15,11 @@ import numpy as np
 
 from daemon.alerting.state import Alert, AlertKey, AlertName, Notification, QueuedNotification
 from daemon.breach.definition import CLEAR_STEPS, ONSET_STEPS, MonitoredThreshold, Risk, Severity, onsets, past
-from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, STEPS_PER_HOUR, Panel, SeriesKey
+from daemon.core.series import HORIZON_SECONDS, STEP_SECONDS, STEPS_PER_HOUR, Panel, SeriesKey
 
 ThresholdKey = tuple[str, str, Severity]
 """Server, metric, severity."""
 
-_HORIZON_SECONDS = HORIZON_STEPS * STEP_SECONDS
 _LATE_SECONDS = CLEAR_STEPS * STEP_SECONDS
 _ARRIVAL_SECONDS = STEPS_PER_HOUR * STEP_SECONDS
 _KNOWN_SHARE = 0.5
@@ -129,10 +128,10 @@ def _with_outcome(
     before = [onset for onset in onsets if record.made - _LATE_SECONDS <= onset <= record.made]
     if before:
         return replace(record, outcome=Outcome.LATE, onset=max(before))
-    after = [onset for onset in onsets if record.made < onset <= record.made + _HORIZON_SECONDS]
+    after = [onset for onset in onsets if record.made < onset <= record.made + HORIZON_SECONDS]
     if after:
         return replace(record, outcome=Outcome.HIT, onset=min(after))
-    if at < record.made + _HORIZON_SECONDS + _ARRIVAL_SECONDS:
+    if at < record.made + HORIZON_SECONDS + _ARRIVAL_SECONDS:
         return record
     known = known_share(record) >= _KNOWN_SHARE
     return replace(record, outcome=Outcome.FALSE if known else Outcome.UNKNOWN)
@@ -155,7 +154,7 @@ def _missed(key: ThresholdKey, profile: str, onset: int) -> Prediction:
 def _accounts_for(record: Prediction, onset: int) -> bool:
     if record.onset is None:
         return False
-    predicted = record.outcome is not Outcome.MISSED and record.made < onset <= record.made + _HORIZON_SECONDS
+    predicted = record.outcome is not Outcome.MISSED and record.made < onset <= record.made + HORIZON_SECONDS
     return predicted or _same_breach(record.onset, onset)
 
 
@@ -265,7 +264,7 @@ class OutcomeTracker:
         if start is None:
             self._log_start = min((record.made for record in log), default=at)
             open_since = min((record.made for record in log if record.outcome is None), default=at)
-            start = min(at - _HORIZON_SECONDS, open_since)
+            start = min(at - HORIZON_SECONDS, open_since)
         self._tracked_until = at
         start = max(self._log_start, min(start, at) - _RECENT_STEPS * STEP_SECONDS)
         found = recent_onsets(panel, monitored, start, at)
@@ -276,7 +275,7 @@ class OutcomeTracker:
             row = row_of.get(SeriesKey(record.server, record.metric))
             if row is None:
                 return 0.0
-            after = panel.between(record.made + STEP_SECONDS, record.made + _HORIZON_SECONDS).values[row]
+            after = panel.between(record.made + STEP_SECONDS, record.made + HORIZON_SECONDS).values[row]
             return float(np.isfinite(after).mean())
 
         return with_outcomes([*log, *new], found, profiles, known_share, at)
@@ -331,7 +330,7 @@ def new_predictions(
         if last is None or last.outcome not in (Outcome.FALSE, Outcome.UNKNOWN) or alert.status.since > last.made:
             continue
         probability = last.probability if alert.probability is None else alert.probability
-        renewed = replace(last, made=last.made + _HORIZON_SECONDS, probability=probability, model=model)
+        renewed = replace(last, made=last.made + HORIZON_SECONDS, probability=probability, model=model)
         records.append(replace(renewed, outcome=None, onset=None))
     return records
 

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from daemon.core.series import HORIZON_STEPS, STEP_SECONDS, Bool, Float64, Int64
+from daemon.core.series import HORIZON_SECONDS, WEEK_SECONDS, Bool, Float64, Int64
 from daemon.core.training_info import ReliabilityBin
 
 BIN_EDGES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
-HORIZON_SECONDS = HORIZON_STEPS * STEP_SECONDS
-_WEEK_SECONDS = 7 * 86_400
 _EPISODE_GAP_SECONDS = 2 * 3600
 _THRESHOLDS_TRIED = 60
 _RESAMPLES = 200
@@ -107,7 +105,7 @@ class AlarmWindows:
         """Weeks of all servers together."""
         if not len(self.origin):
             return 0.0
-        return len(np.unique(self.server)) * float(np.ptp(self.origin) + HORIZON_SECONDS) / _WEEK_SECONDS
+        return len(np.unique(self.server)) * float(np.ptp(self.origin) + HORIZON_SECONDS) / WEEK_SECONDS
 
     def select(self, rows: npt.NDArray[np.intp]) -> "AlarmWindows":
         """Return some of the windows."""

@@ -12,12 +12,21 @@ import numpy as np
 from daemon.breach.decision import Candidate, choose_decision_threshold, precision_curves
 from daemon.breach.definition import MonitoredThreshold, Severity, thresholded
 from daemon.breach.model import BreachModel
-from daemon.breach.scoring import HORIZON_SECONDS, average_precision, brier, decisions, reliability_bins
+from daemon.breach.scoring import average_precision, brier, decisions, reliability_bins
 from daemon.breach.windows import Examples, configured_thresholds, examples, sampled_thresholds
 from daemon.config.alerting import TARGET_PRECISION
 from daemon.core.forecast import Forecaster
 from daemon.core.metric import Metric
-from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, STEPS_PER_HOUR, Float64, Panel, floor_to_grid
+from daemon.core.series import (
+    DAY_SECONDS,
+    HORIZON_SECONDS,
+    STEP_SECONDS,
+    STEPS_PER_DAY,
+    STEPS_PER_HOUR,
+    Float64,
+    Panel,
+    floor_to_grid,
+)
 from daemon.core.training_info import BreachReliability, IncidentFigures
 from daemon.simulation.fleet import Fleet
 from daemon.simulation.incident import Incident
@@ -26,7 +35,6 @@ from daemon.simulation.spec import FleetSpec, counts_for
 SERVERS = 60
 PER_SERVER_WEEK = 1.0
 _START = 1_767_571_200  # 2026-01-05T00:00:00Z, a Monday
-_DAY_SECONDS = 86_400
 _HISTORY_DAYS, _DAYS = 28, 24
 _INCIDENTS_APART_SECONDS = 1800
 # of the windows far from any incident, because there are too many of them
@@ -89,8 +97,8 @@ def simulate_incident_set(
         on_progress: called with the finished share, 0 to 1.
     """
     fleet = Fleet(FleetSpec(seed=seed, counts=counts_for(servers), incidents_per_server_week=PER_SERVER_WEEK))
-    first = _START + _HISTORY_DAYS * _DAY_SECONDS
-    end = first + days * _DAY_SECONDS - STEP_SECONDS
+    first = _START + _HISTORY_DAYS * DAY_SECONDS
+    end = first + days * DAY_SECONDS - STEP_SECONDS
     whole = fleet.panel(_START, end)
     panel = whole.select([row for row, key in enumerate(whole.keys) if key.metric in thresholded(metrics)])
     incidents = _by_server(fleet.incidents(first, end))

@@ -43,7 +43,10 @@ EVERYTHING_HOURS = 24 * 9600
 
 _LINE_INTERVAL_SECONDS = 10.0
 _TABLE_WIDTH = 180
-_FAILED, _WRONG_USE, _REFUSED, _SIGNALLED = 1, 2, 3, 128
+REFUSED = 3
+"""Exit code of a command that a gate refuses."""
+
+_FAILED, _WRONG_USE, _SIGNALLED = 1, 2, 128
 _HELP = {"help_option_names": ["-h", "--help"]}
 # the module of each command
 _COMMANDS = {
@@ -137,7 +140,7 @@ def main() -> None:
     except ConfigError as error:
         _fail(error.problems, _WRONG_USE)
     except NotEnoughHistory as error:
-        _fail([str(error)], _REFUSED)
+        _fail([str(error)], REFUSED)
     except ForewarnError as error:
         _fail([str(error)], _FAILED)
     except OSError as error:

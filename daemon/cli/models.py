@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from daemon.cli.app import ConfigOption, JsonOption, ModelOption, ModelsOption, table_console
+from daemon.cli.app import REFUSED, ConfigOption, JsonOption, ModelOption, ModelsOption, table_console
 from daemon.cli.data import registry_of
 from daemon.core.errors import BadModel
 from daemon.core.training_info import TrainingInfo
@@ -79,7 +79,7 @@ def readiness(
     print_readiness(status, made, json)
     if not made.ready:
         typer.echo(f"forewarn: not ready for production: {', '.join(made.failing)}", err=True)
-        raise typer.Exit(3)
+        raise typer.Exit(REFUSED)
 
 
 def print_readiness(status: ServingStatus, made: Readiness, as_json: bool) -> None:

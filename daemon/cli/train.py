@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from daemon.cli.app import ConfigOption, ModelsOption
+from daemon.cli.app import REFUSED, ConfigOption, ModelsOption
 from daemon.core.levels import LEVELS, LevelName, Sayable
 from daemon.core.training_info import EpochRecord, TrainingInfo
 from daemon.models.claims import allowed_figures, shown_figures
@@ -63,7 +63,7 @@ def train(
         )
     print_summary(trained.name, trained.model.info)
     if not trained.decision.promoted:
-        raise typer.Exit(3)
+        raise typer.Exit(REFUSED)
 
 
 class EpochProgress:

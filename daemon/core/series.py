@@ -15,6 +15,9 @@ STEPS_PER_HOUR = 3600 // STEP_SECONDS
 STEPS_PER_DAY = 24 * STEPS_PER_HOUR
 STEPS_PER_WEEK = 7 * STEPS_PER_DAY
 HORIZON_STEPS = 96
+DAY_SECONDS = STEPS_PER_DAY * STEP_SECONDS
+WEEK_SECONDS = STEPS_PER_WEEK * STEP_SECONDS
+HORIZON_SECONDS = HORIZON_STEPS * STEP_SECONDS
 
 
 def floor_to_grid(epoch_seconds: float) -> int:
@@ -191,20 +194,6 @@ class Samples:
             values=self.values[chosen],
             profiles=self.profiles,
         )
-
-    def to_panel(self) -> Panel:
-        """Return the samples as a panel from their first to their last time.
-
-        Raises:
-            ValueError: there are no samples.
-        """
-        if not len(self):
-            raise ValueError("a panel needs at least one sample")
-        start = int(self.timestamps.min())
-        columns = (self.timestamps - start) // STEP_SECONDS
-        values = np.full((len(self.keys), int(columns.max()) + 1), np.nan, dtype=np.float32)
-        values[self.series, columns] = self.values
-        return Panel(self.keys, start, values, self.profiles)
 
 
 class ProfileRules:

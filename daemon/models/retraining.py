@@ -10,7 +10,7 @@ from daemon.config.training import TrainingConfig
 from daemon.core.errors import BadModel, ForewarnError
 from daemon.core.file_access import reason_of
 from daemon.core.levels import LevelName
-from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, as_text
+from daemon.core.series import DAY_SECONDS, as_text
 from daemon.models.registry import ModelRegistry
 from daemon.models.runs import (
     RunOutcome,
@@ -24,7 +24,6 @@ from daemon.models.runs import (
 )
 
 MOST_ATTEMPTS = 3
-_DAY_SECONDS = STEPS_PER_DAY * STEP_SECONDS
 
 NextTime = Callable[[float], float | None]
 """Returns the first scheduled time after a time, both in epoch seconds; None where there is none."""
@@ -239,10 +238,10 @@ class Retraining:
 
 def over_budget(runs: Sequence[TrainingRun], at: float, most_per_day: int) -> str | None:
     """Return why no run may start at ``at``, in words; None where one may."""
-    recent = [run for run in runs if run.started > at - _DAY_SECONDS]
+    recent = [run for run in runs if run.started > at - DAY_SECONDS]
     if len(recent) < most_per_day:
         return None
     return (
-        f"{len(recent)} runs started since {as_text(int(at - _DAY_SECONDS))}, "
+        f"{len(recent)} runs started since {as_text(int(at - DAY_SECONDS))}, "
         f"and training.max_runs_per_day is {most_per_day}"
     )

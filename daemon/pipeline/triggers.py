@@ -3,12 +3,20 @@
 import numpy as np
 
 from daemon.config.training import TrainingConfig
-from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, STEPS_PER_WEEK, DataState, Float32, Panel, floor_to_grid
+from daemon.core.series import (
+    DAY_SECONDS,
+    STEP_SECONDS,
+    STEPS_PER_DAY,
+    STEPS_PER_WEEK,
+    WEEK_SECONDS,
+    DataState,
+    Float32,
+    Panel,
+    floor_to_grid,
+)
 from daemon.models.runs import TrainingRequest, Trigger, TriggerCheck
 from daemon.pipeline.cycle import Snapshot
 
-_DAY_SECONDS = STEPS_PER_DAY * STEP_SECONDS
-_WEEK_SECONDS = STEPS_PER_WEEK * STEP_SECONDS
 # on real servers at most a quarter of the series is that far from the week before, and a third of those a day later
 _FAR = 0.5
 _LEAST_SAMPLES = STEPS_PER_DAY // 4
@@ -30,11 +38,11 @@ def drifted_share(panel: Panel, trained_until: int, at: int) -> float | None:
     Returns:
         0 to 1; None where no series has samples of both, or the day overlaps that week.
     """
-    end = max(trained_until, panel.start + _WEEK_SECONDS - STEP_SECONDS)
-    if at - end < _DAY_SECONDS:
+    end = max(trained_until, panel.start + WEEK_SECONDS - STEP_SECONDS)
+    if at - end < DAY_SECONDS:
         return None
-    week = panel.between(end - _WEEK_SECONDS + STEP_SECONDS, end).values
-    day = panel.between(at - _DAY_SECONDS + STEP_SECONDS, at).values
+    week = panel.between(end - WEEK_SECONDS + STEP_SECONDS, end).values
+    day = panel.between(at - DAY_SECONDS + STEP_SECONDS, at).values
     distances = [_distance(*pair) for pair in zip(week, day, strict=True)]
     known = [distance for distance in distances if distance is not None]
     return sum(distance > _FAR for distance in known) / len(known) if known else None

@@ -8,11 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from daemon.core.series import STEP_SECONDS, Panel, ceil_to_grid, floor_to_grid
+from daemon.core.series import DAY_SECONDS, STEP_SECONDS, Panel, ceil_to_grid, floor_to_grid
 from daemon.simulation.fleet import SPAN_DAYS, Fleet
 from daemon.simulation.incident import Incident, to_frame
 from daemon.simulation.response import METRICS
-from daemon.simulation.work import DAY_SECONDS
 from daemon.system.files import atomic_path
 
 METRICS_FILE = "server_metrics.parquet"

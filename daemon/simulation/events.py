@@ -11,9 +11,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, Bool, Float32, Float64
+from daemon.core.series import DAY_SECONDS, STEP_SECONDS, STEPS_PER_DAY, Bool, Float32, Float64
 from daemon.simulation.noise import Key, Purpose
-from daemon.simulation.work import DAY_SECONDS
 
 # growth: range of a server's own rate, as a factor on the mean rate, so some servers lose traffic
 GROWTH_SPREAD = (-1.0, 3.0)

@@ -13,7 +13,16 @@ from math import ceil
 import numpy as np
 import numpy.typing as npt
 
-from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, Float32, Panel, SeriesKey, ceil_to_grid, floor_to_grid
+from daemon.core.series import (
+    DAY_SECONDS,
+    STEP_SECONDS,
+    STEPS_PER_DAY,
+    Float32,
+    Panel,
+    SeriesKey,
+    ceil_to_grid,
+    floor_to_grid,
+)
 from daemon.simulation.disturbance import Disturbance, disturb
 from daemon.simulation.events import Fills, Growth, Reboots, Releases, lost_samples
 from daemon.simulation.incident import Incident, IncidentKind
@@ -24,7 +33,7 @@ from daemon.simulation.response import METRICS, Load, respond
 from daemon.simulation.scenario import Scenario
 from daemon.simulation.scenario_outbreaks import with_scenarios
 from daemon.simulation.spec import FleetSpec, Server, servers_of
-from daemon.simulation.work import DAY_SECONDS, Schedule, Workdays, expected_traffic
+from daemon.simulation.work import Schedule, Workdays, expected_traffic
 
 # days of one request or row group
 SPAN_DAYS = 3

@@ -11,15 +11,21 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from daemon.core.series import STEP_SECONDS, STEPS_PER_HOUR, STEPS_PER_WEEK, Float32, floor_to_grid
+from daemon.core.series import (
+    DAY_SECONDS,
+    STEP_SECONDS,
+    STEPS_PER_HOUR,
+    STEPS_PER_WEEK,
+    WEEK_SECONDS,
+    Float32,
+    floor_to_grid,
+)
 from daemon.simulation.events import Reboots
 from daemon.simulation.incident import CASCADE, KINDS, SUDDEN_HOURS, IncidentKind
 from daemon.simulation.noise import Purpose
 from daemon.simulation.profile import PROFILES, Range
 from daemon.simulation.spec import Server
-from daemon.simulation.work import DAY_SECONDS
 
-WEEK_SECONDS = STEPS_PER_WEEK * STEP_SECONDS
 # upper limit of incidents that are sampled for one server and week
 MOST_PER_WEEK = 4
 # a ramp has pieces of different slope

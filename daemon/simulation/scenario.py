@@ -26,8 +26,7 @@ from pydantic import (
 
 from daemon.core.errors import ForewarnError
 from daemon.core.file_access import reason_of
-from daemon.core.series import STEP_SECONDS, as_text, floor_to_grid
-from daemon.simulation.outbreak import WEEK_SECONDS
+from daemon.core.series import STEP_SECONDS, WEEK_SECONDS, as_text, floor_to_grid
 from daemon.system.files import atomic_path
 
 _log = structlog.get_logger()

@@ -11,11 +11,10 @@ from enum import IntEnum
 
 import numpy as np
 
-from daemon.core.series import STEP_SECONDS, STEPS_PER_DAY, Float32
+from daemon.core.series import DAY_SECONDS, STEP_SECONDS, STEPS_PER_DAY, Float32
 from daemon.simulation.noise import Key, Purpose
 from daemon.simulation.profile import Rhythm, Work, stack
 
-DAY_SECONDS = STEPS_PER_DAY * STEP_SECONDS
 EPOCH = date(1970, 1, 1)
 SATURDAY = 5
 

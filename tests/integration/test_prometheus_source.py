@@ -18,6 +18,7 @@ from daemon.core.series import Panel, floor_to_grid
 from daemon.ingest.discovery import known_exporters
 from daemon.ingest.prometheus import PrometheusSource
 from daemon.ingest.prometheus_client import PrometheusApi, QueryTooLarge
+from tests.panels import panel_of
 from tests.servers.certificates import make_certificates
 from tests.servers.history import History, node_history, write_history
 from tests.servers.prometheus import RunningPrometheus
@@ -96,7 +97,7 @@ def test_rates_and_averages_equal_what_was_written(recorded: Recorded) -> None:
         "disk_used_pct": (100 * filling / 0.95, 0.05),
     }
     for metric, (values, tolerance) in expected.items():
-        panel = source.fetch(metric, start, recorded.end).to_panel()
+        panel = panel_of(source.fetch(metric, start, recorded.end))
         assert {key.server for key in panel.keys} == {"web-1", "db-1"}
         assert panel.steps == 289
         np.testing.assert_allclose(row(panel, "web-1"), recorded.means(values, panel), atol=tolerance, err_msg=metric)
@@ -104,7 +105,7 @@ def test_rates_and_averages_equal_what_was_written(recorded: Recorded) -> None:
 
 def test_network_counts_real_interfaces_in_decimal_megabytes(recorded: Recorded) -> None:
     """What goes over the loopback interface is not network traffic."""
-    panel = source_for(recorded.server.url).fetch("net_in_mb_s", recorded.end - 86_400, recorded.end).to_panel()
+    panel = panel_of(source_for(recorded.server.url).fetch("net_in_mb_s", recorded.end - 86_400, recorded.end))
     expected = 20 * recorded.means(recorded.history.busy["db-1:9100"], panel)
     ratio = row(panel, "db-1") / expected
     assert ratio.min() >= 0.9
@@ -113,7 +114,7 @@ def test_network_counts_real_interfaces_in_decimal_megabytes(recorded: Recorded)
 
 def test_connections_that_wait_to_be_closed_are_counted(recorded: Recorded) -> None:
     """The count is the mean of what was seen in five minutes."""
-    panel = source_for(recorded.server.url).fetch("tcp_close_wait", recorded.end - 3_600, recorded.end).to_panel()
+    panel = panel_of(source_for(recorded.server.url).fetch("tcp_close_wait", recorded.end - 3_600, recorded.end))
     expected = recorded.means(np.round(5 * recorded.history.busy["web-1:9100"]), panel)
     np.testing.assert_allclose(row(panel, "web-1"), expected, atol=1)
 
@@ -122,8 +123,8 @@ def test_chunks_together_equal_one_query(recorded: Recorded) -> None:
     """Ten days in chunks of a day give the same samples as one query."""
     whole = source_for(recorded.server.url, chunk_hours=900)
     daily = source_for(recorded.server.url, chunk_hours=24)
-    one = whole.fetch("cpu_busy_pct", recorded.start, recorded.end).to_panel()
-    many = daily.fetch("cpu_busy_pct", recorded.start, recorded.end).to_panel()
+    one = panel_of(whole.fetch("cpu_busy_pct", recorded.start, recorded.end))
+    many = panel_of(daily.fetch("cpu_busy_pct", recorded.start, recorded.end))
     assert one.steps == many.steps >= DAYS * 288
     assert one.keys == many.keys
     np.testing.assert_array_equal(one.values, many.values)

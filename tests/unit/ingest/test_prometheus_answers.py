@@ -13,6 +13,7 @@ from daemon.config.sources import PrometheusConfig
 from daemon.core.errors import QueryRejected, SourceUnavailable
 from daemon.core.series import SeriesKey
 from daemon.ingest.prometheus import PrometheusSource
+from tests.panels import panel_of
 from tests.servers.awkward import says_nothing, tcp_server
 
 START = 1_700_000_100  # on the grid
@@ -137,7 +138,7 @@ def test_a_target_that_moved_to_another_port_goes_on_as_the_same_server() -> Non
     old = [(START, "1"), (START + 300, "2")]
     new = [(START + 300, "3"), (START + 600, "4"), (START + 900, "5")]
     answer = matrix(({"instance": "a:2"}, new), ({"instance": "a:1"}, old))
-    panel = answering(lambda _: answer).fetch("cpu", START, START + 900).to_panel()
+    panel = panel_of(answering(lambda _: answer).fetch("cpu", START, START + 900))
     assert panel.values.tolist() == [[1, 3, 4, 5]]
 
 

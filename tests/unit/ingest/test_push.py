@@ -11,6 +11,7 @@ from daemon.core.errors import BadPush, QueryRejected
 from daemon.core.series import STEP_SECONDS, SeriesKey, as_text
 from daemon.ingest.ports import Source
 from daemon.ingest.push import PushResult, PushSource, parse_push
+from tests.panels import panel_of
 
 NOON = 1_767_614_400  # 2026-01-05T12:00:00Z
 OLDEST = NOON - 3600
@@ -225,7 +226,7 @@ def test_a_bad_profile_costs_only_itself(profile: object, reason: str) -> None:
 def test_the_later_of_two_samples_and_profiles_comes_last() -> None:
     """Samples stay in the order sent, so that the later of two counts, as in the store."""
     result = parse({**GOOD, "profile": "generic"}, {**GOOD, "value": 2, "profile": "database"}, GOOD | {"value": 3})
-    assert result.samples.to_panel().values.tolist() == [[3.0]]
+    assert panel_of(result.samples).values.tolist() == [[3.0]]
     assert result.samples.profiles == {"a": "database"}
 
 

@@ -9,6 +9,7 @@ from daemon.core.series import STEP_SECONDS, Panel, SeriesKey
 from daemon.ingest.metrics_file import write_metrics_file
 from daemon.ingest.ports import Source
 from daemon.ingest.replay import ReplaySource
+from tests.panels import panel_of
 
 NOON = 1_767_614_400  # 2026-01-05T12:00:00Z
 LAST = NOON + 5 * STEP_SECONDS
@@ -46,7 +47,7 @@ def test_it_delivers_the_samples_of_the_span(source: ReplaySource, panel: Panel)
     samples = source.fetch("file", NOON + 2 * STEP_SECONDS, NOON + 4 * STEP_SECONDS)
     assert len(samples) == 5
     assert samples.profiles == {"a": "generic"}
-    np.testing.assert_array_equal(samples.to_panel().values, panel.values[:, 2:5])
+    np.testing.assert_array_equal(panel_of(samples).values, panel.values[:, 2:5])
 
 
 @pytest.mark.parametrize(

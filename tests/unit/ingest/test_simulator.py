@@ -7,6 +7,7 @@ from daemon.core.series import STEP_SECONDS
 from daemon.ingest.ports import Source
 from daemon.ingest.replay import SimulatorSource, fleet_spec
 from daemon.simulation.fleet import Fleet
+from tests.panels import panel_of
 
 NOON = 1_767_614_400  # 2026-01-05T12:00:00Z
 
@@ -40,7 +41,7 @@ def test_it_delivers_the_samples_of_the_fleet(config: SimulatorConfig) -> None:
     assert len(samples) == np.isfinite(panel.values).sum() < panel.values.size
     assert np.isfinite(samples.values).all()
     assert samples.profiles == {"ml-compute-01": "ml_compute", "generic-01": "generic"}
-    np.testing.assert_array_equal(samples.to_panel().between(NOON, panel.end).values, panel.values)
+    np.testing.assert_array_equal(panel_of(samples).between(NOON, panel.end).values, panel.values)
 
 
 def test_an_unknown_stream_is_refused(config: SimulatorConfig) -> None:
