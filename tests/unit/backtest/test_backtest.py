@@ -29,7 +29,7 @@ from daemon.forecasting.point_rules import (
     point_peers,
     predict_linear,
 )
-from daemon.network.boosting import BoostingForecaster, fit_boosting
+from daemon.network.boosting import BoostingForecaster
 from daemon.reports.backtest import BacktestDocument, ExampleSeries
 from tests.panels import daily_panel
 
@@ -94,17 +94,6 @@ def test_early_warning_has_no_window_at_an_origin_without_forecasts() -> None:
     )
     assert compared.origins.tolist() == [ORIGIN] * len(panel.keys)
     assert {len(scores) for scores in compared.scores.values()} == {len(panel.keys)}
-
-
-def test_boosting_learns_from_the_past_only() -> None:
-    """LightGBM beats seasonal naive on a daily rhythm; samples after an origin change nothing."""
-    pytest.importorskip("lightgbm", reason="LightGBM is missing: pip install 'forewarn[bench]'")
-    peer = fit_boosting(PANEL.between(PANEL.start, ORIGIN), ZoneInfo("UTC"), trees=60)
-    other = Panel(PANEL.keys, PANEL.start, PANEL.values.copy())
-    other.values[:, 14 * 288 + 1 :] = 99
-    assert np.array_equal(peer.forecast(PANEL, ORIGIN).paths, peer.forecast(other, ORIGIN).paths)
-    result = run({"boosting": peer})
-    assert relative_loss(result.scores.sums["boosting"], result.scores.sums[REFERENCE]) < 1
 
 
 def test_predict_linear_is_prometheus() -> None:

@@ -301,12 +301,15 @@ def test_long_queries_go_into_the_body() -> None:
     answering(handler, queries={"cpu": long}).fetch("cpu", START, START)
 
 
-def test_a_day_of_a_thousand_servers_is_read_in_about_a_second() -> None:
-    """Reading costs little per sample: a generous bound that a loop in Python per sample would not hold."""
+def test_reading_a_long_answer_costs_a_few_times_its_parsing() -> None:
+    """Of 288,000 samples it takes about three times the processor time of ``json.loads``, on a machine of any speed."""
     values = [(START + step * 300, str(step / 7)) for step in range(288)]
     answer = json.dumps(matrix(*(({"instance": f"server-{i}:9100"}, values) for i in range(1_000)))).encode()
     source = answering(lambda _: httpx.Response(200, content=answer), deadline_seconds=60)
     started = time.process_time()
+    json.loads(answer)
+    parsed = time.process_time()
     samples = source.fetch("cpu", START, START + 287 * 300)
+    read = time.process_time()
     assert len(samples) == 288_000
-    assert time.process_time() - started < 3
+    assert read - parsed < 8 * (parsed - started)

@@ -1,7 +1,5 @@
-import json
 import shutil
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,14 +13,13 @@ from daemon.breach.model import BASE_FOLDER, base_breach_model
 from daemon.core.levels import LEVELS, LevelName
 from daemon.core.metric import Metric
 from daemon.core.series import Panel, SeriesKey
-from daemon.core.training_info import EpochRecord
 from daemon.models.registry import ModelRegistry
 from daemon.network.artifact import load_network
 from daemon.network.calibration import NONE, Calibration
 from daemon.network.fitting import Fit
 from daemon.network.model import Architecture, TemporalFusionTransformer
 from daemon.network.training import TrainedModel, split
-from daemon.pipeline.training import Trained, gate_decision, train_and_register
+from daemon.pipeline.training import gate_decision
 from tests.model_directory import register
 from tests.panels import START, daily_panel
 from tests.training_records import training_info
@@ -182,50 +179,10 @@ def test_a_held_out_span_without_a_window_promotes_nothing(registry: ModelRegist
 
 def test_where_the_model_was_demoted_the_candidate_has_to_beat_the_baseline(registry: ModelRegistry) -> None:
     """The baseline serves; it is no progress to beat the demoted model only."""
-    first = trained(registry, "base")
+    serving = serve(registry, untrained_network())
     beside_model = gate_decision(candidate(trained_network(), daily_panel()), registry)
-    assert beside_model.serving_model == first.name
-    registry.demote(first.name, "by a test")
+    assert beside_model.serving_model == serving
+    registry.demote(serving, "by a test")
     beside_baseline = gate_decision(candidate(trained_network(), daily_panel()), registry)
     assert beside_baseline.serving_model == "baseline"
     assert beside_baseline.serving_loss not in (None, beside_model.serving_loss)
-
-
-class NoProgress:
-    """Ignores all progress."""
-
-    def epoch(self, record: EpochRecord) -> None:
-        """Note nothing."""
-
-    def step(self, epoch: int, step: int, steps: int) -> None:
-        """Note nothing."""
-
-
-def trained(registry: ModelRegistry, start: str) -> Trained:
-    level = replace(DEMO, stride_steps=96)
-    return train_and_register(
-        daily_panel(), RANGES, UTC, level, registry=registry, progress=NoProgress(), seed=1, start=start
-    )
-
-
-def test_a_model_is_written_with_its_gate_decision_and_serves_only_if_promoted(registry: ModelRegistry) -> None:
-    """A rejected one is stored with its reasons, and the serving model continues to serve."""
-    with capture_logs() as events:
-        first, second = trained(registry, "base"), trained(registry, "scratch")
-    assert (first.decision.promoted, second.decision.promoted) == (True, False)
-    assert registry.current() == first.name
-    assert set(registry.ids()) == {first.name, second.name}
-    assert [promotion.model for promotion in registry.promotions()] == [first.name]
-    assert [(event["event"], event["model"]) for event in events] == [
-        ("model_promoted", first.name),
-        ("model_rejected", second.name),
-    ]
-    assert events[1]["reasons"] == second.decision.reasons
-    record = registry.record(second.name)
-    assert record is not None
-    assert record.info.verdict == second.decision
-    info = json.loads((registry.path(second.name) / "training_info.json").read_text(encoding="utf-8"))
-    assert info["verdict"]["serving_model"] == first.name
-    assert info["verdict"]["candidate_loss"] == second.decision.candidate_loss
-    assert (info["verdict"]["origins"], info["verdict"]["naive_loss"]) == (5, 1.0)
-    assert (info["verdict"]["from"], info["verdict"]["to"]) == ("2026-01-11T23:55:00Z", "2026-01-12T23:55:00Z")
